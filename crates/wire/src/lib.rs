@@ -13,8 +13,10 @@
 //! | how one protobuf field is read or written | [`field`] |
 //! | what is refused at the door, and how records are counted | [`check`] |
 //! | a message that is a list of slices | [`chunks`] |
+//! | what messages OTLP has and which fields they carry | [`schema`] |
 
 pub mod chunks;
+pub mod schema;
 pub mod signal;
 
 pub use chunks::{Chunks, ChunksBuf};
