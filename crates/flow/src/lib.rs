@@ -1,1 +1,52 @@
-//! x
+//! How telemetry moves through Bywash without being lost, duplicated or wedged. Knows no protocol.
+//!
+//! ```text
+//! receiver ─► Budget::open ─► Inlet::offer ─► Outlet ─► Router ─► Lane ─► Exporter::send ─► Attempt
+//!                 │ refuse        │ shed         │ full     │ one per target      │
+//!                 ▼               ▼              ▼          ▼                     ▼
+//!            retry delay    partial success   refused    queue · batcher · breaker · retry ─► Outcome ─► Ack
+//! ```
+//!
+//! | to change | open |
+//! |---|---|
+//! | what travels | [`payload`] |
+//! | who is told what became of it | [`ack`], [`outcome`] |
+//! | how much memory may be used, and who may still enter | [`budget`], [`drain`] |
+//! | how a request enters the pipelines | [`inlet`] |
+//! | an exporter's queue, its capacity and its lanes | [`outlet`], [`capacity`] |
+//! | which target a record goes to | [`router`] |
+//! | what one destination does: queueing, batching, sending, retrying | [`lane`], [`batcher`], [`breaker`], [`retry`] |
+//! | what an exporter must implement | [`exporter`] |
+//! | how everything ends | [`stop`] |
+//! | what is counted | [`stats`] |
+//!
+//! [`batcher`], [`breaker`], [`retry`], [`drain`] and the arithmetic of [`budget`] are plain structs that are handed the time;
+//! [`lane`] is the only event loop.
+
+pub mod ack;
+pub mod batcher;
+pub mod breaker;
+pub mod budget;
+pub mod capacity;
+pub mod clock;
+pub mod drain;
+pub mod exporter;
+pub mod inlet;
+pub mod lane;
+pub mod outcome;
+pub mod outlet;
+pub mod payload;
+pub mod retry;
+pub mod router;
+pub mod stats;
+pub mod stop;
+
+pub use ack::Ack;
+pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};
+pub use exporter::{Attempt, Exporter, Scope};
+pub use inlet::{Accepted, Acknowledge, Funnel, Inlet, Stage};
+pub use outcome::{Kind, Outcome, Why};
+pub use outlet::{Outlet, Outgoing};
+pub use payload::{Batch, Meta, Payload};
+pub use router::{Router, Target};
+pub use stop::{Stop, Stopper};

@@ -1,0 +1,451 @@
+//! One bound on memory for the whole process, and who may still enter as it fills up.
+//!
+//! A request opens a [`Permit`] before its body is read and grows it as bytes arrive, are decompressed or are copied; the permit
+//! then lives in the request's [`Ack`](crate::Ack) and is given back when that is settled. Below the soft limit everything
+//! enters, from there on only priority records, at the hard limit nothing. A tenant has a share with the same two limits, which
+//! holds for its priority records too.
+//!
+//! Invariants: the sum of all permits never exceeds the hard limit; when every permit is gone, everything in use is exactly 0.
+//! It does not decide which records have priority (`wire` does) and it holds no queue.
+
+use crate::drain::DrainRate;
+use crate::outcome::{Kind, Why};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// The limits. 0 means no limit for `records` and `requests`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetConfig {
+    /// Bytes that all requests in the process may hold together.
+    pub bytes: u64,
+    /// The part of each limit, 0..=1, above which only priority records enter.
+    pub soft: f64,
+    /// Records held at once.
+    pub records: u64,
+    /// Requests held at once.
+    pub requests: u64,
+    /// The part of `bytes`, 0..=1, that one tenant may hold. `None`: tenants are not told apart.
+    pub tenant_share: Option<f64>,
+    /// Tenants that are told apart; further ones share one account.
+    pub max_tenants: usize,
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        BudgetConfig { bytes: 512 << 20, soft: 0.9, records: 0, requests: 0, tenant_share: None, max_tenants: 10_000 }
+    }
+}
+
+/// Who may enter now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Everything.
+    Open,
+    /// Priority records only, for this reason.
+    Priority,
+    /// Nothing.
+    Full,
+}
+
+/// A request that was not taken at all. Nothing of it was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub why: Why,
+    /// When to come back; `None`: coming back will not help.
+    pub retry_after: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    bytes: AtomicU64,
+    records: AtomicU64,
+    requests: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: ArcSwap<BudgetConfig>,
+    all: Account,
+    tenants: Mutex<HashMap<Arc<str>, Arc<Account>>>,
+    /// Where the tenants beyond `max_tenants` are booked.
+    others: Arc<Account>,
+    /// Bytes given back since the beginning.
+    released: AtomicU64,
+    drain: Mutex<DrainRate>,
+}
+
+/// The process's budget. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Inner>);
+
+/// Room taken from a budget, given back on drop.
+#[derive(Debug)]
+pub struct Permit {
+    budget: Arc<Inner>,
+    tenant: Option<Arc<Account>>,
+    bytes: u64,
+    records: u64,
+}
+
+fn level(used: u64, limit: u64, soft: f64) -> Level {
+    if used >= limit {
+        Level::Full
+    } else if used as f64 >= limit as f64 * soft {
+        Level::Priority
+    } else {
+        Level::Open
+    }
+}
+
+impl Budget {
+    /// A budget with nothing in use.
+    #[must_use]
+    pub fn new(config: BudgetConfig) -> Budget {
+        Budget(Arc::new(Inner {
+            config: ArcSwap::from_pointee(config),
+            all: Account::default(),
+            tenants: Mutex::default(),
+            others: Arc::default(),
+            released: AtomicU64::new(0),
+            drain: Mutex::default(),
+        }))
+    }
+
+    /// Sets other limits; what is in use stays in use.
+    pub fn configure(&self, config: BudgetConfig) {
+        self.0.config.store(Arc::new(config));
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<BudgetConfig> {
+        self.0.config.load_full()
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.all.bytes.load(Relaxed)
+    }
+
+    /// Records in use.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.0.all.records.load(Relaxed)
+    }
+
+    /// Requests in use.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.0.all.requests.load(Relaxed)
+    }
+
+    /// Tenants with an account.
+    #[must_use]
+    pub fn tenants(&self) -> usize {
+        self.0.tenants.lock().len()
+    }
+
+    /// Who may enter now, tenants aside.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.0.level(&self.0.config.load(), 0, 0, 0)
+    }
+
+    /// Lets a request in at the door, before anything of its body is read. The permit holds one request and no bytes yet.
+    ///
+    /// # Errors
+    /// The budget, or the tenant's share of it, is used up.
+    pub fn open(&self, tenant: Option<&str>) -> Result<Permit, Refusal> {
+        let inner = &self.0;
+        let config = inner.config.load();
+        if inner.level(&config, 0, 0, 0) == Level::Full {
+            return Err(inner.refuse(Kind::HardLimit, inner.all.bytes.load(Relaxed), &config));
+        }
+        let tenant = match (tenant, config.tenant_share) {
+            (Some(name), Some(share)) => {
+                let account = inner.account(name, config.max_tenants);
+                if account.bytes.load(Relaxed) >= share_of(&config, share) {
+                    return Err(inner.refuse(Kind::TenantShare, share_of(&config, 1.0 - share), &config));
+                }
+                Some(account)
+            }
+            _ => None,
+        };
+        inner.all.requests.fetch_add(1, Relaxed);
+        if let Some(t) = &tenant {
+            t.requests.fetch_add(1, Relaxed);
+        }
+        Ok(Permit { budget: inner.clone(), tenant, bytes: 0, records: 0 })
+    }
+
+    /// When a sender that is refused for a full queue should come back: the time the measured drain needs for `excess` bytes.
+    #[must_use]
+    pub fn retry_delay(&self, excess: u64) -> Duration {
+        self.0.delay(crate::clock::now(), excess)
+    }
+}
+
+fn share_of(config: &BudgetConfig, share: f64) -> u64 {
+    (config.bytes as f64 * share) as u64
+}
+
+impl Inner {
+    /// The fullest dimension decides; the arguments are what the asking permit itself holds.
+    fn level(&self, c: &BudgetConfig, own_bytes: u64, own_records: u64, own_requests: u64) -> Level {
+        let of = |used: &AtomicU64, own: u64, limit: u64| match limit {
+            0 => Level::Open,
+            limit => level(used.load(Relaxed).saturating_sub(own), limit, c.soft),
+        };
+        of(&self.all.bytes, own_bytes, c.bytes.max(1))
+            .max(of(&self.all.records, own_records, c.records))
+            .max(of(&self.all.requests, own_requests, c.requests))
+    }
+
+    fn account(&self, name: &str, max: usize) -> Arc<Account> {
+        let mut tenants = self.tenants.lock();
+        if let Some(a) = tenants.get(name) {
+            return a.clone();
+        }
+        if tenants.len() >= max {
+            tenants.retain(|_, a| a.requests.load(Relaxed) > 0 || Arc::strong_count(a) > 1);
+        }
+        if tenants.len() >= max {
+            return self.others.clone();
+        }
+        tenants.entry(name.into()).or_default().clone()
+    }
+
+    fn delay(&self, now: Instant, excess: u64) -> Duration {
+        let released = self.released.load(Relaxed);
+        let mut drain = self.drain.lock();
+        drain.observe(now, released);
+        drain.delay(now, released, excess, fastrand::f64())
+    }
+
+    fn refuse(&self, kind: Kind, used: u64, config: &BudgetConfig) -> Refusal {
+        let excess = used.saturating_sub(share_of(config, config.soft * 0.9)).max(1);
+        let text = match kind {
+            Kind::TenantShare => "the tenant's share of the memory budget is used up",
+            _ => "the memory budget is used up",
+        };
+        Refusal { why: Why::new(kind, text), retry_after: Some(self.delay(crate::clock::now(), excess)) }
+    }
+}
+
+impl Permit {
+    /// Takes `n` more bytes.
+    ///
+    /// # Errors
+    /// They would go past the hard limit or the tenant's share; nothing more was taken. A request that could never fit is told
+    /// not to come back.
+    pub fn grow(&mut self, n: usize) -> Result<(), Refusal> {
+        let n = n as u64;
+        let config = self.budget.config.load();
+        let before = self.budget.all.bytes.fetch_add(n, Relaxed);
+        if before + n > config.bytes {
+            self.budget.all.bytes.fetch_sub(n, Relaxed);
+            let mut refusal = self.budget.refuse(Kind::HardLimit, before + n, &config);
+            if self.bytes + n > config.bytes {
+                refusal = Refusal { why: Why::new(Kind::TooLarge, "larger than the memory budget"), retry_after: None };
+            }
+            return Err(refusal);
+        }
+        if let (Some(t), Some(share)) = (&self.tenant, config.tenant_share) {
+            let limit = share_of(&config, share);
+            if t.bytes.fetch_add(n, Relaxed) + n > limit {
+                t.bytes.fetch_sub(n, Relaxed);
+                self.budget.all.bytes.fetch_sub(n, Relaxed);
+                if self.bytes + n > limit {
+                    let why = Why::new(Kind::TooLarge, "larger than the tenant's share of the memory budget");
+                    return Err(Refusal { why, retry_after: None });
+                }
+                return Err(self.budget.refuse(Kind::TenantShare, before, &config));
+            }
+        }
+        self.bytes += n;
+        Ok(())
+    }
+
+    /// Gives back all but `bytes`.
+    pub fn shrink(&mut self, bytes: usize) {
+        let back = self.bytes.saturating_sub(bytes as u64);
+        self.bytes -= back;
+        self.give_back(back, 0);
+    }
+
+    /// Says how many records the request holds, for a budget that counts them.
+    pub fn set_records(&mut self, records: u32) {
+        let records = u64::from(records);
+        for account in std::iter::once(&self.budget.all).chain(self.tenant.as_deref()) {
+            account.records.fetch_add(records, Relaxed);
+            account.records.fetch_sub(self.records, Relaxed);
+        }
+        self.records = records;
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Who may enter, with what this permit itself holds left aside, and which limit says so.
+    #[must_use]
+    pub fn level(&self) -> (Level, Kind) {
+        let config = self.budget.config.load();
+        let all = match self.budget.level(&config, self.bytes, self.records, 1) {
+            Level::Full => (Level::Full, Kind::HardLimit),
+            other => (other, Kind::SoftLimit),
+        };
+        match (&self.tenant, config.tenant_share) {
+            (Some(t), Some(share)) => {
+                let used = t.bytes.load(Relaxed).saturating_sub(self.bytes);
+                let own = level(used, share_of(&config, share).max(1), config.soft);
+                if own > all.0 { (own, Kind::TenantShare) } else { all }
+            }
+            _ => all,
+        }
+    }
+
+    /// A refusal for this reason with a measured delay.
+    #[must_use]
+    pub fn refuse(&self, kind: Kind) -> Refusal {
+        self.budget.refuse(kind, self.budget.all.bytes.load(Relaxed), &self.budget.config.load())
+    }
+
+    fn give_back(&self, bytes: u64, records: u64) {
+        for account in std::iter::once(&self.budget.all).chain(self.tenant.as_deref()) {
+            account.bytes.fetch_sub(bytes, Relaxed);
+            account.records.fetch_sub(records, Relaxed);
+        }
+        self.budget.released.fetch_add(bytes, Relaxed);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.give_back(self.bytes, self.records);
+        self.budget.all.requests.fetch_sub(1, Relaxed);
+        if let Some(t) = &self.tenant {
+            t.requests.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn budget(bytes: u64) -> Budget {
+        Budget::new(BudgetConfig { bytes, ..BudgetConfig::default() })
+    }
+
+    fn holding(b: &Budget, bytes: usize) -> Permit {
+        let mut p = b.open(None).unwrap();
+        p.grow(bytes).unwrap();
+        p
+    }
+
+    /// Scenario: a budget of 1000 fills up. Guarantee: open below 900, priority from 900 (inclusive), full at 1000.
+    #[test]
+    fn the_levels_are_where_they_are_said_to_be() {
+        let b = budget(1000);
+        let _a = holding(&b, 899);
+        assert_eq!(b.level(), Level::Open);
+        let _b = holding(&b, 1);
+        assert_eq!(b.level(), Level::Priority);
+        let _c = holding(&b, 100);
+        assert_eq!(b.level(), Level::Full);
+        let refusal = b.open(None).unwrap_err();
+        assert_eq!(refusal.why.kind, Kind::HardLimit);
+        assert!(refusal.retry_after.is_some());
+    }
+
+    /// Scenario: a request of 950 in an empty budget of 1000. Guarantee: what it holds itself does not count against it.
+    #[test]
+    fn a_request_is_not_judged_by_its_own_size() {
+        let b = budget(1000);
+        assert_eq!(holding(&b, 950).level(), (Level::Open, Kind::SoftLimit));
+    }
+
+    /// Scenario: a body larger than the whole budget. Guarantee: refused without a delay, since coming back cannot help; nothing stays taken.
+    #[test]
+    fn what_can_never_fit_is_told_so() {
+        let b = budget(1000);
+        let mut p = b.open(None).unwrap();
+        p.grow(600).unwrap();
+        let refusal = p.grow(600).unwrap_err();
+        assert_eq!((refusal.why.kind, refusal.retry_after), (Kind::TooLarge, None));
+        drop(p);
+        assert_eq!((b.bytes(), b.requests()), (0, 0));
+    }
+
+    /// Scenario: tenant a floods, tenant b sends a little. Guarantee: a stops at its share, b enters.
+    #[test]
+    fn a_tenant_cannot_take_more_than_its_share() {
+        let b = Budget::new(BudgetConfig { bytes: 1000, tenant_share: Some(0.5), ..BudgetConfig::default() });
+        let mut a = b.open(Some("a")).unwrap();
+        a.grow(460).unwrap();
+        let second = b.open(Some("a")).unwrap();
+        assert_eq!(second.level(), (Level::Priority, Kind::TenantShare));
+        assert_eq!(b.open(Some("a")).unwrap().grow(41).unwrap_err().why.kind, Kind::TenantShare);
+        a.grow(40).unwrap();
+        assert_eq!(b.open(Some("a")).unwrap_err().why.kind, Kind::TenantShare);
+        let mut other = b.open(Some("b")).unwrap();
+        other.grow(300).unwrap();
+        assert_eq!(other.level().0, Level::Open);
+    }
+
+    /// Scenario: more tenants than accounts. Guarantee: the accounts stay bounded, idle ones are reused.
+    #[test]
+    fn tenants_are_bounded() {
+        let b = Budget::new(BudgetConfig { bytes: 1 << 20, tenant_share: Some(0.5), max_tenants: 10, ..BudgetConfig::default() });
+        let held: Vec<_> = (0..50).map(|i| b.open(Some(&format!("t{i}"))).unwrap()).collect();
+        assert_eq!(b.tenants(), 10);
+        drop(held);
+        drop(b.open(Some("new")).unwrap());
+        assert_eq!(b.tenants(), 1);
+    }
+
+    /// Scenario: limits on records and requests. Guarantee: each closes the door by itself.
+    #[test]
+    fn records_and_requests_can_be_bounded_too() {
+        let b = Budget::new(BudgetConfig { records: 100, requests: 3, ..BudgetConfig::default() });
+        let mut p = b.open(None).unwrap();
+        p.set_records(95);
+        assert_eq!(b.level(), Level::Priority);
+        p.set_records(10);
+        let _q = b.open(None).unwrap();
+        let _r = b.open(None).unwrap();
+        assert!(b.open(None).is_err());
+    }
+
+    proptest! {
+        /// Scenario: any sequence of opening, growing, shrinking and dropping, with tenants. Guarantee: never past the limit, and exactly 0 at the end.
+        #[test]
+        fn the_books_always_balance(ops in prop::collection::vec((0u8..4, 0usize..8, 0usize..400), 0..200)) {
+            let b = Budget::new(BudgetConfig { bytes: 1000, tenant_share: Some(0.4), ..BudgetConfig::default() });
+            let mut held: Vec<Permit> = vec![];
+            for (op, i, n) in ops {
+                match op {
+                    0 => if let Ok(p) = b.open([None, Some("a"), Some("b")][i % 3]) { held.push(p) },
+                    1 => if let Some(p) = held.get_mut(i) { let _ = p.grow(n); p.set_records(n as u32) },
+                    2 => if let Some(p) = held.get_mut(i) { p.shrink(n) },
+                    _ => if i < held.len() { drop(held.swap_remove(i)) },
+                }
+                prop_assert!(b.bytes() <= 1000);
+                prop_assert_eq!(b.bytes(), held.iter().map(Permit::bytes).sum::<u64>());
+                prop_assert_eq!(b.requests(), held.len() as u64);
+            }
+            held.clear();
+            prop_assert_eq!((b.bytes(), b.records(), b.requests()), (0, 0, 0));
+        }
+    }
+}

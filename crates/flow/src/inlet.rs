@@ -1,0 +1,314 @@
+//! How a request enters: admission, stages, room in every exporter, and only then the queues.
+//!
+//! Everything up to the queues is a synchronous call on the receiver's own task. Accepting is all-or-nothing per exporter:
+//! each reserves room first. If none has room the request is refused with a delay; if some have, those take it, and what the
+//! full ones would have got is shed and reported, so that a dead destination never costs the others their data.
+//!
+//! It does not read sockets, does not decide how an answer looks on the wire, and never drops a record without saying so in
+//! [`Accepted`] or [`Refusal`] and counting it.
+
+use crate::budget::{Level, Permit, Refusal};
+use crate::capacity::Slot;
+use crate::outlet::Outgoing;
+use crate::stats::InletStats;
+use crate::{Ack, Kind, Outcome, Payload, Why};
+use arc_swap::ArcSwap;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::Signal;
+
+/// When a sender is told that its data was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Acknowledge {
+    /// When it is queued in memory: the collector's meaning. A crash loses what is queued.
+    #[default]
+    Queued,
+    /// When the destinations have it.
+    Delivered,
+}
+
+/// A step that reshapes a payload: synchronous, CPU only.
+pub trait Stage: Send + Sync {
+    /// The payload afterwards. What it leaves out is dropped by policy and counted by the stage.
+    fn apply(&self, payload: Payload) -> Payload;
+}
+
+/// One pipeline as an inlet sees it.
+pub struct Funnel {
+    /// The pipeline's id.
+    pub name: String,
+    /// In order.
+    pub stages: Vec<Arc<dyn Stage>>,
+    /// All of them get everything.
+    pub outlets: Vec<Arc<dyn Outgoing>>,
+}
+
+/// How an inlet behaves.
+#[derive(Clone, Debug)]
+pub struct InletConfig {
+    /// When success is answered.
+    pub acknowledge: Acknowledge,
+    /// The kill switch `ingest: sync`: nothing is queued, the answer waits for the one attempt at delivery.
+    pub sync: bool,
+    /// Spans at least this long have priority.
+    pub slow_threshold: Duration,
+}
+
+impl Default for InletConfig {
+    fn default() -> Self {
+        InletConfig { acknowledge: Acknowledge::Queued, sync: false, slow_threshold: Duration::from_millis(500) }
+    }
+}
+
+/// The part of an inlet that a reload exchanges.
+pub struct Opening {
+    /// The pipelines behind it.
+    pub funnels: Vec<Funnel>,
+    /// How it behaves.
+    pub config: InletConfig,
+}
+
+/// Where a receiver hands over requests of one signal. Cheap to clone; a reload changes what is behind it for all clones.
+#[derive(Clone)]
+pub struct Inlet {
+    signal: Signal,
+    opening: Arc<ArcSwap<Opening>>,
+    stats: Arc<InletStats>,
+}
+
+/// A request that was taken, at least in part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Records that were not taken, with the reason: to be reported as a partial success. `Failed` never stands here.
+    pub outcome: Outcome,
+}
+
+impl Accepted {
+    /// Everything was taken.
+    pub const ALL: Accepted = Accepted { outcome: Outcome::Delivered };
+
+    /// Records to report as rejected, and why.
+    #[must_use]
+    pub fn rejected(&self) -> Option<(u64, &Why)> {
+        match &self.outcome {
+            Outcome::Delivered => None,
+            Outcome::Dropped { records, why } | Outcome::Rejected { records, why } | Outcome::Failed { records, why, .. } => {
+                Some((*records, why))
+            }
+        }
+    }
+}
+
+/// An outlet that has room, with that room.
+type Placed = SmallVec<[(Arc<dyn Outgoing>, Payload, Slot); 2]>;
+
+impl Inlet {
+    /// An inlet of one signal.
+    #[must_use]
+    pub fn new(signal: Signal, opening: Opening, stats: Arc<InletStats>) -> Inlet {
+        Inlet { signal, opening: Arc::new(ArcSwap::from_pointee(opening)), stats }
+    }
+
+    /// The signal it takes.
+    #[must_use]
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// Its counters, which the receiver shares for what it refuses itself.
+    #[must_use]
+    pub fn stats(&self) -> &InletStats {
+        &self.stats
+    }
+
+    /// Exchanges what is behind it. Requests already inside finish on the old side.
+    pub fn reopen(&self, opening: Opening) {
+        self.opening.store(Arc::new(opening));
+    }
+
+    /// Counts a request that was refused before its records were known.
+    pub fn count_refused(&self, kind: Kind) {
+        self.stats.requests_refused.add(1);
+        self.stats.refused_requests.add(kind, 1);
+    }
+
+    /// Counts a request that was malformed.
+    pub fn count_malformed(&self) {
+        self.stats.requests_failed.add(1);
+    }
+
+    /// Takes a request in, with the permit that holds its bytes. Ends at once unless the answer has to wait: for delivery, or for
+    /// room in a queue with `block_on_overflow`. Dropping the future while it waits loses nothing that was queued.
+    ///
+    /// # Errors
+    /// Nothing of it was taken, or (when waiting for delivery) it failed and may be sent again.
+    pub async fn offer(&self, payload: Payload, permit: Permit) -> Result<Accepted, Refusal> {
+        let records = u64::from(payload.records);
+        let result = self.admit(payload, permit).await;
+        match &result {
+            Ok(accepted) => {
+                let lost = accepted.outcome.lost();
+                self.stats.accepted.add(records.saturating_sub(lost));
+                if lost == 0 { self.stats.requests_accepted.add(1) } else { self.stats.requests_refused.add(1) }
+                match &accepted.outcome {
+                    Outcome::Dropped { records, why } => self.stats.shed.add(why.kind, *records),
+                    other => self.stats.failed.add(other.lost()),
+                }
+            }
+            Err(refusal) => {
+                self.count_refused(refusal.why.kind);
+                self.stats.refused.add(refusal.why.kind, records);
+            }
+        }
+        result
+    }
+
+    async fn admit(&self, payload: Payload, mut permit: Permit) -> Result<Accepted, Refusal> {
+        if payload.records == 0 {
+            return Ok(Accepted::ALL);
+        }
+        let opening = self.opening.load_full();
+        let total = u64::from(payload.records);
+        permit.set_records(payload.records);
+        let (payload, shed) = self.shed(payload, &mut permit, &opening.config)?;
+        let Some(payload) = payload else { return Ok(Accepted { outcome: shed }) };
+        if opening.config.sync {
+            let outcome = deliver_now(&opening, payload).await;
+            drop(permit);
+            return answer(shed.and(outcome), total);
+        }
+        let (placed, full) = self.place(&opening, payload, &permit).await?;
+        let (waits, outcome) = push_all(placed, permit, opening.config.acknowledge, total);
+        let mut outcome = shed.and(full).and(outcome);
+        if let Some(wait) = waits {
+            // The sender of the outcome can only vanish if an ack leaked, which settles as failed before that.
+            outcome = outcome.and(wait.await.unwrap_or_else(|_| Outcome::failed(total, Why::new(Kind::Leaked, ""))));
+        }
+        answer(outcome, total)
+    }
+
+    /// Divides a request when only priority records may enter.
+    fn shed(&self, mut payload: Payload, permit: &mut Permit, config: &InletConfig) -> Result<(Option<Payload>, Outcome), Refusal> {
+        let (level, kind) = permit.level();
+        match level {
+            Level::Open => Ok((Some(payload), Outcome::Delivered)),
+            Level::Full => Err(permit.refuse(kind)),
+            Level::Priority => {
+                let slow = u64::try_from(config.slow_threshold.as_nanos()).unwrap_or(u64::MAX);
+                let split = wire::split_priority(self.signal, &payload.body.contiguous(), slow);
+                if split.shed == 0 {
+                    return Ok((Some(payload), Outcome::Delivered));
+                }
+                let shed = Outcome::Dropped { records: split.shed as u64, why: Why::new(kind, "memory is short: routine records were shed") };
+                let Some(body) = split.body else { return Ok((None, shed)) };
+                permit.shrink(body.len());
+                payload.body = body.into();
+                payload.records = u32::try_from(split.kept).unwrap_or(u32::MAX);
+                permit.set_records(payload.records);
+                Ok((Some(payload), shed))
+            }
+        }
+    }
+
+    /// Runs the stages and takes room in every exporter that has it.
+    async fn place(&self, opening: &Opening, payload: Payload, permit: &Permit) -> Result<(Placed, Outcome), Refusal> {
+        let mut placed = Placed::new();
+        let mut full = Outcome::Delivered;
+        let mut refusal = None;
+        let mut wanted = 0;
+        for funnel in &opening.funnels {
+            let payload = funnel.stages.iter().fold(payload.clone(), |p, stage| stage.apply(p));
+            if payload.records == 0 {
+                continue;
+            }
+            for outlet in &funnel.outlets {
+                wanted += 1;
+                let slot = match outlet.reserve(&payload) {
+                    Some(slot) => Some(slot),
+                    None if outlet.blocks() => Some(outlet.wait(&payload).await),
+                    None => None,
+                };
+                if let Some(slot) = slot {
+                    placed.push((outlet.clone(), payload.clone(), slot));
+                    continue;
+                }
+                let why = Why::new(Kind::QueueFull, format!("the queue of exporter {} is full", outlet.name()));
+                outlet.count_full(&payload, Kind::QueueFull);
+                full = full.and(Outcome::Dropped { records: u64::from(payload.records), why: why.clone() });
+                refusal = Some(why);
+            }
+        }
+        match refusal {
+            Some(why) if placed.is_empty() && wanted > 0 => {
+                let retry_after = permit.refuse(Kind::QueueFull).retry_after;
+                Err(Refusal { why, retry_after })
+            }
+            _ => Ok((placed, full)),
+        }
+    }
+}
+
+/// One attempt at each exporter, with no queue between.
+async fn deliver_now(opening: &Opening, payload: Payload) -> Outcome {
+    let mut outcome = Outcome::Delivered;
+    for funnel in &opening.funnels {
+        let payload = funnel.stages.iter().fold(payload.clone(), |p, stage| stage.apply(p));
+        for outlet in &funnel.outlets {
+            outcome = outcome.and(outlet.send_now(payload.clone()).await);
+        }
+    }
+    outcome
+}
+
+/// Enqueues, and gives what the sender has to wait for and what found its lane full.
+fn push_all(
+    placed: Placed,
+    permit: Permit,
+    acknowledge: Acknowledge,
+    total: u64,
+) -> (Option<tokio::sync::oneshot::Receiver<Outcome>>, Outcome) {
+    let waits = |o: &Arc<dyn Outgoing>| acknowledge == Acknowledge::Delivered || o.waits();
+    let root = Ack::unwatched(Some(permit));
+    let any = placed.iter().any(|(o, ..)| waits(o));
+    let (watched, receiver) = if any {
+        let (ack, rx) = root.fork().watch();
+        (Some(ack), Some(rx))
+    } else {
+        (None, None)
+    };
+    let mut shed = Outcome::Delivered;
+    for (outlet, payload, slot) in placed {
+        let wait = waits(&outlet);
+        let ack = match &watched {
+            Some(watched) if wait => watched.fork(),
+            _ => root.fork(),
+        };
+        let lost = outlet.push(payload, slot, ack, wait);
+        // A sender that waits hears of it through the ack.
+        if !wait {
+            shed = shed.and(lost);
+        }
+    }
+    if let Some(watched) = watched {
+        watched.settle(Outcome::Delivered);
+    }
+    root.settle(Outcome::Delivered);
+    debug_assert!(shed.lost() <= total.saturating_mul(64));
+    (receiver, shed)
+}
+
+/// What the sender is told. No more records than it sent are reported, however many exporters missed them.
+fn answer(mut outcome: Outcome, total: u64) -> Result<Accepted, Refusal> {
+    match &mut outcome {
+        Outcome::Delivered => {}
+        Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } => *records = (*records).min(total),
+        Outcome::Failed { why, retry_after, .. } => {
+            return Err(Refusal { why: why.clone(), retry_after: Some(retry_after.unwrap_or(Duration::from_secs(1))) });
+        }
+    }
+    Ok(Accepted { outcome })
+}
+
+#[cfg(test)]
+mod tests;

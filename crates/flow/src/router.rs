@@ -1,0 +1,53 @@
+//! Which target each record goes to.
+
+use crate::Payload;
+use std::fmt;
+use std::sync::Arc;
+
+/// One destination: a backend's address, a log group and stream, a tenant. The name is unique within its exporter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target(Arc<str>);
+
+impl Target {
+    /// A target of this name.
+    pub fn new(name: impl Into<Arc<str>>) -> Target {
+        Target(name.into())
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Divides a request over targets, synchronously, on the caller's task.
+pub trait Router: Send + Sync + 'static {
+    /// Appends to `out` the pieces of `payload` with their targets. Together they hold exactly its records.
+    fn route(&self, payload: Payload, out: &mut Vec<(Target, Payload)>);
+
+    /// Whether new targets appear while it runs. The lanes of such a router end when they have been idle.
+    fn is_dynamic(&self) -> bool {
+        true
+    }
+}
+
+/// Everything goes to one target.
+#[derive(Clone, Debug)]
+pub struct Direct(pub Target);
+
+impl Router for Direct {
+    fn route(&self, payload: Payload, out: &mut Vec<(Target, Payload)>) {
+        out.push((self.0.clone(), payload));
+    }
+
+    fn is_dynamic(&self) -> bool {
+        false
+    }
+}
