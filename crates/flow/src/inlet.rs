@@ -93,9 +93,9 @@ impl Accepted {
     pub fn rejected(&self) -> Option<(u64, &Why)> {
         match &self.outcome {
             Outcome::Delivered => None,
-            Outcome::Dropped { records, why } | Outcome::Rejected { records, why } | Outcome::Failed { records, why, .. } => {
-                Some((*records, why))
-            }
+            Outcome::Dropped { records, why }
+            | Outcome::Rejected { records, why }
+            | Outcome::Failed { records, why, .. } => Some((*records, why)),
         }
     }
 }
@@ -162,7 +162,11 @@ impl Inlet {
             Ok(accepted) => {
                 let lost = accepted.outcome.lost();
                 self.stats.accepted.add(records.saturating_sub(lost));
-                if lost == 0 { self.stats.requests_accepted.add(1) } else { self.stats.requests_refused.add(1) }
+                if lost == 0 {
+                    self.stats.requests_accepted.add(1)
+                } else {
+                    self.stats.requests_refused.add(1)
+                }
                 match &accepted.outcome {
                     Outcome::Dropped { records, why } => self.stats.shed.add(why.kind, *records),
                     other => self.stats.failed.add(other.lost()),
@@ -201,7 +205,12 @@ impl Inlet {
     }
 
     /// Divides a request when only priority records may enter.
-    fn shed(&self, mut payload: Payload, permit: &mut Permit, config: &InletConfig) -> Result<(Option<Payload>, Outcome), Refusal> {
+    fn shed(
+        &self,
+        mut payload: Payload,
+        permit: &mut Permit,
+        config: &InletConfig,
+    ) -> Result<(Option<Payload>, Outcome), Refusal> {
         let (level, kind) = permit.level();
         match level {
             Level::Open => Ok((Some(payload), Outcome::Delivered)),
@@ -212,7 +221,10 @@ impl Inlet {
                 if split.shed == 0 {
                     return Ok((Some(payload), Outcome::Delivered));
                 }
-                let shed = Outcome::Dropped { records: split.shed as u64, why: Why::new(kind, "memory is short: routine records were shed") };
+                let shed = Outcome::Dropped {
+                    records: split.shed as u64,
+                    why: Why::new(kind, "memory is short: routine records were shed"),
+                };
                 let Some(body) = split.body else { return Ok((None, shed)) };
                 permit.shrink(body.len());
                 payload.body = body.into();

@@ -25,7 +25,11 @@ impl Why {
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.text.is_empty() { f.write_str(self.kind.as_str()) } else { write!(f, "{}: {}", self.kind.as_str(), self.text) }
+        if self.text.is_empty() {
+            f.write_str(self.kind.as_str())
+        } else {
+            write!(f, "{}: {}", self.kind.as_str(), self.text)
+        }
     }
 }
 
@@ -178,7 +182,9 @@ impl Outcome {
     pub const fn lost(&self) -> u64 {
         match self {
             Outcome::Delivered => 0,
-            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => *records,
+            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => {
+                *records
+            }
         }
     }
 
@@ -189,7 +195,9 @@ impl Outcome {
         let mut worst = if other.rank() > self.rank() { other } else { self };
         match &mut worst {
             Outcome::Delivered => {}
-            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => *records = lost,
+            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => {
+                *records = lost
+            }
         }
         worst
     }

@@ -9,7 +9,7 @@ use crate::batcher::BatchConfig;
 use crate::breaker::Breaker;
 use crate::capacity::{Capacity, CapacityConfig, Slot};
 use crate::exporter::{Attempt, Exporter};
-use crate::lane::{Context, Item, Lane, LaneView};
+use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
 use crate::stats::ExporterStats;
@@ -123,13 +123,16 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             exporter,
             stats: Arc::default(),
             workers: Arc::new(Semaphore::new(config.workers.max(1))),
-            probes: Arc::new(Semaphore::new((config.workers / 4).max(1))),
+            probes: Arc::new(Semaphore::new((config.workers / 4).max(4))),
             shared: Mutex::new(Breaker::strict()),
             shared_changed: watch::channel(()).0,
             retry: config.retry.clone(),
             batch: config.batch.clone(),
             timeout: config.timeout,
-            idle: router.is_dynamic().then_some(config.lane_idle),
+            limits: match router.is_dynamic() {
+                true => LaneLimits::among_many(config.workers, config.lane_idle),
+                false => LaneLimits::alone(config.workers.max(1)),
+            },
         });
         let capacity = Capacity::new(config.capacity.clone());
         Outlet { config, context, capacity, router, lanes: Mutex::new(Some(HashMap::new())) }
@@ -180,7 +183,8 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     fn drop_full(&self, target: &Target, item: Item) -> Outcome {
         let records = u64::from(item.batch.payload.records);
         self.context.stats.enqueue_failed.add(Kind::LaneFull, records);
-        let outcome = Outcome::Dropped { records, why: Why::new(Kind::LaneFull, format!("the lane of {target} is full")) };
+        let outcome =
+            Outcome::Dropped { records, why: Why::new(Kind::LaneFull, format!("the lane of {target} is full")) };
         item.batch.ack.settle(outcome.clone());
         outcome
     }

@@ -95,8 +95,15 @@ async fn one_lane_cannot_take_the_whole_queue() {
     for _ in 0..40 {
         let payload = logs("target-1", &["x"]);
         let (ack, rx) = Ack::watched(None);
-        let Some(slot) = outlet.reserve(&payload) else { panic!("the exporter's queue filled up before the lane's share") };
-        if outlet.push(payload, slot, ack, false) == Outcome::Delivered { waits.push(rx) } else { shed += 1 }
+        let Some(slot) = outlet.reserve(&payload) else {
+            panic!("the exporter's queue filled up before the lane's share")
+        };
+        if outlet.push(payload, slot, ack, false) == Outcome::Delivered {
+            waits.push(rx)
+        } else {
+            shed += 1
+        }
+        tokio::task::yield_now().await;
     }
     let view = outlet.view();
     assert!(shed > 0 && view.bytes <= 500, "{shed} {view:?}");
@@ -105,7 +112,8 @@ async fn one_lane_cannot_take_the_whole_queue() {
     assert_eq!(push(&outlet, logs("target-2", &["y"])).await.unwrap(), Outcome::Delivered);
     outlet.close(clock::now()).await;
     for rx in waits {
-        assert!(matches!(rx.await.unwrap(), Outcome::Failed { .. }));
+        let outcome = rx.await.unwrap();
+        assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
     }
 }
 
@@ -113,7 +121,8 @@ async fn one_lane_cannot_take_the_whole_queue() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_credential_halts_all_its_lanes() {
     let d = Destination::default();
-    let dead = Attempt::Retry { after: None, why: Why::new(Kind::Auth, "expired token"), scope: crate::Scope::Credential };
+    let dead =
+        Attempt::Retry { after: None, why: Why::new(Kind::Auth, "expired token"), scope: crate::Scope::Credential };
     d.always(Some(Script::Answer(dead)));
     let mut config = OutletConfig::new("x", 1 << 30);
     config.capacity.size = 10_000;
@@ -173,7 +182,10 @@ async fn a_direct_send_reports_what_the_destination_said() {
         (Attempt::Sent, Outcome::Delivered),
         (Attempt::Partial { rejected: 1, why: why.clone() }, Outcome::Rejected { records: 1, why: why.clone() }),
         (Attempt::Reject { why: why.clone() }, Outcome::Rejected { records: 2, why: why.clone() }),
-        (Attempt::Retry { after: Some(MS(7)), why: why.clone(), scope: crate::Scope::Target }, Outcome::Failed { records: 2, why, retry_after: Some(MS(7)) }),
+        (
+            Attempt::Retry { after: Some(MS(7)), why: why.clone(), scope: crate::Scope::Target },
+            Outcome::Failed { records: 2, why, retry_after: Some(MS(7)) },
+        ),
     ];
     for (attempt, outcome) in answers {
         let outlet = direct(OutletConfig::new("x", 1 << 20), &Destination::scripted([Script::Answer(attempt)]));
