@@ -19,7 +19,8 @@ use crate::signal::{RECORD, RESOURCE_ENTRY, SCOPE_ENTRY, Signal};
 /// What a check insists on beyond protobuf's own rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckLimits {
-    /// The deepest accepted nesting of attribute values; a plain value is at depth 1. At most [`MAX_DEPTH`] takes effect.
+    /// The deepest accepted nesting of attribute values; a plain value is at depth 1. At most
+    /// [`MAX_DEPTH`] takes effect.
     pub max_depth: usize,
     /// Whether every string must be UTF-8. Off by default: the collector does not look, and a look costs about as much as
     /// the rest of the check.
@@ -27,11 +28,11 @@ pub struct CheckLimits {
 }
 
 /// The largest `max_depth` that takes effect, so that no configuration can exhaust the stack.
-pub const MAX_DEPTH: usize = 256;
+pub const MAX_DEPTH: usize = schema::MAX_VALUE_DEPTH;
 
 impl Default for CheckLimits {
     fn default() -> Self {
-        CheckLimits { max_depth: schema::MAX_VALUE_DEPTH, strict_utf8: false }
+        CheckLimits { max_depth: MAX_DEPTH, strict_utf8: false }
     }
 }
 
@@ -252,3 +253,6 @@ fn misfit(message: &Message, field: &Field, buf: &[u8], wire_type: u8, start: us
         Ok(_) => Malformed { offset: start, what: Fault::WrongType { message: message.name, field: field.json } },
     }
 }
+
+#[cfg(test)]
+mod tests;

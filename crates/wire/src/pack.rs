@@ -460,3 +460,6 @@ impl Hasher for Identity {
         self.0 = hash;
     }
 }
+
+#[cfg(test)]
+mod tests;
