@@ -15,9 +15,13 @@
 //! | a message that is a list of slices | [`chunks`] |
 //! | what messages OTLP has and which fields they carry | [`schema`] |
 
+pub mod check;
 pub mod chunks;
+pub mod field;
 pub mod schema;
 pub mod signal;
 
+pub use check::{Census, CheckLimits, check};
 pub use chunks::{Chunks, ChunksBuf};
+pub use field::{Fault, Malformed};
 pub use signal::Signal;

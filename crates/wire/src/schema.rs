@@ -1,7 +1,7 @@
 //! The messages of OTLP as static tables: the one description that both the framing check and the JSON transcoder
 //! follow, so that no message is described twice.
 //!
-//! Covered: the `Export…ServiceRequest` and `Export…ServiceResponse` of logs, traces and metrics (v1, proto 1.11.0) and
+//! Covered: the `Export…ServiceRequest` and `Export…ServiceResponse` of logs, traces and metrics (v1, proto 1.10) and
 //! everything reachable from them. Not covered: profiles, and the `…Data` wrappers (identical to the requests on the
 //! wire). A test in `tests/oracle.rs` holds every field of these tables against the official .proto files.
 //!

@@ -19,6 +19,8 @@ pub const SCOPE_ENTRY: u32 = 2;
 pub const SCOPE: u32 = 1;
 /// Field number of the records (log records, spans, metrics) in a scope entry.
 pub const RECORD: u32 = 2;
+/// Field number of the data points in the data (gauge, sum, …) of a metric.
+pub const DATA_POINT: u32 = 1;
 /// Field number of the schema URL in resource entries and scope entries.
 pub const SCHEMA_URL: u32 = 3;
 
