@@ -110,6 +110,18 @@ impl Inlet {
         Inlet { signal, opening: Arc::new(ArcSwap::from_pointee(opening)), stats }
     }
 
+    /// Another door to the same pipelines, counted by itself.
+    #[must_use]
+    pub fn sharing(&self, stats: Arc<InletStats>) -> Inlet {
+        Inlet { signal: self.signal, opening: self.opening.clone(), stats }
+    }
+
+    /// Whether any pipeline is behind it.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        !self.opening.load().funnels.is_empty()
+    }
+
     /// The signal it takes.
     #[must_use]
     pub fn signal(&self) -> Signal {
@@ -179,7 +191,7 @@ impl Inlet {
             return answer(shed.and(outcome), total);
         }
         let (placed, full) = self.place(&opening, payload, &permit).await?;
-        let (waits, outcome) = push_all(placed, permit, opening.config.acknowledge, total);
+        let (waits, outcome) = push_all(placed, permit, opening.config.acknowledge);
         let mut outcome = shed.and(full).and(outcome);
         if let Some(wait) = waits {
             // The sender of the outcome can only vanish if an ack leaked, which settles as failed before that.
@@ -234,7 +246,7 @@ impl Inlet {
                     continue;
                 }
                 let why = Why::new(Kind::QueueFull, format!("the queue of exporter {} is full", outlet.name()));
-                outlet.count_full(&payload, Kind::QueueFull);
+                outlet.count_full(&payload);
                 full = full.and(Outcome::Dropped { records: u64::from(payload.records), why: why.clone() });
                 refusal = Some(why);
             }
@@ -266,7 +278,6 @@ fn push_all(
     placed: Placed,
     permit: Permit,
     acknowledge: Acknowledge,
-    total: u64,
 ) -> (Option<tokio::sync::oneshot::Receiver<Outcome>>, Outcome) {
     let waits = |o: &Arc<dyn Outgoing>| acknowledge == Acknowledge::Delivered || o.waits();
     let root = Ack::unwatched(Some(permit));
@@ -294,7 +305,6 @@ fn push_all(
         watched.settle(Outcome::Delivered);
     }
     root.settle(Outcome::Delivered);
-    debug_assert!(shed.lost() <= total.saturating_mul(64));
     (receiver, shed)
 }
 

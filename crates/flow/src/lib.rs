@@ -40,6 +40,8 @@ pub mod retry;
 pub mod router;
 pub mod stats;
 pub mod stop;
+#[cfg(test)]
+mod testing;
 
 pub use ack::Ack;
 pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};

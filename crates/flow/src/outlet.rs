@@ -11,7 +11,7 @@ use crate::capacity::{Capacity, CapacityConfig, Slot};
 use crate::exporter::{Attempt, Exporter};
 use crate::lane::{Context, Item, Lane, LaneView};
 use crate::retry::RetryConfig;
-use crate::router::{Router, Target};
+use crate::router::{Router, Routes, Target};
 use crate::stats::ExporterStats;
 use crate::{Ack, Batch, Kind, Outcome, Payload, Why, clock};
 use parking_lot::Mutex;
@@ -79,7 +79,7 @@ pub trait Outgoing: Send + Sync {
     /// Waits for room.
     fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
     /// Counts a payload that found no room.
-    fn count_full(&self, payload: &Payload, kind: Kind);
+    fn count_full(&self, payload: &Payload);
     /// Enqueues. Never waits. What found its lane full is settled as dropped and given as the outcome.
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome;
     /// One attempt, with no queue.
@@ -111,7 +111,8 @@ pub struct Outlet<E: Exporter, R: Router> {
     context: Arc<Context<E>>,
     capacity: Arc<Capacity>,
     router: R,
-    lanes: Mutex<HashMap<Target, Lane>>,
+    /// `None` once it is closed: nothing starts a lane after that.
+    lanes: Mutex<Option<HashMap<Target, Lane>>>,
 }
 
 impl<E: Exporter, R: Router> Outlet<E, R> {
@@ -131,7 +132,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             idle: router.is_dynamic().then_some(config.lane_idle),
         });
         let capacity = Capacity::new(config.capacity.clone());
-        Outlet { config, context, capacity, router, lanes: Mutex::default() }
+        Outlet { config, context, capacity, router, lanes: Mutex::new(Some(HashMap::new())) }
     }
 
     /// What one lane may hold, in bytes.
@@ -140,23 +141,48 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         if self.router.is_dynamic() { (all as f64 * self.config.lane_share) as u64 } else { u64::MAX }
     }
 
-    fn push_to(&self, target: &Target, mut item: Item) -> Result<(), Item> {
+    /// Enqueues at one target. What finds the lane full is settled as dropped, and said.
+    fn push_to(&self, target: &Target, mut item: Item) -> Outcome {
         loop {
-            let lane = self.lanes.lock().entry(target.clone()).or_insert_with(|| Lane::start(target.clone(), self.context.clone())).clone();
-            if lane.bytes() > 0 && lane.bytes() + item.batch.payload.len() as u64 > self.lane_limit() {
-                return Err(item);
+            let Some(lane) = self.lane(target) else {
+                let why = Why::new(Kind::Stopping, "the exporter is stopping");
+                let outcome = Outcome::failed(u64::from(item.batch.payload.records), why.clone());
+                self.context.give_up(item, why);
+                return outcome;
+            };
+            let held = lane.bytes();
+            if held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit() {
+                return self.drop_full(target, item);
             }
             match lane.push(item) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Outcome::Delivered,
                 Err(back) => {
                     item = back;
-                    let mut lanes = self.lanes.lock();
-                    if lanes.get(target).is_some_and(|l| l.is_same(&lane)) {
+                    if let Some(lanes) = self.lanes.lock().as_mut()
+                        && lanes.get(target).is_some_and(|l| l.is_same(&lane))
+                    {
                         lanes.remove(target);
                     }
                 }
             }
         }
+    }
+
+    fn lane(&self, target: &Target) -> Option<Lane> {
+        let mut lanes = self.lanes.lock();
+        let lanes = lanes.as_mut()?;
+        if let Some(lane) = lanes.get(target) {
+            return Some(lane.clone());
+        }
+        Some(lanes.entry(target.clone()).or_insert_with(|| Lane::start(target.clone(), self.context.clone())).clone())
+    }
+
+    fn drop_full(&self, target: &Target, item: Item) -> Outcome {
+        let records = u64::from(item.batch.payload.records);
+        self.context.stats.enqueue_failed.add(Kind::LaneFull, records);
+        let outcome = Outcome::Dropped { records, why: Why::new(Kind::LaneFull, format!("the lane of {target} is full")) };
+        item.batch.ack.settle(outcome.clone());
+        outcome
     }
 }
 
@@ -182,39 +208,28 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         Box::pin(async move { self.capacity.wait(records, bytes).await })
     }
 
-    fn count_full(&self, payload: &Payload, kind: Kind) {
-        self.context.stats.enqueue_failed.add(kind, u64::from(payload.records));
+    fn count_full(&self, payload: &Payload) {
+        self.context.stats.enqueue_failed.add(Kind::QueueFull, u64::from(payload.records));
     }
 
-    fn push(&self, payload: Payload, mut slot: Slot, ack: Ack, waits: bool) -> Outcome {
+    fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
         let at = clock::now();
-        let mut routes = Vec::with_capacity(1);
-        self.router.route(payload, &mut routes);
-        let mut lost = Outcome::Delivered;
-        let count = routes.len();
-        let (mut slot, mut ack) = (Some(&mut slot).map(|s| s.take_all()), Some(ack));
-        for (n, (target, payload)) in routes.into_iter().enumerate() {
-            let last = n + 1 == count;
-            let piece_slot = if last { slot.take() } else { slot.as_mut().map(|s| s.split(payload.records, payload.len())) };
-            let piece_ack = if last { ack.take() } else { ack.as_ref().map(Ack::fork) };
-            let (Some(slot), Some(ack)) = (piece_slot, piece_ack) else { break };
-            if let Err(back) = self.push_to(&target, Item { batch: Batch { payload, ack }, slot, at, waits }) {
-                self.count_full(&back.batch.payload, Kind::LaneFull);
-                let why = Why::new(Kind::LaneFull, format!("the lane of {target} is full"));
-                let outcome = Outcome::Dropped { records: u64::from(back.batch.payload.records), why };
-                back.batch.ack.settle(outcome.clone());
-                lost = lost.and(outcome);
+        let mut routes = Routes::new();
+        self.router.route(payload.clone(), &mut routes);
+        let item = Item { batch: Batch { payload, ack }, slot, at, waits };
+        match routes.as_slice() {
+            [(target, _)] => self.push_to(target, item),
+            _ => {
+                let (targets, pieces): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
+                let items = item.divide(pieces.into_iter());
+                targets.iter().zip(items).fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item)))
             }
         }
-        if let Some(ack) = ack {
-            ack.settle(Outcome::Delivered);
-        }
-        lost
     }
 
     fn send_now(&self, payload: Payload) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         Box::pin(async move {
-            let mut routes = Vec::with_capacity(1);
+            let mut routes = Routes::new();
             self.router.route(payload, &mut routes);
             let mut outcome = Outcome::Delivered;
             for (target, payload) in routes {
@@ -236,14 +251,14 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             queue_size: self.capacity.size(),
             queue_capacity: self.capacity.config().size,
             bytes: self.capacity.bytes(),
-            lanes: self.lanes.lock().values().map(Lane::view).collect(),
+            lanes: self.lanes.lock().iter().flat_map(HashMap::values).map(Lane::view).collect(),
             stats: self.context.stats.clone(),
         }
     }
 
     fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            let lanes: Vec<Lane> = self.lanes.lock().drain().map(|(_, lane)| lane).collect();
+            let lanes: Vec<Lane> = self.lanes.lock().take().into_iter().flat_map(HashMap::into_values).collect();
             for lane in &lanes {
                 lane.close(deadline);
             }

@@ -1,6 +1,7 @@
 //! Which target each record goes to.
 
 use crate::Payload;
+use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,10 +28,13 @@ impl fmt::Display for Target {
     }
 }
 
+/// The pieces of a request with their targets; most requests stay whole.
+pub type Routes = SmallVec<[(Target, Payload); 1]>;
+
 /// Divides a request over targets, synchronously, on the caller's task.
 pub trait Router: Send + Sync + 'static {
     /// Appends to `out` the pieces of `payload` with their targets. Together they hold exactly its records.
-    fn route(&self, payload: Payload, out: &mut Vec<(Target, Payload)>);
+    fn route(&self, payload: Payload, out: &mut Routes);
 
     /// Whether new targets appear while it runs. The lanes of such a router end when they have been idle.
     fn is_dynamic(&self) -> bool {
@@ -43,7 +47,7 @@ pub trait Router: Send + Sync + 'static {
 pub struct Direct(pub Target);
 
 impl Router for Direct {
-    fn route(&self, payload: Payload, out: &mut Vec<(Target, Payload)>) {
+    fn route(&self, payload: Payload, out: &mut Routes) {
         out.push((self.0.clone(), payload));
     }
 

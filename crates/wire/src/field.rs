@@ -77,6 +77,9 @@ pub enum Fault {
         /// JSON name of the field.
         field: &'static str,
     },
+    /// A resource entry, scope entry, metric or record that is not length-delimited.
+    #[error("a field that holds a message holds something else")]
+    NotAMessage,
     /// Attribute values nested deeper than the limit.
     #[error("attribute values are nested too deep")]
     Depth,

@@ -14,14 +14,27 @@
 //! | what is refused at the door, and how records are counted | [`check`] |
 //! | a message that is a list of slices | [`chunks`] |
 //! | what messages OTLP has and which fields they carry | [`schema`] |
+//! | how OTLP/JSON is read and written | [`json`] |
 
 pub mod check;
 pub mod chunks;
 pub mod field;
+pub mod index;
+pub mod key;
+pub mod limit;
+pub mod pack;
+pub mod priority;
+pub mod json;
 pub mod schema;
 pub mod signal;
+pub mod split;
 
 pub use check::{Census, CheckLimits, check};
 pub use chunks::{Chunks, ChunksBuf};
 pub use field::{Fault, Malformed};
+pub use index::{Entry, Index, Record};
+pub use limit::split_limit;
+pub use pack::{PackLimits, Packer};
+pub use priority::{Priority, split_priority};
 pub use signal::Signal;
+pub use split::{Part, SplitScratch, split_records, split_resources};

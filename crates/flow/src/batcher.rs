@@ -1,0 +1,330 @@
+//! How requests form out of what is queued for one target.
+//!
+//! A plain struct that is handed the time. What is queued stays as it came (its parts) until a send can really begin; then as
+//! much of it as the limits allow is packed into one request, with equal headers sent once. The parts stay beside the packed
+//! request, so that a rejected request can be tried again in its parts.
+//!
+//! Invariants: a request never exceeds `max_records` or `max_bytes` (its exact encoded size), unless a single record does;
+//! records keep their order; every part is in exactly one place.
+
+use crate::capacity::Slot;
+use crate::{Ack, Batch, Outcome, Payload};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use wire::{PackLimits, Packer};
+
+/// When a batch is full. 0 means no limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchConfig {
+    /// Off: every request is sent as it came.
+    pub enabled: bool,
+    /// Records that make a batch.
+    pub min_records: u64,
+    /// Bytes that make a batch.
+    pub min_bytes: u64,
+    /// Records that a request never exceeds.
+    pub max_records: usize,
+    /// Encoded bytes that a request never exceeds.
+    pub max_bytes: usize,
+    /// How long the oldest record may wait for a fuller batch.
+    pub flush_interval: Duration,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        BatchConfig {
+            enabled: false,
+            min_records: 8192,
+            min_bytes: 0,
+            max_records: 0,
+            max_bytes: 0,
+            flush_interval: Duration::from_millis(200),
+        }
+    }
+}
+
+impl BatchConfig {
+    /// No limits to pack by: the batch ends where its minimum is reached.
+    fn is_open_ended(&self) -> bool {
+        self.max_records == 0 && self.max_bytes == 0
+    }
+}
+
+/// One piece of one sender's request, with its duty and its room in the queue.
+#[derive(Debug)]
+pub struct Item {
+    /// The data and the duty to settle it.
+    pub batch: Batch,
+    /// The room it takes.
+    pub slot: Slot,
+    /// When it was queued.
+    pub at: Instant,
+    /// Whether its sender waits for the outcome.
+    pub waits: bool,
+}
+
+impl Item {
+    /// Items in place of this one, each with a fork of its duty and a part of its room. Without any piece the duty is settled as
+    /// delivered: there was nothing to deliver.
+    pub fn divide(self, pieces: impl ExactSizeIterator<Item = Payload>) -> Vec<Item> {
+        let (at, waits, count) = (self.at, self.waits, pieces.len());
+        let (mut ack, mut slot) = (Some(self.batch.ack), Some(self.slot));
+        let mut items = Vec::with_capacity(count);
+        for (n, payload) in pieces.enumerate() {
+            // The last piece takes what remains, so that the request stays counted until all of it is settled.
+            let last = n + 1 == count;
+            let of_ack = if last { ack.take() } else { ack.as_ref().map(Ack::fork) };
+            let of_slot = if last { slot.take() } else { slot.as_mut().map(|s| s.split(payload.records, payload.len())) };
+            if let (Some(ack), Some(slot)) = (of_ack, of_slot) {
+                items.push(Item { batch: Batch { payload, ack }, slot, at, waits });
+            }
+        }
+        if let Some(ack) = ack {
+            ack.settle(Outcome::Delivered);
+        }
+        items
+    }
+}
+
+/// What is sent at once, with the parts it was packed from.
+#[derive(Debug)]
+pub struct Request {
+    /// The message.
+    pub payload: Payload,
+    /// What it holds: one or more.
+    pub parts: Vec<Item>,
+    /// When its first attempt began.
+    pub first: Option<Instant>,
+    /// Attempts that failed.
+    pub failures: u32,
+}
+
+impl Request {
+    fn of(payload: Payload, parts: Vec<Item>) -> Request {
+        Request { payload, parts, first: None, failures: 0 }
+    }
+
+    /// When its oldest part was queued.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Instant> {
+        self.parts.iter().map(|p| p.at).min()
+    }
+}
+
+/// Whether a batch is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// There is one.
+    Now,
+    /// There will be one then, unless it fills up before.
+    At(Instant),
+    /// Nothing is queued.
+    Never,
+}
+
+/// What is queued for one target.
+pub struct Batcher {
+    config: BatchConfig,
+    queue: VecDeque<Item>,
+    records: u64,
+    bytes: u64,
+    waiting: usize,
+    packer: Option<Packer>,
+}
+
+impl Batcher {
+    /// An empty one.
+    #[must_use]
+    pub fn new(config: BatchConfig) -> Batcher {
+        Batcher { config, queue: VecDeque::new(), records: 0, bytes: 0, waiting: 0, packer: None }
+    }
+
+    /// Queues an item behind the others.
+    pub fn push(&mut self, item: Item) {
+        self.count(&item, true);
+        self.queue.push_back(item);
+    }
+
+    /// Whether nothing is queued.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// When the oldest item was queued.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Instant> {
+        self.queue.front().map(|i| i.at)
+    }
+
+    /// How many more records and bytes make a batch; 0 if the next item does.
+    #[must_use]
+    pub fn missing(&self) -> (u64, u64) {
+        let c = &self.config;
+        if !c.enabled || (c.min_records == 0 && c.min_bytes == 0) {
+            return (0, 0);
+        }
+        let of = |min: u64, max: u64, have: u64| match (min, max) {
+            (0, 0) => u64::MAX,
+            (0, n) | (n, 0) => n.saturating_sub(have),
+            (min, max) => min.min(max).saturating_sub(have),
+        };
+        (of(c.min_records, c.max_records as u64, self.records), of(c.min_bytes, c.max_bytes as u64, self.bytes))
+    }
+
+    /// Whether a request should be formed. `idle`: nothing of this target is being sent, so a sender who waits gains nothing by
+    /// waiting for a fuller batch. `hurry`: form one whatever its size.
+    #[must_use]
+    pub fn due(&self, now: Instant, idle: bool, hurry: bool) -> Due {
+        let Some(oldest) = self.oldest() else { return Due::Never };
+        let (records, bytes) = self.missing();
+        if hurry || records == 0 || bytes == 0 || (idle && self.waiting > 0) {
+            return Due::Now;
+        }
+        let at = oldest + self.config.flush_interval;
+        if at <= now { Due::Now } else { Due::At(at) }
+    }
+
+    /// Forms a request of the oldest items.
+    pub fn take(&mut self) -> Option<Request> {
+        if !self.config.enabled {
+            let item = self.pop()?;
+            return Some(Request::of(item.batch.payload.clone(), vec![item]));
+        }
+        self.split_oversized();
+        let first = self.pop()?;
+        let signal = first.batch.payload.signal;
+        let limits = PackLimits { max_records: self.config.max_records, max_bytes: self.config.max_bytes };
+        let mut packer = self.packer.take().unwrap_or_else(|| Packer::new(signal, limits));
+        let mut records = u64::from(first.batch.payload.records);
+        let mut bytes = first.batch.payload.len() as u64;
+        packer.try_add(&first.batch.payload.body.contiguous(), first.batch.payload.records as usize);
+        let mut parts = vec![first];
+        while !(self.config.is_open_ended() && self.is_enough(records, bytes)) {
+            self.split_oversized();
+            let Some(next) = self.queue.front().map(|i| &i.batch.payload) else { break };
+            if !packer.try_add(&next.body.contiguous(), next.records as usize) {
+                break;
+            }
+            records += u64::from(next.records);
+            bytes += next.len() as u64;
+            parts.extend(self.pop());
+        }
+        let body = packer.finish();
+        self.packer = Some(packer);
+        // One part alone is sent as it came.
+        let payload = match parts.as_slice() {
+            [only] => only.batch.payload.clone(),
+            _ => Payload::new(signal, body, u32::try_from(records).unwrap_or(u32::MAX)),
+        };
+        Some(Request::of(payload, parts))
+    }
+
+    /// Divides a request that was rejected: a merged one into halves of its parts, one of several records into halves of those
+    /// if `by_records`. Gives it back if it cannot be divided.
+    ///
+    /// # Errors
+    /// The request itself, unchanged.
+    pub fn divide(mut request: Request, by_records: bool) -> Result<[Request; 2], Request> {
+        let (first, failures) = (request.first, request.failures);
+        let halves = if request.parts.len() > 1 {
+            let second = request.parts.split_off(request.parts.len() / 2);
+            [request.parts, second]
+        } else if by_records && request.payload.records > 1 {
+            match split_item(request.parts, request.payload.records.div_ceil(2) as usize) {
+                Ok(halves) => halves,
+                Err(parts) => return Err(Request { parts, ..request }),
+            }
+        } else {
+            return Err(request);
+        };
+        Ok(halves.map(|parts| Request { first, failures, ..pack(parts) }))
+    }
+
+    /// Everything that is queued.
+    pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
+        (self.records, self.bytes, self.waiting) = (0, 0, 0);
+        self.queue.drain(..)
+    }
+
+    fn is_enough(&self, records: u64, bytes: u64) -> bool {
+        let c = &self.config;
+        (c.min_records > 0 && records >= c.min_records) || (c.min_bytes > 0 && bytes >= c.min_bytes)
+    }
+
+    fn count(&mut self, item: &Item, add: bool) {
+        let (records, bytes, waits) = (u64::from(item.batch.payload.records), item.batch.payload.len() as u64, usize::from(item.waits));
+        if add {
+            (self.records, self.bytes, self.waiting) = (self.records + records, self.bytes + bytes, self.waiting + waits);
+        } else {
+            (self.records, self.bytes, self.waiting) = (self.records - records, self.bytes - bytes, self.waiting - waits);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Item> {
+        let item = self.queue.pop_front()?;
+        self.count(&item, false);
+        Some(item)
+    }
+
+    /// Makes sure that the oldest item fits into a request by itself.
+    fn split_oversized(&mut self) {
+        let c = &self.config;
+        let Some(payload) = self.queue.front().map(|i| &i.batch.payload) else { return };
+        let fits = (c.max_records == 0 || payload.records as usize <= c.max_records) && (c.max_bytes == 0 || payload.len() <= c.max_bytes);
+        if fits || payload.records <= 1 {
+            return;
+        }
+        let pieces = wire::split_limit(payload.signal, &payload.body.contiguous(), c.max_records, c.max_bytes);
+        if pieces.len() < 2 {
+            return;
+        }
+        if let Some(item) = self.pop() {
+            for piece in cut(item, pieces).into_iter().rev() {
+                self.count(&piece, true);
+                self.queue.push_front(piece);
+            }
+        }
+    }
+}
+
+/// One request out of parts that are known to fit together.
+fn pack(parts: Vec<Item>) -> Request {
+    let payload = match parts.as_slice() {
+        [only] => only.batch.payload.clone(),
+        many => {
+            let signal = many[0].batch.payload.signal;
+            let mut packer = Packer::new(signal, PackLimits { max_records: 0, max_bytes: 0 });
+            let mut records = 0;
+            for part in many {
+                packer.try_add(&part.batch.payload.body.contiguous(), part.batch.payload.records as usize);
+                records += part.batch.payload.records;
+            }
+            Payload::new(signal, packer.finish(), records)
+        }
+    };
+    Request::of(payload, parts)
+}
+
+fn split_item(mut parts: Vec<Item>, records: usize) -> Result<[Vec<Item>; 2], Vec<Item>> {
+    let Some(item) = parts.pop() else { return Err(parts) };
+    let pieces = wire::split_limit(item.batch.payload.signal, &item.batch.payload.body.contiguous(), records, 0);
+    if pieces.len() < 2 {
+        return Err(vec![item]);
+    }
+    let mut first = cut(item, pieces);
+    let second = first.split_off(1);
+    Ok([first, second])
+}
+
+/// The pieces of an item.
+fn cut(item: Item, pieces: Vec<wire::Part>) -> Vec<Item> {
+    let (signal, meta) = (item.batch.payload.signal, item.batch.payload.meta.clone());
+    item.divide(pieces.into_iter().map(|piece| {
+        let records = u32::try_from(piece.records).unwrap_or(u32::MAX);
+        Payload { signal, body: piece.body.into(), records, meta: meta.clone() }
+    }))
+}
+
+#[cfg(test)]
+mod tests;

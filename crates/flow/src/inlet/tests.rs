@@ -1,0 +1,195 @@
+use super::*;
+use crate::capacity::Sizer;
+use crate::outlet::{Outlet, OutletConfig};
+use crate::router::Direct;
+use crate::testing::{Destination, Script, logs, unavailable};
+use crate::{Attempt, Budget, BudgetConfig, Target, clock};
+
+struct House {
+    inlet: Inlet,
+    budget: Budget,
+    outlets: Vec<Arc<dyn Outgoing>>,
+}
+
+impl House {
+    fn new(config: InletConfig, budget: BudgetConfig, exporters: &[(&Destination, OutletConfig)]) -> House {
+        let outlets: Vec<Arc<dyn Outgoing>> = exporters
+            .iter()
+            .map(|(d, c)| Arc::new(Outlet::new(c.clone(), (*d).clone(), Direct(Target::new("t")))) as Arc<dyn Outgoing>)
+            .collect();
+        let funnel = Funnel { name: "logs".into(), stages: vec![], outlets: outlets.clone() };
+        let inlet = Inlet::new(Signal::Logs, Opening { funnels: vec![funnel], config }, Arc::default());
+        House { inlet, budget: Budget::new(budget), outlets }
+    }
+
+    async fn offer(&self, payload: Payload) -> Result<Accepted, Refusal> {
+        let mut permit = self.budget.open(None)?;
+        permit.grow(payload.len())?;
+        self.inlet.offer(payload, permit).await
+    }
+
+    async fn close(self) {
+        for outlet in &self.outlets {
+            outlet.close(clock::now()).await;
+        }
+        assert_eq!((self.budget.bytes(), self.budget.records(), self.budget.requests()), (0, 0, 0));
+    }
+}
+
+fn queue(size: u64) -> OutletConfig {
+    let mut config = OutletConfig::new("x", 1 << 30);
+    (config.capacity.size, config.capacity.sizer) = (size, Sizer::Items);
+    config
+}
+
+fn config(acknowledge: Acknowledge, sync: bool) -> InletConfig {
+    InletConfig { acknowledge, sync, ..InletConfig::default() }
+}
+
+fn queued() -> InletConfig {
+    config(Acknowledge::Queued, false)
+}
+
+/// Scenario: the destination stalls. Guarantee: a queued request is answered at once; memory is held until it is settled.
+#[tokio::test(start_paused = true)]
+async fn queued_is_answered_at_once() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let house = House::new(queued(), BudgetConfig::default(), &[(&d, queue(100))]);
+    assert_eq!(house.offer(logs("s", &["1"])).await, Ok(Accepted::ALL));
+    assert!(house.budget.bytes() > 0);
+    assert_eq!(house.inlet.stats().accepted.get(), 1);
+    house.close().await;
+}
+
+/// Scenario: `acknowledge: delivered` with each fate. Guarantee: the sender hears of delivery, of rejected records as a partial success, of failure as a refusal it may retry.
+#[tokio::test(start_paused = true)]
+async fn delivered_waits_for_the_fate() {
+    let no = Attempt::Reject { why: Why::new(Kind::BadData, "no") };
+    let d = Destination::scripted([Script::Take(Duration::from_millis(70)), Script::Answer(no)]);
+    let house = House::new(config(Acknowledge::Delivered, false), BudgetConfig::default(), &[(&d, queue(100))]);
+    let start = clock::now();
+    assert_eq!(house.offer(logs("s", &["1"])).await, Ok(Accepted::ALL));
+    assert_eq!((clock::now() - start).as_millis() / 10, 7);
+    assert_eq!(house.offer(logs("s", &["2", "3"])).await.unwrap().rejected().unwrap().0, 2);
+    d.always(Some(Script::Answer(unavailable())));
+    let refusal = house.offer(logs("s", &["4"])).await.unwrap_err();
+    assert!(refusal.retry_after.is_some());
+    house.close().await;
+}
+
+/// Scenario: the budget is between its limits, with a mixed request, a routine one, and one of errors only. Guarantee: errors enter, routine records are shed, and the sender is told how many.
+#[tokio::test(start_paused = true)]
+async fn above_the_soft_limit_only_priority_enters() {
+    let d = Destination::default();
+    let house = House::new(queued(), BudgetConfig { bytes: 10_000, ..BudgetConfig::default() }, &[(&d, queue(100))]);
+    let mut ballast = house.budget.open(None).unwrap();
+    ballast.grow(9_100).unwrap();
+    let mixed = house.offer(logs("s", &["r1", "!e1", "r2"])).await.unwrap();
+    assert_eq!(mixed.rejected().map(|(n, why)| (n, why.kind)), Some((2, Kind::SoftLimit)));
+    let routine = house.offer(logs("s", &["r3"])).await.unwrap();
+    assert_eq!(routine.rejected().unwrap().0, 1);
+    assert_eq!(house.offer(logs("s", &["!e2"])).await, Ok(Accepted::ALL));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(d.taken_ids(), ["!e1", "!e2"]);
+    assert_eq!(house.inlet.stats().shed.iter().collect::<Vec<_>>(), [(Kind::SoftLimit, 3)]);
+    assert_eq!(house.inlet.stats().accepted.get(), 2);
+    drop(ballast);
+    house.close().await;
+}
+
+/// Scenario: two exporters, one dead with a full queue. Guarantee: the healthy one gets everything; the sender is told what the dead one missed; nothing waits.
+#[tokio::test(start_paused = true)]
+async fn a_full_exporter_costs_the_others_nothing() {
+    let (healthy, dead) = (Destination::default(), Destination::default());
+    dead.always(Some(Script::Stall));
+    let house = House::new(queued(), BudgetConfig::default(), &[(&healthy, queue(100)), (&dead, queue(2))]);
+    let start = clock::now();
+    let mut reported = 0;
+    for n in 0..50 {
+        reported += house.offer(logs("s", &[&n.to_string()])).await.unwrap().rejected().map_or(0, |(n, _)| n);
+    }
+    assert!(clock::now() - start < Duration::from_millis(50));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!((healthy.taken_ids().len(), reported), (50, 48));
+    let stats = house.outlets[1].view().stats;
+    assert_eq!(stats.enqueue_failed.iter().collect::<Vec<_>>(), [(Kind::QueueFull, 48)]);
+    house.close().await;
+}
+
+/// Scenario: the only exporter's queue is full. Guarantee: the whole request is refused with a delay, nothing of it is kept.
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_with_a_delay() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let house = House::new(queued(), BudgetConfig::default(), &[(&d, queue(1))]);
+    house.offer(logs("s", &["1"])).await.unwrap();
+    let held = house.budget.bytes();
+    let refusal = house.offer(logs("s", &["2"])).await.unwrap_err();
+    assert_eq!(refusal.why.kind, Kind::QueueFull);
+    assert!(refusal.retry_after.is_some());
+    assert_eq!(house.budget.bytes(), held);
+    assert_eq!(house.inlet.stats().refused.iter().collect::<Vec<_>>(), [(Kind::QueueFull, 1)]);
+    house.close().await;
+}
+
+/// Scenario: `block_on_overflow` and a slow destination. Guarantee: the sender waits for room instead of being refused.
+#[tokio::test(start_paused = true)]
+async fn a_blocking_queue_makes_the_sender_wait() {
+    let d = Destination::default();
+    d.always(Some(Script::Take(Duration::from_millis(100))));
+    let mut blocking = queue(1);
+    blocking.block_on_overflow = true;
+    let house = House::new(queued(), BudgetConfig::default(), &[(&d, blocking)]);
+    let start = clock::now();
+    for n in 0..4 {
+        assert_eq!(house.offer(logs("s", &[&n.to_string()])).await, Ok(Accepted::ALL));
+    }
+    assert_eq!((clock::now() - start).as_millis() / 10, 30);
+    house.close().await;
+}
+
+/// Scenario: `ingest: sync`. Guarantee: the answer waits for one attempt, nothing is queued, a failure is the sender's to retry.
+#[tokio::test(start_paused = true)]
+async fn sync_ingest_queues_nothing() {
+    let d = Destination::scripted([Script::Take(Duration::from_millis(30)), Script::Answer(unavailable())]);
+    let house = House::new(config(Acknowledge::Queued, true), BudgetConfig::default(), &[(&d, queue(100))]);
+    assert_eq!(house.offer(logs("s", &["1"])).await, Ok(Accepted::ALL));
+    assert_eq!(d.taken_ids(), ["1"]);
+    assert_eq!(house.offer(logs("s", &["2"])).await.unwrap_err().why.kind, Kind::Unavailable);
+    assert_eq!(house.outlets[0].view().queue_size, 0);
+    house.close().await;
+}
+
+/// Scenario: an empty request. Guarantee: success, nothing is sent.
+#[tokio::test(start_paused = true)]
+async fn an_empty_request_is_a_success() {
+    let d = Destination::default();
+    let house = House::new(queued(), BudgetConfig::default(), &[(&d, queue(1))]);
+    assert_eq!(house.offer(Payload::new(Signal::Logs, bytes::Bytes::new(), 0)).await, Ok(Accepted::ALL));
+    assert!(d.tries().is_empty());
+    house.close().await;
+}
+
+/// Scenario: the pipelines behind an inlet are exchanged while requests flow. Guarantee: every request goes to exactly one side.
+#[tokio::test(start_paused = true)]
+async fn a_reopened_inlet_loses_and_doubles_nothing() {
+    let (old, new) = (Destination::default(), Destination::default());
+    let house = House::new(queued(), BudgetConfig::default(), &[(&old, queue(1000))]);
+    let replacement: Arc<dyn Outgoing> = Arc::new(Outlet::new(queue(1000), new.clone(), Direct(Target::new("t"))));
+    let door = house.inlet.sharing(Arc::default());
+    for n in 0..100 {
+        if n == 50 {
+            let funnel = Funnel { name: "logs".into(), stages: vec![], outlets: vec![replacement.clone()] };
+            house.inlet.reopen(Opening { funnels: vec![funnel], config: queued() });
+        }
+        let payload = logs("s", &[&n.to_string()]);
+        let mut permit = house.budget.open(None).unwrap();
+        permit.grow(payload.len()).unwrap();
+        door.offer(payload, permit).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!((old.taken_ids().len(), new.taken_ids().len()), (50, 50));
+    replacement.close(clock::now()).await;
+    house.close().await;
+}

@@ -1,0 +1,182 @@
+use super::*;
+use crate::capacity::Sizer;
+use crate::router::{Direct, Routes};
+use crate::testing::{Destination, Script, logs, unavailable};
+use crate::{Budget, BudgetConfig};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn direct(config: OutletConfig, d: &Destination) -> Outlet<Destination, Direct> {
+    Outlet::new(config, d.clone(), Direct(Target::new("a")))
+}
+
+/// Sends by the first letter of the service name.
+struct ByService;
+
+impl Router for ByService {
+    fn route(&self, payload: Payload, out: &mut Routes) {
+        let body = payload.body.contiguous();
+        let at = body.windows(7).position(|w| w == b"target-").unwrap();
+        out.push((Target::new(String::from_utf8_lossy(&body[at..at + 8]).into_owned()), payload));
+    }
+}
+
+fn push<R: Router>(outlet: &Outlet<Destination, R>, payload: Payload) -> tokio::sync::oneshot::Receiver<Outcome> {
+    let (ack, rx) = Ack::watched(None);
+    let slot = outlet.reserve(&payload).unwrap();
+    outlet.push(payload, slot, ack, true);
+    rx
+}
+
+/// Scenario: one of ten thousand targets stalls for ever. Guarantee: the others deliver at once and the stalled one holds only its own data.
+#[tokio::test(start_paused = true)]
+async fn a_black_hole_harms_only_itself() {
+    let d = Destination::scripted([Script::Stall]);
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.capacity.sizer = Sizer::Items;
+    config.workers = 2;
+    let outlet = Outlet::new(config, d.clone(), ByService);
+    let start = clock::now();
+    let _hole = push(&outlet, logs("target-h", &["h"]));
+    tokio::task::yield_now().await;
+    for n in 0..900 {
+        let rx = push(&outlet, logs(&format!("target-{}", n % 5), &["x"]));
+        assert_eq!(rx.await.unwrap(), Outcome::Delivered);
+    }
+    assert!(clock::now() - start < MS(5), "took {:?}", clock::now() - start);
+    assert_eq!(outlet.view().queue_size, 1);
+    outlet.close(clock::now()).await;
+}
+
+/// Scenario: two workers, two targets that stall, a third that is healthy. Guarantee: after their first time-outs the stalled ones are halted and hold no worker; their probes take none either.
+#[tokio::test(start_paused = true)]
+async fn probes_of_dead_targets_never_hold_the_workers() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.workers = 2;
+    config.retry.max_elapsed_time = Duration::ZERO;
+    let outlet = Outlet::new(config, d.clone(), ByService);
+    let holes: Vec<_> = (0..6).map(|n| push(&outlet, logs(&format!("target-{}", n % 2), &["h"]))).collect();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(outlet.view().lanes.iter().all(|l| l.state != "passing"), "{:?}", outlet.view().lanes);
+    d.always(None);
+    let start = clock::now();
+    assert_eq!(push(&outlet, logs("target-9", &["x"])).await.unwrap(), Outcome::Delivered);
+    assert!(clock::now() - start < MS(5));
+    for hole in holes {
+        assert_eq!(hole.await.unwrap(), Outcome::Delivered);
+    }
+    outlet.close(clock::now()).await;
+}
+
+/// Scenario: a lane with dynamic targets is idle for five minutes, then its target is needed again. Guarantee: the lane ends and a new one takes its place without loss.
+#[tokio::test(start_paused = true)]
+async fn an_idle_lane_ends_and_comes_back() {
+    let d = Destination::default();
+    let outlet = Outlet::new(OutletConfig::new("x", 1 << 30), d.clone(), ByService);
+    assert_eq!(push(&outlet, logs("target-1", &["1"])).await.unwrap(), Outcome::Delivered);
+    tokio::time::sleep(Duration::from_secs(301)).await;
+    assert_eq!(outlet.view().lanes[0].state, "closing");
+    assert_eq!(push(&outlet, logs("target-1", &["2"])).await.unwrap(), Outcome::Delivered);
+    assert_eq!(outlet.view().lanes[0].state, "passing");
+    assert_eq!(d.taken_ids(), ["1", "2"]);
+    outlet.close(clock::now()).await;
+}
+
+/// Scenario: one dead target among several fills up. Guarantee: it is stopped at its share, what it would have got is said and counted, and the others go on.
+#[tokio::test(start_paused = true)]
+async fn one_lane_cannot_take_the_whole_queue() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let outlet = Outlet::new(OutletConfig::new("x", 1000), d.clone(), ByService);
+    let mut shed = 0;
+    let mut waits = vec![];
+    for _ in 0..40 {
+        let payload = logs("target-1", &["x"]);
+        let (ack, rx) = Ack::watched(None);
+        let Some(slot) = outlet.reserve(&payload) else { panic!("the exporter's queue filled up before the lane's share") };
+        if outlet.push(payload, slot, ack, false) == Outcome::Delivered { waits.push(rx) } else { shed += 1 }
+    }
+    let view = outlet.view();
+    assert!(shed > 0 && view.bytes <= 500, "{shed} {view:?}");
+    assert_eq!(view.stats.enqueue_failed.iter().collect::<Vec<_>>(), [(Kind::LaneFull, shed)]);
+    d.always(None);
+    assert_eq!(push(&outlet, logs("target-2", &["y"])).await.unwrap(), Outcome::Delivered);
+    outlet.close(clock::now()).await;
+    for rx in waits {
+        assert!(matches!(rx.await.unwrap(), Outcome::Failed { .. }));
+    }
+}
+
+/// Scenario: a credential fails on one of many targets. Guarantee: all lanes halt together: one storm is not started per target; when it works again all go on.
+#[tokio::test(start_paused = true)]
+async fn a_dead_credential_halts_all_its_lanes() {
+    let d = Destination::default();
+    let dead = Attempt::Retry { after: None, why: Why::new(Kind::Auth, "expired token"), scope: crate::Scope::Credential };
+    d.always(Some(Script::Answer(dead)));
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.capacity.size = 10_000;
+    config.retry.max_elapsed_time = Duration::ZERO;
+    let outlet = Outlet::new(config, d.clone(), ByService);
+    let first = push(&outlet, logs("target-0", &["x"]));
+    tokio::time::sleep(MS(1)).await;
+    let rest: Vec<_> = (1..10).map(|n| push(&outlet, logs(&format!("target-{n}"), &["x"]))).collect();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(d.tries().len() < 20, "{} tries", d.tries().len());
+    d.always(None);
+    for rx in rest.into_iter().chain([first]) {
+        assert_eq!(rx.await.unwrap(), Outcome::Delivered);
+    }
+    outlet.close(clock::now()).await;
+}
+
+/// Scenario: the outlet is closed with a deadline while its destination is down. Guarantee: it ends by the deadline, every sender hears of its data, and the room and memory are given back.
+#[tokio::test(start_paused = true)]
+async fn closing_ends_in_time_and_tells_everyone() {
+    let d = Destination::default();
+    d.always(Some(Script::Answer(unavailable())));
+    let outlet = direct(OutletConfig::new("x", 1 << 30), &d);
+    let budget = Budget::new(BudgetConfig::default());
+    let mut waits = vec![];
+    for n in 0..20 {
+        let payload = logs("s", &[&format!("{n}")]);
+        let mut permit = budget.open(None).unwrap();
+        permit.grow(payload.len()).unwrap();
+        let (ack, rx) = Ack::watched(Some(permit));
+        let slot = outlet.reserve(&payload).unwrap();
+        outlet.push(payload, slot, ack, false);
+        waits.push(rx);
+    }
+    tokio::time::sleep(MS(100)).await;
+    assert!(budget.bytes() > 0);
+    let deadline = clock::now() + Duration::from_secs(3);
+    outlet.close(deadline).await;
+    assert!(clock::now() <= deadline + MS(10));
+    for rx in waits {
+        assert!(matches!(rx.await.unwrap(), Outcome::Failed { .. }));
+    }
+    assert_eq!((budget.bytes(), outlet.view().queue_size, outlet.view().bytes), (0, 0, 0));
+    // Whoever comes after that is told so, instead of starting a lane that nobody ends.
+    let payload = logs("s", &["late"]);
+    let slot = outlet.reserve(&payload).unwrap();
+    let (ack, rx) = Ack::watched(None);
+    assert!(matches!(outlet.push(payload, slot, ack, false), Outcome::Failed { .. }));
+    assert!(matches!(rx.await.unwrap(), Outcome::Failed { .. }));
+}
+
+/// Scenario: one attempt without a queue, to each kind of answer. Guarantee: the outcome says what the answer said.
+#[tokio::test(start_paused = true)]
+async fn a_direct_send_reports_what_the_destination_said() {
+    let why = Why::new(Kind::Other, "w");
+    let answers = [
+        (Attempt::Sent, Outcome::Delivered),
+        (Attempt::Partial { rejected: 1, why: why.clone() }, Outcome::Rejected { records: 1, why: why.clone() }),
+        (Attempt::Reject { why: why.clone() }, Outcome::Rejected { records: 2, why: why.clone() }),
+        (Attempt::Retry { after: Some(MS(7)), why: why.clone(), scope: crate::Scope::Target }, Outcome::Failed { records: 2, why, retry_after: Some(MS(7)) }),
+    ];
+    for (attempt, outcome) in answers {
+        let outlet = direct(OutletConfig::new("x", 1 << 20), &Destination::scripted([Script::Answer(attempt)]));
+        assert_eq!(outlet.send_now(logs("s", &["1", "2"])).await, outcome);
+    }
+}

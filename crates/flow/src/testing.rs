@@ -1,0 +1,147 @@
+//! What the tests of this crate share: requests, a scripted destination, and the books that must balance.
+
+use crate::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wire::Signal;
+
+fn field(tag: u8, body: &[u8]) -> Vec<u8> {
+    assert!(body.len() < 1 << 14);
+    let mut out = vec![tag << 3 | 2];
+    if body.len() >= 128 {
+        out.push(body.len() as u8 | 0x80);
+        out.push((body.len() >> 7) as u8);
+    } else {
+        out.push(body.len() as u8);
+    }
+    out.extend_from_slice(body);
+    out
+}
+
+/// One log record whose body is `id`; an error record if `error`.
+fn record(id: &str, error: bool) -> Vec<u8> {
+    let mut rec = vec![2 << 3, if error { 17 } else { 9 }];
+    rec.extend(field(5, &field(1, id.as_bytes())));
+    field(2, &rec)
+}
+
+/// A log request of one service with these records. An id that begins with `!` is an error.
+pub fn logs(service: &str, ids: &[&str]) -> Payload {
+    let attribute = [field(1, b"service.name"), field(2, &field(1, service.as_bytes()))].concat();
+    let records: Vec<u8> = ids.iter().flat_map(|id| record(id, id.starts_with('!'))).collect();
+    let entry = [field(1, &field(1, &attribute)), field(2, &records)].concat();
+    Payload::new(Signal::Logs, bytes::Bytes::from(field(1, &entry)), ids.len() as u32)
+}
+
+/// The ids in a request, in order.
+pub fn ids(payload: &Payload) -> Vec<String> {
+    fn fields(mut b: &[u8]) -> Vec<(u8, &[u8])> {
+        let mut out = vec![];
+        while let [key, rest @ ..] = b {
+            if key & 7 == 0 {
+                b = &rest[1..];
+                continue;
+            }
+            let (len, rest) = if rest[0] < 128 { (rest[0] as usize, &rest[1..]) } else { (rest[0] as usize & 127 | (rest[1] as usize) << 7, &rest[2..]) };
+            out.push((key >> 3, &rest[..len]));
+            b = &rest[len..];
+        }
+        out
+    }
+    let body = payload.body.contiguous();
+    let nested = |b, tag| fields(b).into_iter().filter(move |(t, _)| *t == tag).map(|(_, v)| v);
+    nested(&body, 1)
+        .flat_map(|entry| nested(entry, 2))
+        .flat_map(|scope| nested(scope, 2))
+        .flat_map(|record| nested(record, 5))
+        .flat_map(|any| nested(any, 1))
+        .map(|id| String::from_utf8_lossy(id).into_owned())
+        .collect()
+}
+
+/// What a scripted destination does with a request.
+#[derive(Clone, Debug)]
+pub enum Script {
+    /// Takes it after this long.
+    Take(Duration),
+    /// Answers this at once.
+    Answer(Attempt),
+    /// Never answers.
+    Stall,
+}
+
+/// A retryable failure of one target.
+pub fn unavailable() -> Attempt {
+    Attempt::Retry { after: None, why: Why::new(Kind::Unavailable, "down"), scope: Scope::Target }
+}
+
+/// A destination that follows a script, then takes everything; it rejects any request with an id that begins with `bad`.
+#[derive(Default, Clone)]
+pub struct Destination(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    script: VecDeque<Script>,
+    always: Option<Script>,
+    taken: Vec<(Instant, Target, Vec<String>)>,
+    tries: Vec<(Instant, Vec<String>)>,
+}
+
+impl Destination {
+    pub fn scripted(script: impl IntoIterator<Item = Script>) -> Destination {
+        let d = Destination::default();
+        d.0.lock().script.extend(script);
+        d
+    }
+
+    /// From now on, whenever the script is at its end.
+    pub fn always(&self, script: Option<Script>) {
+        self.0.lock().always = script;
+    }
+
+    /// The requests that were taken, as ids.
+    pub fn taken(&self) -> Vec<Vec<String>> {
+        self.0.lock().taken.iter().map(|t| t.2.clone()).collect()
+    }
+
+    pub fn taken_ids(&self) -> Vec<String> {
+        self.taken().concat()
+    }
+
+    pub fn targets(&self) -> Vec<Target> {
+        self.0.lock().taken.iter().map(|t| t.1.clone()).collect()
+    }
+
+    /// All tries with their times.
+    pub fn tries(&self) -> Vec<(Instant, Vec<String>)> {
+        self.0.lock().tries.clone()
+    }
+}
+
+impl Exporter for Destination {
+    async fn send(&self, target: &Target, request: Payload, _deadline: Instant) -> Attempt {
+        let ids = ids(&request);
+        let script = {
+            let mut inner = self.0.lock();
+            inner.tries.push((crate::clock::now(), ids.clone()));
+            inner.script.pop_front().or(inner.always.clone()).unwrap_or(Script::Take(Duration::ZERO))
+        };
+        let attempt = match script {
+            Script::Stall => std::future::pending().await,
+            Script::Answer(attempt) => attempt,
+            Script::Take(delay) => {
+                tokio::time::sleep(delay).await;
+                match ids.iter().any(|id| id.starts_with("bad")) {
+                    true => Attempt::Reject { why: Why::new(Kind::BadData, "bad record") },
+                    false => Attempt::Sent,
+                }
+            }
+        };
+        if matches!(attempt, Attempt::Sent | Attempt::Partial { .. }) {
+            self.0.lock().taken.push((crate::clock::now(), target.clone(), ids));
+        }
+        attempt
+    }
+}

@@ -1,0 +1,367 @@
+//! Where everything is in a request: resource entries, scope entries, records, and the headers above them, as ranges.
+//!
+//! An [`Index`] is built in one pass over the framing and read through borrowed views ([`Entry`], [`Record`]); its tables
+//! are reused from request to request, so that indexing allocates nothing once they have grown.
+//!
+//! ```text
+//! request ─ resource entry ─ scope entry ─ log record | span
+//!                                        └ metric ─ data ─ data point        for metrics the record is the data point
+//! ```
+//!
+//! The header of an entry is all its fields but its children, wherever they stand: a `resource` that is absent, that comes
+//! after the scopes or that comes twice, the schema URL, fields nobody knows. Joined in order these runs are again a valid
+//! prefix of an entry, because protobuf merges by concatenation.
+//!
+//! Invariants: entries are listed level by level, each level in document order; the children of an entry are neighbours;
+//! records are in document order. Records are framed, not looked into: that is `key`'s work, and `check`'s to refuse.
+
+use crate::field::{Fault, Field, Fields, Malformed};
+use crate::signal::{DATA_POINT, RECORD, RESOURCE_ENTRY, SCOPE_ENTRY, Signal};
+use std::ops::Range;
+
+/// The entry of the request itself, which is always there.
+pub(crate) const ROOT: u32 = 0;
+/// The depth of resource entries; the root's is 0.
+const RESOURCE_DEPTH: u8 = 1;
+const SCOPE_DEPTH: u8 = 2;
+const METRIC_DEPTH: u8 = 3;
+
+/// The tables of one request. Build it again for the next one.
+#[derive(Clone, Debug)]
+pub struct Index {
+    signal: Signal,
+    /// The depth of the entries whose children are leaves.
+    leaf_depth: u8,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) leaves: Vec<Leaf>,
+    /// The headers of all entries, one after the other.
+    pub(crate) runs: Vec<Range<usize>>,
+}
+
+/// An entry: the request, a resource entry, a scope entry, a metric, a metric's data.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// Its full range, tag included; for the request the whole body.
+    pub range: Range<usize>,
+    /// Where its payload begins; it ends with the range.
+    pub from: usize,
+    /// Its header: a range of `Index::runs`.
+    pub runs: Range<usize>,
+    /// Bytes of its header.
+    pub header_len: usize,
+    /// Its children: a range of `Index::leaves` if they are records, else of `Index::nodes`.
+    pub children: Range<usize>,
+    /// The entry it is in; the root is its own.
+    pub parent: u32,
+    /// Its field number in its parent.
+    pub number: u32,
+    pub depth: u8,
+    /// Whether its header fields stand in the order of their numbers.
+    pub in_order: bool,
+}
+
+/// A record, or a run of neighbouring ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaf {
+    /// Full range, tag included.
+    pub start: usize,
+    pub end: usize,
+    /// Where the payload begins (of the first, in a run).
+    pub from: usize,
+    pub parent: u32,
+}
+
+/// How fine the leaves of an index are.
+#[derive(Clone, Copy, PartialEq)]
+enum Grain {
+    /// One leaf per log record, span or data point.
+    Record,
+    /// One leaf per uninterrupted run of log records, spans or metrics in a scope entry.
+    Run,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Index::new()
+    }
+}
+
+impl Index {
+    /// An index of nothing.
+    pub fn new() -> Self {
+        Index { signal: Signal::Logs, leaf_depth: SCOPE_DEPTH, nodes: Vec::new(), leaves: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Indexes a request down to its records. On an error the index is of nothing.
+    pub fn build(&mut self, signal: Signal, body: &[u8]) -> Result<(), Malformed> {
+        self.signal = signal;
+        self.leaf_depth = if signal == Signal::Metrics { METRIC_DEPTH + 1 } else { SCOPE_DEPTH };
+        self.scan(body, Grain::Record)
+    }
+
+    /// Indexes a request down to uninterrupted runs of what its scope entries hold.
+    pub(crate) fn build_runs(&mut self, signal: Signal, body: &[u8]) -> Result<(), Malformed> {
+        self.signal = signal;
+        self.leaf_depth = SCOPE_DEPTH;
+        self.scan(body, Grain::Run)
+    }
+
+    /// The signal of the indexed request.
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// How many records there are.
+    pub fn record_count(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// The records in document order. `body` is the request the index was built of.
+    pub fn records<'a>(&'a self, body: &'a [u8]) -> impl ExactSizeIterator<Item = Record<'a>> {
+        self.records_in(body, 0..self.leaves.len())
+    }
+
+    fn records_in<'a>(&'a self, body: &'a [u8], leaves: Range<usize>) -> impl ExactSizeIterator<Item = Record<'a>> {
+        leaves.map(move |leaf| Record { index: self, body, leaf })
+    }
+
+    /// The resource entries in document order. `body` is the request the index was built of.
+    pub fn resources<'a>(&'a self, body: &'a [u8]) -> impl ExactSizeIterator<Item = Entry<'a>> {
+        let children = self.nodes.first().map_or(0..0, |root| root.children.clone());
+        children.map(move |node| Entry { index: self, body, node })
+    }
+
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.leaves.clear();
+        self.runs.clear();
+    }
+
+    fn scan(&mut self, body: &[u8], grain: Grain) -> Result<(), Malformed> {
+        self.clear();
+        self.nodes.push(Node {
+            range: 0..body.len(),
+            from: 0,
+            runs: 0..0,
+            header_len: 0,
+            children: 0..0,
+            parent: ROOT,
+            number: 0,
+            depth: 0,
+            in_order: true,
+        });
+        let mut next = 0;
+        while next < self.nodes.len() {
+            if let Err(malformed) = self.scan_node(body, next, grain) {
+                self.clear();
+                return Err(malformed);
+            }
+            next += 1;
+        }
+        Ok(())
+    }
+
+    /// Sorts the fields of one entry into children and header.
+    fn scan_node(&mut self, body: &[u8], at: usize, grain: Grain) -> Result<(), Malformed> {
+        let (from, range, depth) = (self.nodes[at].from, self.nodes[at].range.clone(), self.nodes[at].depth);
+        let parent = at as u32;
+        let of_leaves = depth == self.leaf_depth;
+        let first_run = self.runs.len();
+        let first_child = if of_leaves { self.leaves.len() } else { self.nodes.len() };
+        let (mut header_len, mut last_number, mut in_order) = (0, 0, true);
+        let mut fields = Fields::within(body, from..range.end);
+        while let Some(field) = fields.next_field()? {
+            if is_child(depth, field.number) {
+                let Some(payload) = field.payload() else {
+                    return Err(Malformed { offset: field.start, what: Fault::NotAMessage });
+                };
+                if of_leaves {
+                    self.push_leaf(&field, payload.start, parent, first_child, grain);
+                } else {
+                    self.nodes.push(Node {
+                        range: field.range(),
+                        from: payload.start,
+                        runs: 0..0,
+                        header_len: 0,
+                        children: 0..0,
+                        parent,
+                        number: field.number,
+                        depth: depth + 1,
+                        in_order: true,
+                    });
+                }
+            } else {
+                header_len += field.end - field.start;
+                in_order &= last_number <= field.number;
+                last_number = field.number;
+                match self.runs.get_mut(first_run..).and_then(|runs| runs.last_mut()) {
+                    Some(run) if run.end == field.start => run.end = field.end,
+                    _ => self.runs.push(field.range()),
+                }
+            }
+        }
+        let children = first_child..if of_leaves { self.leaves.len() } else { self.nodes.len() };
+        let runs = first_run..self.runs.len();
+        let node = &mut self.nodes[at];
+        (node.runs, node.header_len, node.children, node.in_order) = (runs, header_len, children, in_order);
+        Ok(())
+    }
+
+    #[inline]
+    fn push_leaf(&mut self, field: &Field, from: usize, parent: u32, first: usize, grain: Grain) {
+        if grain == Grain::Run
+            && self.leaves.len() > first
+            && let Some(last) = self.leaves.last_mut()
+            && last.end == field.start
+        {
+            last.end = field.end;
+            return;
+        }
+        self.leaves.push(Leaf { start: field.start, end: field.end, from, parent });
+    }
+
+    /// The leaves below an entry, which are neighbours.
+    pub(crate) fn leaves_below(&self, node: usize) -> Range<usize> {
+        let Node { children, depth, .. } = &self.nodes[node];
+        if *depth == self.leaf_depth {
+            return children.clone();
+        }
+        let mut below = children.clone().map(|child| self.leaves_below(child)).filter(|leaves| !leaves.is_empty());
+        match below.next() {
+            Some(first) => first.start..below.next_back().map_or(first.end, |last| last.end),
+            None => 0..0,
+        }
+    }
+
+    /// The entry of this depth above a leaf.
+    fn above(&self, leaf: usize, depth: u8) -> Option<usize> {
+        let mut node = self.leaves[leaf].parent as usize;
+        while self.nodes[node].depth > depth {
+            node = self.nodes[node].parent as usize;
+        }
+        (self.nodes[node].depth == depth).then_some(node)
+    }
+}
+
+/// Whether a field of an entry at this depth is a child rather than part of its header.
+#[inline(always)]
+fn is_child(depth: u8, number: u32) -> bool {
+    match depth {
+        0 => number == RESOURCE_ENTRY,
+        RESOURCE_DEPTH => number == SCOPE_ENTRY,
+        SCOPE_DEPTH => number == RECORD,
+        // Gauge, Sum, Histogram, ExponentialHistogram, Summary.
+        METRIC_DEPTH => matches!(number, 5 | 7 | 9 | 10 | 11),
+        _ => number == DATA_POINT,
+    }
+}
+
+/// A resource entry, a scope entry, a metric or a metric's data, seen in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    index: &'a Index,
+    body: &'a [u8],
+    node: usize,
+}
+
+impl<'a> Entry<'a> {
+    /// The place of this entry in the index: equal for equal entries of one index, so that what was computed for one need
+    /// not be computed again for its next record.
+    pub fn id(&self) -> usize {
+        self.node
+    }
+
+    /// Its field number in the entry above; tells what a metric's data is (5 gauge, 7 sum, …).
+    pub fn number(&self) -> u32 {
+        self.index.nodes[self.node].number
+    }
+
+    /// Its full range in the request, tag included.
+    pub fn range(&self) -> Range<usize> {
+        self.index.nodes[self.node].range.clone()
+    }
+
+    /// The runs of its header: everything but its children.
+    pub fn header(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        let body = self.body;
+        self.index.runs[self.index.nodes[self.node].runs.clone()].iter().map(move |run| &body[run.clone()])
+    }
+
+    /// The fields of its header, in the order in which they stand.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + Clone + use<'a> {
+        // The runs were framed when the index was built: no error can come.
+        self.header().flat_map(|run| Fields::new(run).map_while(Result::ok))
+    }
+
+    /// The entries directly in it: scope entries of a resource entry, metrics of a scope entry. Empty when it holds records.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'a>> + use<'a> {
+        let Entry { index, body, node } = *self;
+        let Node { children, depth, .. } = &index.nodes[node];
+        (if *depth == index.leaf_depth { 0..0 } else { children.clone() }).map(move |node| Entry { index, body, node })
+    }
+
+    /// All records below it, in order.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'a>> + use<'a> {
+        self.index.records_in(self.body, self.index.leaves_below(self.node))
+    }
+}
+
+/// A log record, a span or a data point, seen in place with what stands above it.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    index: &'a Index,
+    body: &'a [u8],
+    leaf: usize,
+}
+
+impl<'a> Record<'a> {
+    /// The signal of the request.
+    pub fn signal(&self) -> Signal {
+        self.index.signal
+    }
+
+    /// Which record of the request it is, from 0.
+    pub fn ordinal(&self) -> usize {
+        self.leaf
+    }
+
+    /// The encoded `LogRecord`, `Span` or data point.
+    pub fn bytes(&self) -> &'a [u8] {
+        let leaf = &self.index.leaves[self.leaf];
+        &self.body[leaf.from..leaf.end]
+    }
+
+    /// Its full range in the request, tag included.
+    pub fn range(&self) -> Range<usize> {
+        let leaf = &self.index.leaves[self.leaf];
+        leaf.start..leaf.end
+    }
+
+    /// The resource entry it is in.
+    pub fn resource(&self) -> Entry<'a> {
+        self.above(RESOURCE_DEPTH)
+    }
+
+    /// The scope entry it is in.
+    pub fn scope(&self) -> Entry<'a> {
+        self.above(SCOPE_DEPTH)
+    }
+
+    /// The metric it is a point of; `None` for logs and traces.
+    pub fn metric(&self) -> Option<Entry<'a>> {
+        let node = self.index.above(self.leaf, METRIC_DEPTH)?;
+        Some(Entry { index: self.index, body: self.body, node })
+    }
+
+    /// The metric's data (gauge, sum, …) it is a point of; `None` for logs and traces.
+    pub fn data(&self) -> Option<Entry<'a>> {
+        let node = self.index.above(self.leaf, METRIC_DEPTH + 1)?;
+        Some(Entry { index: self.index, body: self.body, node })
+    }
+
+    /// Every record has a resource entry and a scope entry above it; the root stands in for none.
+    fn above(&self, depth: u8) -> Entry<'a> {
+        let node = self.index.above(self.leaf, depth).unwrap_or(ROOT as usize);
+        Entry { index: self.index, body: self.body, node }
+    }
+}

@@ -1,0 +1,328 @@
+//! One request becomes one request per output, by record or by resource entry.
+//!
+//! A record goes where the caller's function says, under a copy of the headers above it; each header is written once per
+//! output and entry, and records of an output stay in their order. Two passes: the first finds the exact size of every
+//! length on the way, the second copies ranges. Nothing is allocated per record; each output gets one buffer of exactly its
+//! size. When all records go to one output the request itself is handed on.
+//!
+//! What has no records (empty entries) goes nowhere. Fields of the request itself that nobody knows go to every output.
+//!
+//! [`Assembly`] is the part that `priority` and `limit` share: leaves that were given an output, assembled into requests.
+
+use crate::field::{Malformed, len_field_len, put_len_prefix};
+use crate::index::{Entry, Index, ROOT, Record};
+use crate::signal::Signal;
+use bytes::Bytes;
+
+/// What one output gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The output.
+    pub output: usize,
+    /// A request of its own. May share the memory of the request it came from, and then pins all of it.
+    pub body: Bytes,
+    /// How many records it holds.
+    pub records: usize,
+}
+
+/// Tables that are reused from split to split.
+#[derive(Clone, Debug, Default)]
+pub struct SplitScratch {
+    index: Index,
+    assembly: Assembly,
+    /// Of `split_resources`: per output its share or `NONE`; the shares; per entry its share or `NONE`.
+    last: Vec<u32>,
+    shares: Vec<Share>,
+    routes: Vec<u32>,
+}
+
+impl SplitScratch {
+    /// Empty tables; they grow with use.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// Divides a request by record. `route` answers an output below `outputs` (more is taken for the last one). The parts are
+/// appended to `out` in the order of their first records; there are none if the request has no records.
+///
+/// # Errors
+/// Bytes that are not framed down to their records, which `check` would have refused. `out` is then unchanged.
+pub fn split_records(
+    signal: Signal,
+    body: &Bytes,
+    outputs: usize,
+    scratch: &mut SplitScratch,
+    mut route: impl FnMut(&Record) -> usize,
+    out: &mut Vec<Part>,
+) -> Result<(), Malformed> {
+    let SplitScratch { index, assembly, .. } = scratch;
+    index.build(signal, body)?;
+    assembly.begin(outputs);
+    for record in index.records(body) {
+        assembly.assign(route(&record));
+    }
+    assembly.finish(index, body, out);
+    Ok(())
+}
+
+/// Divides a request by resource entry; otherwise as [`split_records`]. An output whose entries are neighbours gets a slice
+/// of the request.
+///
+/// # Errors
+/// As [`split_records`].
+pub fn split_resources(
+    signal: Signal,
+    body: &Bytes,
+    outputs: usize,
+    scratch: &mut SplitScratch,
+    mut route: impl FnMut(&Entry) -> usize,
+    out: &mut Vec<Part>,
+) -> Result<(), Malformed> {
+    let SplitScratch { index, assembly, last, shares, routes } = scratch;
+    index.build(signal, body)?;
+    assembly.begin(outputs);
+    if last.len() < assembly.outputs {
+        last.resize(assembly.outputs, NONE);
+    }
+    for share in shares.drain(..) {
+        last[share.output] = NONE;
+    }
+    routes.clear();
+    for resource in index.resources(body) {
+        let records = resource.records().len();
+        if records == 0 {
+            routes.push(NONE);
+            continue;
+        }
+        let output = route(&resource).min(assembly.outputs - 1);
+        if last[output] == NONE {
+            last[output] = shares.len() as u32;
+            let at = resource.range().start;
+            shares.push(Share { output, records: 0, size: 0, range: at..at });
+        }
+        routes.push(last[output]);
+        shares[last[output] as usize].add(&resource, records);
+    }
+    if let [only] = &shares[..] {
+        out.push(Part { output: only.output, body: body.clone(), records: only.records });
+        return Ok(());
+    }
+    // Fields beside the entries go to everyone, so then nothing is a mere slice.
+    let common = index.nodes[ROOT as usize].runs.clone();
+    let is_slice = |share: &Share| common.is_empty() && share.size == share.range.len();
+    let mut buffers: Vec<Vec<u8>> = Vec::with_capacity(shares.len());
+    for share in shares.iter() {
+        let mut buffer = Vec::new();
+        if !is_slice(share) {
+            buffer.reserve_exact(index.nodes[ROOT as usize].header_len + share.size);
+            index.runs[common.clone()].iter().for_each(|run| buffer.extend_from_slice(&body[run.clone()]));
+        }
+        buffers.push(buffer);
+    }
+    for (resource, &route) in index.resources(body).zip(routes.iter()) {
+        if let Some(share) = shares.get(route as usize)
+            && !is_slice(share)
+        {
+            buffers[route as usize].extend_from_slice(&body[resource.range()]);
+        }
+    }
+    out.extend(shares.iter().zip(buffers).map(|(share, buffer)| Part {
+        output: share.output,
+        body: if is_slice(share) { body.slice(share.range.clone()) } else { Bytes::from(buffer) },
+        records: share.records,
+    }));
+    Ok(())
+}
+
+/// What one output gets of the resource entries.
+#[derive(Clone, Debug)]
+struct Share {
+    output: usize,
+    records: usize,
+    /// Bytes of its entries.
+    size: usize,
+    /// From its first entry to its last; as long as `size` if nothing lies between them.
+    range: std::ops::Range<usize>,
+}
+
+impl Share {
+    fn add(&mut self, entry: &Entry, records: usize) {
+        self.records += records;
+        self.size += entry.range().len();
+        self.range.end = entry.range().end;
+    }
+}
+
+/// The output of a leaf that is to be left out.
+pub(crate) const LEAVE_OUT: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
+
+/// An entry as it appears in one output: the pieces of an output are its entries, sized before they are written.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    node: u32,
+    /// The piece it is in; a root piece is its own.
+    parent: u32,
+    /// Bytes of its payload.
+    size: usize,
+    /// Where it is written to: place of its part among those of this split.
+    part: u32,
+    begun: bool,
+}
+
+/// Leaves on their way to outputs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Assembly {
+    outputs: usize,
+    /// Per leaf its output, later its piece.
+    routes: Vec<u32>,
+    /// In the order in which they begin, parents before children.
+    pieces: Vec<Piece>,
+    /// Per output the last piece of the lowest level; `NONE` outside of `finish`.
+    last: Vec<u32>,
+    /// Per part its output, its number of records and its buffer.
+    parts: Vec<(u32, usize)>,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Assembly {
+    pub fn begin(&mut self, outputs: usize) {
+        self.outputs = outputs.max(1);
+        self.routes.clear();
+    }
+
+    /// The output of the next leaf.
+    #[inline]
+    pub fn assign(&mut self, output: usize) {
+        self.routes.push(output.min(self.outputs - 1) as u32);
+    }
+
+    /// The next leaf goes nowhere.
+    pub fn leave_out(&mut self) {
+        self.routes.push(LEAVE_OUT);
+    }
+
+    /// Makes the parts of the assigned leaves; the body itself is the part when all go to one output.
+    pub fn finish(&mut self, index: &Index, body: &Bytes, out: &mut Vec<Part>) {
+        match self.routes.first() {
+            Some(&first) if first != LEAVE_OUT && self.routes.iter().all(|&route| route == first) => {
+                out.push(Part { output: first as usize, body: body.clone(), records: self.routes.len() });
+            }
+            _ => self.rebuild(index, body, out),
+        }
+    }
+
+    /// Makes the parts of the assigned leaves, each built anew: in its shortest form and without empty entries.
+    pub fn rebuild(&mut self, index: &Index, body: &Bytes, out: &mut Vec<Part>) {
+        self.size(index);
+        self.write(index, body);
+        for (&(output, records), buffer) in self.parts.iter().zip(self.buffers.drain(..)) {
+            out.push(Part { output: output as usize, body: Bytes::from(buffer), records });
+        }
+    }
+
+    /// First pass: finds the pieces and their exact sizes.
+    fn size(&mut self, index: &Index) {
+        self.pieces.clear();
+        self.parts.clear();
+        if self.last.len() < self.outputs {
+            self.last.resize(self.outputs, NONE);
+        }
+        for (route, leaf) in self.routes.iter_mut().zip(&index.leaves) {
+            if *route == LEAVE_OUT {
+                continue;
+            }
+            let last = &mut self.last[*route as usize];
+            if *last == NONE || self.pieces[*last as usize].node != leaf.parent {
+                *last = open(index, leaf.parent, *last, *route, &mut self.pieces, &mut self.parts);
+            }
+            *route = *last;
+            let piece = &mut self.pieces[*last as usize];
+            piece.size += leaf.end - leaf.start;
+            self.parts[piece.part as usize].1 += 1;
+        }
+        for piece in (0..self.pieces.len()).rev() {
+            let Piece { node, parent, size, .. } = self.pieces[piece];
+            if node != ROOT {
+                self.pieces[parent as usize].size += len_field_len(index.nodes[node as usize].number, size);
+            }
+        }
+        for &(output, _) in &self.parts {
+            self.last[output as usize] = NONE;
+        }
+    }
+
+    /// Second pass: copies the ranges. Neighbouring leaves that stay together are copied at once.
+    fn write(&mut self, index: &Index, body: &[u8]) {
+        let Assembly { routes, pieces, buffers, .. } = self;
+        buffers.clear();
+        buffers.extend(pieces.iter().filter(|piece| piece.node == ROOT).map(|piece| Vec::with_capacity(piece.size)));
+        let (mut run, mut run_piece) = (0..0, NONE);
+        let mut flush = |pieces: &mut [Piece], piece: u32, run: std::ops::Range<usize>| {
+            if let Some(found) = pieces.get(piece as usize) {
+                let part = found.part as usize;
+                if !found.begun {
+                    begin(index, body, pieces, piece, &mut buffers[part]);
+                }
+                buffers[part].extend_from_slice(&body[run]);
+            }
+        };
+        for (&piece, leaf) in routes.iter().zip(&index.leaves) {
+            if piece == run_piece && leaf.start == run.end {
+                run.end = leaf.end;
+                continue;
+            }
+            flush(pieces, run_piece, run);
+            (run, run_piece) = (leaf.start..leaf.end, piece);
+        }
+        flush(pieces, run_piece, run);
+        debug_assert!(buffers.iter().all(|buffer| buffer.len() == buffer.capacity()), "sizes were found wrong");
+    }
+}
+
+/// Opens the pieces that lead to `node` in an output whose last piece is `last`, as far as they are not open already.
+fn open(
+    index: &Index,
+    node: u32,
+    last: u32,
+    output: u32,
+    pieces: &mut Vec<Piece>,
+    parts: &mut Vec<(u32, usize)>,
+) -> u32 {
+    // `last` is at the same depth as `node`, and so are their parents: they meet at an open piece, or nowhere.
+    if let Some(piece) = pieces.get(last as usize)
+        && piece.node == node
+    {
+        return last;
+    }
+    let header = index.nodes[node as usize].header_len;
+    let id = pieces.len() as u32;
+    if node == ROOT {
+        parts.push((output, 0));
+        pieces.push(Piece { node, parent: id, size: header, part: parts.len() as u32 - 1, begun: false });
+        return id;
+    }
+    let above = pieces.get(last as usize).map_or(NONE, |piece| piece.parent);
+    let parent = open(index, index.nodes[node as usize].parent, above, output, pieces, parts);
+    let part = pieces[parent as usize].part;
+    let id = pieces.len() as u32;
+    pieces.push(Piece { node, parent, size: header, part, begun: false });
+    id
+}
+
+/// Writes the opening of a piece: those of the pieces above it that have not begun, tag and length, header.
+fn begin(index: &Index, body: &[u8], pieces: &mut [Piece], piece: u32, buffer: &mut Vec<u8>) {
+    let Piece { node, parent, size, .. } = pieces[piece as usize];
+    let entry = &index.nodes[node as usize];
+    if node != ROOT {
+        if !pieces[parent as usize].begun {
+            begin(index, body, pieces, parent, buffer);
+        }
+        put_len_prefix(buffer, entry.number, size);
+    }
+    for run in &index.runs[entry.runs.clone()] {
+        buffer.extend_from_slice(&body[run.clone()]);
+    }
+    pieces[piece as usize].begun = true;
+}
