@@ -1,0 +1,4 @@
+//! Configuration values.
+
+pub mod duration;
+pub mod secret;
