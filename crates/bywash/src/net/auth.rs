@@ -6,7 +6,7 @@
 //!
 //! It does not authorise: whoever is let in may send everything.
 
-use crate::config::secret::Secret;
+use crate::config::Secret;
 use arc_swap::ArcSwap;
 use base64::Engine;
 use flow::Stop;

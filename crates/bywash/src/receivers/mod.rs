@@ -9,6 +9,7 @@
 
 pub mod otlp;
 
+use crate::config::ComponentId;
 use crate::net::listen;
 use crate::net::tls::TlsError;
 use flow::Inlet;
@@ -37,22 +38,6 @@ impl Inlets {
     }
 }
 
-/// Something in a component's configuration that serde cannot see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The key within the component, with dots.
-    pub key: String,
-    /// What is wrong with it, or (as a warning) what it does not do.
-    pub message: String,
-}
-
-impl Problem {
-    /// A problem at a key.
-    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { key: key.into(), message: message.into() }
-    }
-}
-
 /// A receiver that could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -69,11 +54,11 @@ pub enum BindError {
         source: TlsError,
     },
     /// The authenticator it names does not exist.
-    #[error("{endpoint}: auth: there is no authenticator {id:?} among the extensions of the service")]
+    #[error("{endpoint}: auth: there is no authenticator {id} among the extensions of the service")]
     Authenticator {
         /// The endpoint it is for.
         endpoint: String,
         /// The id that was named.
-        id: String,
+        id: ComponentId,
     },
 }

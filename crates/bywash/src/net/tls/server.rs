@@ -6,8 +6,7 @@
 //! It does not verify servers: that is a client's business.
 
 use super::{TlsError, certificates, pem, private_key, provider, versions};
-use crate::config::duration::GoDuration;
-use crate::config::secret::Secret;
+use crate::config::{GoDuration, Report, Secret, Validate};
 use arc_swap::ArcSwap;
 use flow::Stop;
 use rustls::RootCertStore;
@@ -89,20 +88,29 @@ impl ServerTls {
         Ok(config)
     }
 
-    /// Keys that are accepted and have no effect.
-    #[must_use]
-    pub fn without_effect(&self) -> Vec<&'static str> {
-        let set = [
+    fn files(&self) -> impl Iterator<Item = &str> {
+        [&self.cert_file, &self.key_file, &self.client_ca_file].into_iter().filter(|f| !f.is_empty()).map(String::as_str)
+    }
+}
+
+impl Validate for ServerTls {
+    fn validate(&self, report: &mut Report<'_>) {
+        let without_effect = [
             ("ca_file", !self.ca_file.is_empty()),
             ("ca_pem", !self.ca_pem.is_empty()),
             ("include_system_ca_certs_pool", self.include_system_ca_certs_pool),
             ("include_insecure_cipher_suites", self.include_insecure_cipher_suites),
         ];
-        set.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
-    }
-
-    fn files(&self) -> impl Iterator<Item = &str> {
-        [&self.cert_file, &self.key_file, &self.client_ca_file].into_iter().filter(|f| !f.is_empty()).map(String::as_str)
+        for (key, _) in without_effect.iter().filter(|(_, set)| *set) {
+            report.warning(key, format!("`{key}` has no effect on a server"));
+        }
+        let versions = versions(&self.min_version, &self.max_version).map(drop);
+        let provider = provider(&self.cipher_suites, &self.curve_preferences).map(drop);
+        for result in [versions, provider] {
+            if let Err(TlsError::Setting { key, message }) = result {
+                report.error(key, message);
+            }
+        }
     }
 }
 

@@ -1,14 +1,12 @@
 //! The `otlp` receiver's configuration: the collector's keys and defaults, and a few limits of our own.
 //!
-//! A null `grpc:` or `http:` block means "with defaults". What a key cannot do here is said by [`Config::warnings`]; what makes no sense by
-//! [`Config::validate`].
+//! A null `grpc:` or `http:` block means "with defaults". What makes no sense is an error; a key that is set and can do nothing
+//! here is a warning that says why.
 
-use crate::config::duration::GoDuration;
-use crate::config::secret::Secret;
+use crate::config::{ComponentId, GoDuration, Report, Secret, Validate};
 use crate::net::compression::Encoding;
 use crate::net::listen::MAX_CONNECTIONS;
 use crate::net::tls::ServerTls;
-use crate::receivers::Problem;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -248,173 +246,189 @@ pub struct Cors {
 }
 
 /// `auth` of a server.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AuthRef {
     /// The id of the extension.
-    pub authenticator: String,
+    pub authenticator: ComponentId,
     /// No effect: credentials are taken from headers only.
+    #[serde(default)]
     pub request_params: Vec<String>,
 }
 
 /// An element of `middlewares`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Middleware {
     /// The id of the extension.
-    pub id: String,
+    pub id: ComponentId,
 }
 
-impl Config {
-    /// Everything that is wrong and serde cannot see. TLS files are looked at when the receiver is bound.
-    #[must_use]
-    pub fn validate(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut add = |key: &str, message: String| problems.push(Problem::new(format!("protocols{key}"), message));
+impl Validate for Config {
+    fn validate(&self, report: &mut Report<'_>) {
         let Protocols { grpc, http } = &self.protocols;
         let (grpc, http) = (grpc.as_ref().filter(|g| g.enabled), http.as_ref().filter(|h| h.enabled));
         if grpc.is_none() && http.is_none() {
-            add("", "must specify at least one of grpc and http".into());
+            report.error("protocols", "at least one of `grpc` and `http` is needed");
         }
-        if let Some(g) = grpc {
-            common(".grpc", &g.endpoint, &g.transport, g.auth.as_ref(), &g.middlewares, &mut add);
+        if let Some(grpc) = grpc {
+            report.nested("protocols.grpc", grpc);
         }
-        if let Some(h) = http {
-            common(".http", &h.endpoint, &h.transport, h.auth.as_ref(), &h.middlewares, &mut add);
-            let paths = [&h.traces_url_path, &h.metrics_url_path, &h.logs_url_path];
-            for (key, path) in ["traces_url_path", "metrics_url_path", "logs_url_path"].iter().zip(paths) {
-                if !path.starts_with('/') {
-                    add(&format!(".http.{key}"), format!("{path:?} does not begin with a slash"));
-                } else if paths.iter().filter(|p| **p == path).count() > 1 {
-                    add(&format!(".http.{key}"), format!("{path:?} is the path of another signal too"));
-                }
-            }
-            for name in h.compression_algorithms.iter().filter(|name| algorithm(name).is_none()) {
-                let known = &ALGORITHMS[1..];
-                add(".http.compression_algorithms", format!("{name:?} is not known; use {}", known.join(", ")));
-            }
-            for (name, value) in &h.response_headers {
-                let legal = http::HeaderName::try_from(name).is_ok() && http::HeaderValue::from_str(value.expose()).is_ok();
-                if !legal {
-                    add(".http.response_headers", format!("{name:?} or its value is not a legal header"));
-                }
-            }
-            if !matches!(h.overload_status, 429 | 503) {
-                add(".http.overload_status", "must be 429 or 503".into());
-            }
+        if let Some(http) = http {
+            report.nested("protocols.http", http);
         }
-        problems
-    }
-
-    /// Keys that are set and have no effect here, each with the reason.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<Problem> {
-        let mut warnings = Vec::new();
-        let mut warn = |set: bool, key: &str, why: &str| {
-            if set {
-                warnings.push(Problem::new(format!("protocols.{key}"), format!("has no effect: {why}")));
-            }
-        };
-        let metadata = "only the tenant header is kept";
-        if let Some(g) = &self.protocols.grpc {
-            warn(g.read_buffer_size > 0, "grpc.read_buffer_size", "buffers grow with what arrives");
-            warn(g.write_buffer_size > 0, "grpc.write_buffer_size", "answers are written as they are");
-            warn(g.include_metadata, "grpc.include_metadata", metadata);
-            let policy = g.keepalive.as_ref().map(|k| k.enforcement_policy).unwrap_or_default();
-            warn(policy != EnforcementPolicy::default(), "grpc.keepalive.enforcement_policy", "pings of clients are not policed");
-            for key in g.tls.iter().flat_map(ServerTls::without_effect) {
-                warn(true, &format!("grpc.tls.{key}"), "it is a client's setting");
-            }
-        }
-        if let Some(h) = &self.protocols.http {
-            warn(h.include_metadata, "http.include_metadata", metadata);
-            let profiles = h.profiles_url_path != Http::default().profiles_url_path;
-            warn(profiles, "http.profiles_url_path", "profiles are not served");
-            let params = h.auth.as_ref().is_some_and(|a| !a.request_params.is_empty());
-            warn(params, "http.auth.request_params", "credentials are taken from headers only");
-            for key in h.tls.iter().flat_map(ServerTls::without_effect) {
-                warn(true, &format!("http.tls.{key}"), "it is a client's setting");
-            }
-        }
-        warnings
     }
 }
 
-fn common(
-    block: &str,
-    endpoint: &str,
-    transport: &str,
-    auth: Option<&AuthRef>,
-    middlewares: &[Middleware],
-    add: &mut impl FnMut(&str, String),
-) {
-    let port = endpoint.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-    if !matches!(port, Some(Ok(_))) {
-        add(&format!("{block}.endpoint"), format!("{endpoint:?} is not host:port"));
+const METADATA: &str = "`include_metadata` has no effect: of a request's headers only the tenant's is kept";
+
+impl Validate for Grpc {
+    fn validate(&self, report: &mut Report<'_>) {
+        listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        if self.read_buffer_size > 0 {
+            report.warning("read_buffer_size", "`read_buffer_size` has no effect: buffers grow with what arrives");
+        }
+        if self.write_buffer_size > 0 {
+            report.warning("write_buffer_size", "`write_buffer_size` has no effect: answers are written as they are");
+        }
+        if self.include_metadata {
+            report.warning("include_metadata", METADATA);
+        }
+        let policy = self.keepalive.as_ref().map(|k| k.enforcement_policy).unwrap_or_default();
+        if policy != EnforcementPolicy::default() {
+            report.warning("keepalive.enforcement_policy", "`enforcement_policy` has no effect: pings of clients are not policed");
+        }
+        if let Some(tls) = &self.tls {
+            report.nested("tls", tls);
+        }
+    }
+}
+
+impl Validate for Http {
+    fn validate(&self, report: &mut Report<'_>) {
+        listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        let paths = [
+            ("traces_url_path", &self.traces_url_path),
+            ("metrics_url_path", &self.metrics_url_path),
+            ("logs_url_path", &self.logs_url_path),
+        ];
+        for (key, path) in paths {
+            if !path.starts_with('/') {
+                report.error(key, format!("the path `{path}` does not begin with a slash"));
+            } else if paths.iter().filter(|(_, other)| *other == path).count() > 1 {
+                report.error(key, format!("the path `{path}` is that of another signal too"));
+            }
+        }
+        for name in self.compression_algorithms.iter().filter(|name| algorithm(name).is_none()) {
+            let known = ALGORITHMS[1..].join(", ");
+            report.error("compression_algorithms", format!("`{name}` is not known; there are {known}"));
+        }
+        for (name, value) in &self.response_headers {
+            if http::HeaderName::try_from(name).is_err() || http::HeaderValue::from_str(value.expose()).is_err() {
+                report.error("response_headers", format!("`{name}` or its value is no legal header"));
+            }
+        }
+        if !matches!(self.overload_status, 429 | 503) {
+            report.error("overload_status", "must be 429 or 503");
+        }
+        if self.include_metadata {
+            report.warning("include_metadata", METADATA);
+        }
+        if report.is_set("profiles_url_path") {
+            report.warning("profiles_url_path", "`profiles_url_path` has no effect: profiles are not served");
+        }
+        if self.auth.as_ref().is_some_and(|a| !a.request_params.is_empty()) {
+            report.warning("auth.request_params", "`request_params` has no effect: credentials are taken from headers only");
+        }
+        if let Some(tls) = &self.tls {
+            report.nested("tls", tls);
+        }
+    }
+}
+
+/// What both transports have in common.
+fn listener(endpoint: &str, transport: &str, middlewares: &[Middleware], report: &mut Report<'_>) {
+    if !matches!(endpoint.rsplit_once(':').map(|(_, port)| port.parse::<u16>()), Some(Ok(_))) {
+        report.error("endpoint", format!("`{endpoint}` is not of the form host:port"));
     }
     if !matches!(transport, "tcp" | "tcp4" | "tcp6" | "") {
-        add(&format!("{block}.transport"), format!("{transport:?} is not supported; use tcp"));
-    }
-    if auth.is_some_and(|a| a.authenticator.is_empty()) {
-        add(&format!("{block}.auth.authenticator"), "is missing".into());
+        report.error("transport", format!("the transport `{transport}` is not supported; use tcp"));
     }
     for middleware in middlewares {
-        add(&format!("{block}.middlewares"), format!("there is no middleware extension {:?}", middleware.id));
+        report.error("middlewares", format!("there is no middleware extension `{}`", middleware.id));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::path::Path;
+    use crate::config::source::Source;
+    use crate::config::{Diagnostics, Located, decode_valid};
 
-    /// Scenario: nothing is enabled. Guarantee: one clear error.
+    /// Reads a configuration; what was found, and the value if it is sound.
+    fn read(text: &str) -> (Option<Config>, String) {
+        let mut found = Diagnostics::new();
+        let node = crate::config::parse::parse(&Source::new("test.yaml", text), &mut found).unwrap();
+        let config = decode_valid(&Located { node: &node, path: Path::root() }, &mut found);
+        (config, found.to_string())
+    }
+
+    /// Scenario: nothing is enabled, in two ways. Guarantee: an error that says what is needed.
     #[test]
     fn a_protocol_is_needed() {
-        let off = Grpc { enabled: false, ..Grpc::default() };
-        for config in [Config::default(), Config { protocols: Protocols { grpc: Some(off), http: None } }] {
-            let problems = config.validate();
-            assert_eq!(problems.len(), 1);
-            assert_eq!(problems[0].key, "protocols");
+        for text in ["protocols:\n", "protocols:\n  grpc:\n    enabled: false\n"] {
+            let (config, found) = read(text);
+            assert!(config.is_none() && found.contains("at least one of `grpc` and `http` is needed"), "{found}");
         }
     }
 
-    /// Scenario: the defaults of both transports. Guarantee: they are the collector's, valid, and warn of nothing.
+    /// Scenario: two empty blocks. Guarantee: both transports with the collector's defaults, and not a word.
     #[test]
-    fn defaults_are_the_collectors() {
-        let config = Config { protocols: Protocols { grpc: Some(Grpc::default()), http: Some(Http::default()) } };
-        assert_eq!((config.validate(), config.warnings()), (vec![], vec![]));
-        let Protocols { grpc: Some(grpc), http: Some(http) } = config.protocols else { unreachable!() };
+    fn an_empty_block_means_defaults() {
+        let (config, found) = read("protocols:\n  grpc:\n  http:\n");
+        assert_eq!(found, "");
+        let protocols = config.unwrap().protocols;
+        assert_eq!((&protocols.grpc, &protocols.http), (&Some(Grpc::default()), &Some(Http::default())));
+        let (grpc, http) = (Grpc::default(), Http::default());
         assert_eq!((grpc.endpoint.as_str(), grpc.max_message()), ("localhost:4317", 4 << 20));
         assert_eq!((http.endpoint.as_str(), http.max_body()), ("localhost:4318", 20 << 20));
     }
 
-    /// Scenario: several mistakes in one block. Guarantee: all are told, each at its key.
+    /// Scenario: every key of the collector. Guarantee: all are taken; those without effect are warned about.
     #[test]
-    fn every_mistake_is_told_at_its_key() {
-        let http = Http {
-            endpoint: "localhost".into(),
-            transport: "udp".into(),
-            logs_url_path: "logs".into(),
-            traces_url_path: "/v1/metrics".into(),
-            compression_algorithms: vec!["br".into()],
-            overload_status: 500,
-            auth: Some(AuthRef::default()),
-            middlewares: vec![Middleware { id: "x".into() }],
-            ..Http::default()
-        };
-        let problems = Config { protocols: Protocols { grpc: None, http: Some(http) } }.validate();
-        let keys: Vec<_> = problems.iter().map(|p| p.key.trim_start_matches("protocols.http.")).collect();
+    fn every_key_of_the_collector_is_taken() {
+        let (config, found) = read(include_str!("tests/all_keys.yaml"));
+        let config = config.unwrap_or_else(|| panic!("{found}"));
+        for key in ["read_buffer_size", "include_metadata", "enforcement_policy", "profiles_url_path", "request_params", "ca_file"] {
+            assert!(found.contains(&format!("`{key}` has no effect")), "{key}: {found}");
+        }
+        let grpc = config.protocols.grpc.unwrap();
+        assert_eq!((grpc.max_message(), grpc.max_concurrent_streams), (16 << 20, 7));
+        assert_eq!(grpc.keepalive.unwrap().server_parameters.max_connection_age.0, Duration::from_secs(90));
+    }
+
+    /// Scenario: several mistakes in one block. Guarantee: all are told.
+    #[test]
+    fn every_mistake_is_told() {
+        let (config, found) = read(
+            "protocols:\n  http:\n    endpoint: localhost\n    transport: udp\n    logs_url_path: logs\n    \
+             traces_url_path: /v1/metrics\n    compression_algorithms: [br]\n    overload_status: 500\n    \
+             middlewares: [{id: x}]\n    response_headers: {\"a b\": c}\n",
+        );
+        assert!(config.is_none());
         let expected = [
-            "endpoint",
-            "transport",
-            "auth.authenticator",
-            "middlewares",
-            "traces_url_path",
-            "metrics_url_path",
-            "logs_url_path",
-            "compression_algorithms",
-            "overload_status",
+            "`localhost` is not of the form host:port",
+            "transport `udp`",
+            "`logs` does not begin",
+            "`/v1/metrics` is that of another",
+            "`br` is not known",
+            "429 or 503",
+            "middleware extension `x`",
+            "`a b` or its value",
         ];
-        assert_eq!(keys, expected);
+        for text in expected {
+            assert!(found.contains(text), "{text}: {found}");
+        }
     }
 }

@@ -87,7 +87,7 @@ enum Version {
 
 impl Server {
     pub fn new(config: &config::Http, intake: Intake) -> Server {
-        let some = |d: crate::config::duration::GoDuration| (!d.0.is_zero()).then_some(d.0);
+        let some = |d: crate::config::GoDuration| (!d.0.is_zero()).then_some(d.0);
         let extra = config.response_headers.iter().filter_map(|(name, value)| {
             Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value.expose()).ok()?))
         });

@@ -20,6 +20,7 @@ pub mod status;
 pub use config::Config;
 
 use super::{BindError, Inlets};
+use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
 use crate::net::tls::{Acceptor, ServerTls};
@@ -41,7 +42,7 @@ pub struct Setup<'a> {
     /// The memory they are charged to.
     pub budget: Budget,
     /// The authenticators by their component ids.
-    pub authenticators: &'a HashMap<String, Authenticator>,
+    pub authenticators: &'a HashMap<ComponentId, Authenticator>,
     /// The header that names a tenant, where tenants are told apart.
     pub tenant_header: Option<HeaderName>,
 }
@@ -54,7 +55,7 @@ struct Transport<S> {
 
 /// A receiver whose listeners are open.
 pub struct Otlp {
-    id: String,
+    id: ComponentId,
     grpc: Option<Transport<grpc::Server>>,
     http: Option<Transport<http::Server>>,
 }
@@ -64,7 +65,7 @@ impl Otlp {
     ///
     /// # Errors
     /// See [`BindError`].
-    pub async fn bind(id: impl Into<String>, config: &Config, setup: Setup<'_>) -> Result<Otlp, BindError> {
+    pub async fn bind(id: ComponentId, config: &Config, setup: Setup<'_>) -> Result<Otlp, BindError> {
         let intake = |endpoint: &str, auth: Option<&AuthRef>, inlets: Inlets| {
             let authenticator = auth.map(|auth| setup.authenticators.get(&auth.authenticator).cloned().ok_or(&auth.authenticator));
             let authenticator = authenticator
@@ -91,7 +92,7 @@ impl Otlp {
                 Some(Transport { server, listener, tls })
             }
         };
-        Ok(Otlp { id: id.into(), grpc, http })
+        Ok(Otlp { id, grpc, http })
     }
 
     /// The address of the gRPC listener.
@@ -122,7 +123,7 @@ impl Otlp {
         let Otlp { id, grpc, http } = self;
         let grpc = async {
             let Some(Transport { server, listener, tls }) = grpc else { return };
-            tracing::info!(receiver = id, transport = "grpc", address = listener.local_addr().ok().map(tracing::field::display), "listening");
+            tracing::info!(receiver = %id, transport = "grpc", address = listener.local_addr().ok().map(tracing::field::display), "listening");
             let calls = {
                 let stop = stop.clone();
                 listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
@@ -131,7 +132,7 @@ impl Otlp {
         };
         let http = async {
             let Some(Transport { server, listener, tls }) = http else { return };
-            tracing::info!(receiver = id, transport = "http", address = listener.local_addr().ok().map(tracing::field::display), "listening");
+            tracing::info!(receiver = %id, transport = "http", address = listener.local_addr().ok().map(tracing::field::display), "listening");
             let calls = {
                 let stop = stop.clone();
                 listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
