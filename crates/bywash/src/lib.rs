@@ -1,5 +1,6 @@
 //! The program: receivers, exporters, configuration and telemetry around the flow.
 
+pub mod clock;
 pub mod config;
 pub mod exporters;
 pub mod net;
