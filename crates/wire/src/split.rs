@@ -7,7 +7,7 @@
 //!
 //! What has no records (empty entries) goes nowhere. Fields of the request itself that nobody knows go to every output.
 //!
-//! [`Assembly`] is the part that `priority` and `limit` share: leaves that were given an output, assembled into requests.
+//! `Assembly` is the part that `priority` and `limit` share: leaves that were given an output, assembled into requests.
 
 use crate::field::{Malformed, len_field_len, put_len_prefix};
 use crate::index::{Entry, Index, ROOT, Record, trim};
