@@ -10,7 +10,7 @@
 use std::fmt;
 
 use super::path::Path;
-use super::secret::REDACTED;
+use super::secret::{self, REDACTED};
 use super::source::Span;
 
 /// How bad a finding is.
@@ -314,6 +314,11 @@ fn harmless(c: char) -> char {
     }
 }
 
+/// A message as it may be shown: types quote the value that they refuse, which may be a URL with a password.
 fn printable(text: &str) -> String {
-    text.chars().map(harmless).collect()
+    let mut shown = text.to_owned();
+    for range in secret::url_passwords(text, 0..text.len()).into_iter().rev() {
+        shown.replace_range(range, REDACTED);
+    }
+    shown.chars().map(harmless).collect()
 }
