@@ -150,7 +150,8 @@ impl From<Refusal> for Status {
         };
         let overload = match refusal.why.kind {
             Kind::SoftLimit | Kind::HardLimit | Kind::TenantShare | Kind::QueueFull | Kind::LaneFull | Kind::Throttled => true,
-            Kind::Stopping
+            Kind::NoTarget
+            | Kind::Stopping
             | Kind::Unreachable
             | Kind::Timeout
             | Kind::Unavailable
