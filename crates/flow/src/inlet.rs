@@ -45,7 +45,7 @@ pub struct Funnel {
 }
 
 /// How an inlet behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InletConfig {
     /// When success is answered.
     pub acknowledge: Acknowledge,
