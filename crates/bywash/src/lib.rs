@@ -3,4 +3,8 @@
 pub mod clock;
 pub mod config;
 pub mod exporters;
+pub mod extensions;
 pub mod net;
+pub mod processors;
+pub mod receivers;
+pub mod telemetry;
