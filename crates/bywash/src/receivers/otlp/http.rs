@@ -47,6 +47,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Pings on HTTP/2, so that a vanished client does not keep its connection.
 const PING_EVERY: Duration = Duration::from_secs(60);
+/// A client that was told to go has this long to do so, once its requests are answered.
+const LEAVE: Duration = Duration::from_secs(3);
 /// The pause between two looks at a connection's first bytes.
 const PEEK_PAUSE: Duration = Duration::from_millis(5);
 /// The first bytes of HTTP/2.
@@ -162,7 +164,10 @@ impl Server {
             () = self.idle(shared) => {}
         }
         finish(connection.as_mut());
-        connection.await
+        tokio::select! {
+            result = connection => result,
+            () = done(shared) => Ok(()),
+        }
     }
 
     /// Ends when nothing was asked for during `idle_timeout`.
@@ -194,6 +199,16 @@ impl Server {
         };
         response.headers_mut().extend(self.extra_headers.clone());
         Ok(response)
+    }
+}
+
+/// Ends when nothing is under way and the client has had time to go.
+async fn done(shared: &Shared) {
+    loop {
+        tokio::time::sleep(LEAVE).await;
+        if shared.active.load(Relaxed) == 0 {
+            return;
+        }
     }
 }
 
