@@ -136,7 +136,10 @@ impl Server {
             Version::Http2 => {
                 let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                 builder.timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
-                builder.max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEADER_LIST).max_frame_size(MAX_FRAME);
+                builder
+                    .max_concurrent_streams(MAX_STREAMS)
+                    .max_header_list_size(MAX_HEADER_LIST)
+                    .max_frame_size(MAX_FRAME);
                 builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
                 self.drive(builder.serve_connection(io, service), &shared, &stop, |c| c.graceful_shutdown()).await
             }
@@ -182,7 +185,11 @@ impl Server {
         }
     }
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        shared: Arc<Shared>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
         shared.active.fetch_add(1, Relaxed);
         let _active = Active(shared.clone());
         let origin = request.headers().get(http::header::ORIGIN).cloned();

@@ -177,7 +177,9 @@ async fn other_encodings_are_refused() {
     post(house.http, "/v1/logs", &double, "").await.assert_refused(415, PROTOBUF);
     let once = compress(Encoding::Gzip, None, &logs(10).into()).unwrap();
     let twice = compress(Encoding::Gzip, None, &once.into()).unwrap();
-    post(house.http, "/v1/logs", &[("content-type", PROTOBUF), ("content-encoding", "gzip")], twice).await.assert_refused(400, PROTOBUF);
+    post(house.http, "/v1/logs", &[("content-type", PROTOBUF), ("content-encoding", "gzip")], twice)
+        .await
+        .assert_refused(400, PROTOBUF);
     house.stop().await;
 }
 
@@ -185,11 +187,22 @@ async fn other_encodings_are_refused() {
 #[tokio::test]
 async fn what_is_not_served_is_said() {
     let house = Plan { unconnected: vec![Signal::Traces], ..Plan::default() }.build().await;
-    for path in ["/", "//v1/logs", "/v1/logs/", "/v1/%6cogs", "/v1/../v1/logs", "/v1/logs/%2e%2e/logs", "/V1/logs", "/v1/traces"] {
+    for path in [
+        "/",
+        "//v1/logs",
+        "/v1/logs/",
+        "/v1/%6cogs",
+        "/v1/../v1/logs",
+        "/v1/logs/%2e%2e/logs",
+        "/V1/logs",
+        "/v1/traces",
+    ] {
         post(house.http, path, &[("content-type", JSON)], "{}").await.assert_refused(404, JSON);
     }
     // A query is no part of the path, and any Host is as good as another: nothing is decided by it.
-    let head = format!("POST /v1/logs?x=y HTTP/1.1\r\nhost: evil.example\r\ncontent-type: {PROTOBUF}\r\nconnection: close\r\n\r\n");
+    let head = format!(
+        "POST /v1/logs?x=y HTTP/1.1\r\nhost: evil.example\r\ncontent-type: {PROTOBUF}\r\nconnection: close\r\n\r\n"
+    );
     assert!(raw(house.http, head.as_bytes()).await.starts_with("HTTP/1.1 200 "));
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
         let mut request = request_to("/v1/logs", &[], "");
@@ -205,7 +218,9 @@ async fn what_is_not_served_is_said() {
 #[tokio::test]
 async fn other_content_types_are_refused() {
     let house = House::new().await;
-    for content_type in ["text/plain", "application/json; charset=utf-16", "application/grpc", "", "application/x-www-form-urlencoded"] {
+    for content_type in
+        ["text/plain", "application/json; charset=utf-16", "application/grpc", "", "application/x-www-form-urlencoded"]
+    {
         post(house.http, "/v1/logs", &[("content-type", content_type)], "{}").await.assert_refused(415, PROTOBUF);
     }
     post(house.http, "/v1/logs", &[], "{}").await.assert_refused(415, PROTOBUF);
@@ -231,7 +246,9 @@ async fn oversized_bodies_are_refused() {
     }
     assert!(raw(house.http, &chunked).await.starts_with("HTTP/1.1 413 "));
     let packed = compress(Encoding::Gzip, None, &request(Signal::Logs, 1, 100_001).into()).unwrap();
-    post(house.http, "/v1/logs", &[("content-type", PROTOBUF), ("content-encoding", "gzip")], packed).await.assert_refused(413, PROTOBUF);
+    post(house.http, "/v1/logs", &[("content-type", PROTOBUF), ("content-encoding", "gzip")], packed)
+        .await
+        .assert_refused(413, PROTOBUF);
     assert_eq!(house.refused(Kind::TooLarge), 3);
     let most = request(Signal::Logs, 1, 99_975);
     assert!((99_990..=100_000).contains(&most.len()));
@@ -242,7 +259,8 @@ async fn oversized_bodies_are_refused() {
 /// Scenario: bombs of every encoding: 1 MB or less that would become gigabytes. Guarantee: 413, nothing is passed on, memory stays, and so does the process.
 #[tokio::test]
 async fn bombs_are_refused() {
-    let house = Plan { budget: BudgetConfig { bytes: 64 << 20, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
+    let house =
+        Plan { budget: BudgetConfig { bytes: 64 << 20, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
     let gigabyte = |name: &str| -> Bytes {
         // The same block over and over: what one member or frame inflates to, and then the next.
         let encoding = Encoding::parse(name).unwrap();
@@ -255,12 +273,15 @@ async fn bombs_are_refused() {
     for name in ["gzip", "zlib", "zstd", "snappy", "x-snappy-framed", "lz4"] {
         let bomb = gigabyte(name);
         let before = peak_rss();
-        let answer = post(house.http, "/v1/logs", &[("content-type", PROTOBUF), ("content-encoding", name)], bomb).await;
+        let answer =
+            post(house.http, "/v1/logs", &[("content-type", PROTOBUF), ("content-encoding", name)], bomb).await;
         answer.assert_refused(413, PROTOBUF);
         assert!(peak_rss().saturating_sub(before) < 200 << 20, "{name}");
     }
     let preamble = Bytes::from_static(b"\xff\xff\xff\xff\x0f\x00a");
-    post(house.http, "/v1/logs", &[("content-type", PROTOBUF), ("content-encoding", "snappy")], preamble).await.assert_refused(413, PROTOBUF);
+    post(house.http, "/v1/logs", &[("content-type", PROTOBUF), ("content-encoding", "snappy")], preamble)
+        .await
+        .assert_refused(413, PROTOBUF);
     assert!(house.taken().is_empty());
     house.stop().await;
 }
@@ -268,7 +289,8 @@ async fn bombs_are_refused() {
 /// Scenario: the budget is full; then a body that does not fit. Guarantee: 429 with Retry-After and RetryInfo, before the body is asked for; counted.
 #[tokio::test]
 async fn overload_is_answered_at_the_door() {
-    let house = Plan { budget: BudgetConfig { bytes: 100_000, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
+    let house =
+        Plan { budget: BudgetConfig { bytes: 100_000, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
     let mut permit = house.budget.open(None).unwrap();
     permit.grow(60_000).unwrap();
     let answer = post(house.http, "/v1/logs", &[("content-type", PROTOBUF)], request(Signal::Logs, 1, 50_000)).await;
@@ -332,7 +354,11 @@ async fn the_fate_downstream_is_answered() {
     let span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"x"}]}]}]}"#;
     let answer = post(house.http, "/v1/traces", &[("content-type", JSON)], span).await;
     assert_eq!(answer.text(), r#"{"partialSuccess":{"errorMessage":"bad_data: said the sink","rejectedSpans":"1"}}"#);
-    house.set(Mode::Answer(Attempt::Retry { after: Some(Duration::from_millis(2500)), why: why(Kind::Unavailable), scope: Scope::Target }));
+    house.set(Mode::Answer(Attempt::Retry {
+        after: Some(Duration::from_millis(2500)),
+        why: why(Kind::Unavailable),
+        scope: Scope::Target,
+    }));
     let answer = post(house.http, "/v1/traces", &[("content-type", JSON)], span).await;
     answer.assert_refused(503, JSON);
     assert!(answer.headers.contains_key(header::RETRY_AFTER));
@@ -354,7 +380,8 @@ async fn credentials_are_asked_for() {
         assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
     }
     assert_eq!(house.refused(Kind::Auth), 4);
-    let answer = post(house.http, "/v1/logs", &[("content-type", JSON), ("authorization", "Bearer s3cret")], "{}").await;
+    let answer =
+        post(house.http, "/v1/logs", &[("content-type", JSON), ("authorization", "Bearer s3cret")], "{}").await;
     assert_eq!(answer.status, StatusCode::OK);
     house.stop().await;
 }
@@ -368,7 +395,8 @@ async fn browsers_of_allowed_origins_may_send() {
     plan.http.response_headers.insert("x-served-by".into(), "bywash".to_owned().into());
     let house = plan.build().await;
     for (origin, allowed) in [("https://a.example", true), ("https://b.example", false)] {
-        let mut preflight = request_to("/v1/logs", &[("origin", origin), ("access-control-request-method", "POST")], "");
+        let mut preflight =
+            request_to("/v1/logs", &[("origin", origin), ("access-control-request-method", "POST")], "");
         *preflight.method_mut() = Method::OPTIONS;
         let answer = exchange(house.http, preflight).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT);
@@ -386,7 +414,9 @@ async fn browsers_of_allowed_origins_may_send() {
 async fn lying_lengths_are_refused() {
     let house = House::new().await;
     let send = async |headers: &str, body: &[u8]| {
-        let head = format!("POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\nconnection: close\r\n{headers}\r\n");
+        let head = format!(
+            "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\nconnection: close\r\n{headers}\r\n"
+        );
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body);
         let mut tcp = TcpStream::connect(house.http).await.unwrap();
@@ -427,7 +457,9 @@ async fn lying_lengths_are_refused() {
 #[tokio::test]
 async fn broken_chunks_are_refused() {
     let house = House::new().await;
-    let head = format!("POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n");
+    let head = format!(
+        "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    );
     for body in ["zz\r\n", "ffffffffffffffffff\r\nx", "5\r\nabcdefgh\r\n0\r\n\r\n"] {
         let answer = raw(house.http, format!("{head}{body}").as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 ") || answer.is_empty(), "{body}: {answer}");
@@ -442,7 +474,8 @@ async fn broken_chunks_are_refused() {
 async fn an_early_answer_reaches_a_writing_client() {
     let house = House::new().await;
     let mut tcp = TcpStream::connect(house.http).await.unwrap();
-    let head = format!("POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: 8000000\r\n\r\n");
+    let head =
+        format!("POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: 8000000\r\n\r\n");
     tcp.write_all(head.as_bytes()).await.unwrap();
     for _ in 0..1000 {
         tcp.write_all(&[0; 8000]).await.unwrap();
@@ -462,7 +495,8 @@ async fn connections_are_kept() {
     tokio::spawn(connection);
     for (path, status) in [("/v1/logs", 200), ("/nothing", 404), ("/v1/logs", 200)] {
         client.ready().await.unwrap();
-        let answer = read(client.send_request(request_to(path, &[("content-type", PROTOBUF)], logs(1))).await.unwrap()).await;
+        let answer =
+            read(client.send_request(request_to(path, &[("content-type", PROTOBUF)], logs(1))).await.unwrap()).await;
         assert_eq!(answer.status.as_u16(), status);
     }
     assert_eq!(house.stats[1].1.accepted.get(), 1);

@@ -37,7 +37,9 @@ async fn ids_are_hex() {
         assert_eq!(send(&house, span(&format!(r#""traceId":"{id}""#))).await, 200);
         assert_eq!(taken(&house)[2..4], [0x5b, 0x8e]);
     }
-    for id in ["W47/95gDgQPSabYzgT/GDA==", "5b8e", "5b8efff798038103d269b633813fc60g", "5b8efff798038103d269b633813fc60c00"] {
+    for id in
+        ["W47/95gDgQPSabYzgT/GDA==", "5b8e", "5b8efff798038103d269b633813fc60g", "5b8efff798038103d269b633813fc60c00"]
+    {
         assert_eq!(send(&house, span(&format!(r#""traceId":"{id}""#))).await, 400, "{id}");
     }
     assert_eq!(send(&house, span(r#""traceId":17"#)).await, 400);
@@ -54,7 +56,12 @@ async fn numbers_are_numbers_or_strings() {
         assert_eq!(taken(&house)[1..], 1_544_712_660_000_000_000u64.to_le_bytes());
     }
     assert_eq!(send(&house, span(r#""kind":3"#)).await, 200);
-    for bad in [r#""kind":"SPAN_KIND_CLIENT""#, r#""startTimeUnixNano":-1"#, r#""startTimeUnixNano":1e400"#, r#""startTimeUnixNano":"x""#] {
+    for bad in [
+        r#""kind":"SPAN_KIND_CLIENT""#,
+        r#""startTimeUnixNano":-1"#,
+        r#""startTimeUnixNano":1e400"#,
+        r#""startTimeUnixNano":"x""#,
+    ] {
         assert_eq!(send(&house, span(bad)).await, 400, "{bad}");
     }
     house.stop().await;

@@ -32,7 +32,13 @@ const CONTINUATION: u8 = 9;
 
 /// The header block of a gRPC export, without compression of any kind.
 fn header_block() -> Vec<u8> {
-    let fields = [(":method", "POST"), (":scheme", "http"), (":path", LOGS), (":authority", "x"), ("content-type", "application/grpc")];
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", LOGS),
+        (":authority", "x"),
+        ("content-type", "application/grpc"),
+    ];
     let mut out = Vec::new();
     for (name, value) in fields {
         out.extend_from_slice(&[0, name.len() as u8]);
@@ -140,9 +146,11 @@ async fn grpc_connections_end_at_their_time() {
         time: seconds(time),
         timeout: seconds(3),
     };
-    for (parameters, answers, expected) in
-        [(parameters(50, 0, 0), true, 50..=51), (parameters(0, 100, 0), true, 90..=111), (parameters(0, 0, 30), false, 33..=33)]
-    {
+    for (parameters, answers, expected) in [
+        (parameters(50, 0, 0), true, 50..=51),
+        (parameters(0, 100, 0), true, 90..=111),
+        (parameters(0, 0, 30), false, 33..=33),
+    ] {
         let mut plan = Plan::default();
         plan.grpc.keepalive = Some(config::Keepalive { server_parameters: parameters, ..Default::default() });
         let house = plan.build().await;
@@ -264,7 +272,11 @@ async fn floods_of_frames_are_survived() {
     let house = House::new().await;
     let continuation = frame(CONTINUATION, 0, 1, &[0; 1000]).repeat(1000);
     let open = [frame(HEADERS, 0, 1, &header_block()), continuation].concat();
-    let floods = [open, frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]).repeat(100_000), frame(PING, 0, 0, &[0; 8]).repeat(100_000)];
+    let floods = [
+        open,
+        frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]).repeat(100_000),
+        frame(PING, 0, 0, &[0; 8]).repeat(100_000),
+    ];
     for addr in [house.grpc, house.http] {
         for flood in &floods {
             let before = peak_rss();
@@ -342,7 +354,8 @@ async fn other_protocols_are_closed() {
 #[tokio::test]
 async fn clients_that_vanish_leave_nothing_behind() {
     let house = House::new().await;
-    let head = format!("POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: 1000\r\n\r\nabc");
+    let head =
+        format!("POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: 1000\r\n\r\nabc");
     for half in [true, false] {
         let mut tcp = TcpStream::connect(house.http).await.unwrap();
         tcp.write_all(head.as_bytes()).await.unwrap();

@@ -25,7 +25,12 @@ async fn impossible_lengths() {
     let house = House::new().await;
     let mut huge = vec![0x0a];
     put_varint(&mut huge, 1 << 63);
-    for body in [huge, vec![0x0a, 5, 1, 2, 3, 4], vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], vec![0x0a]] {
+    for body in [
+        huge,
+        vec![0x0a, 5, 1, 2, 3, 4],
+        vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+        vec![0x0a],
+    ] {
         assert_eq!(send(&house, body).await, 400);
     }
     assert_eq!((house.malformed(), house.taken().len()), (4, 0));
@@ -97,8 +102,14 @@ async fn odd_values_are_the_senders_business() {
     put_varint_field(&mut least, 3, i64::MIN as u64);
     let mut nan = Vec::new();
     put_fixed64_field(&mut nan, 4, f64::NAN.to_bits());
-    let bodies =
-        [times, severity, attribute(&least), attribute(&nan), field(5, &field(1, b"\xff\xfe")), attribute(&least).repeat(2)];
+    let bodies = [
+        times,
+        severity,
+        attribute(&least),
+        attribute(&nan),
+        field(5, &field(1, b"\xff\xfe")),
+        attribute(&least).repeat(2),
+    ];
     for fields in &bodies {
         assert_eq!(send(&house, record(fields)).await, 200);
     }
@@ -115,7 +126,9 @@ async fn very_many_little_things() {
     assert_eq!(house.taken()[0].records, 1);
     let scopes = field(1, &field(2, b"").repeat(1_000_000));
     assert_eq!(send(&house, scopes).await, 200);
-    for empty in [field(1, b""), field(1, &field(1, b"")), field(1, &field(2, b"")), field(1, &field(2, &field(1, b"")))] {
+    for empty in
+        [field(1, b""), field(1, &field(1, b"")), field(1, &field(2, b"")), field(1, &field(2, &field(1, b"")))]
+    {
         assert_eq!(send(&house, empty).await, 200);
     }
     // Requests without records end here: there is nothing to deliver.
