@@ -24,6 +24,8 @@ pub(crate) struct Seen {
     pub(crate) compressed: bool,
     /// Which connection it came on, from 1.
     pub(crate) connection: usize,
+    /// Which request of the server it is, from 0.
+    pub(crate) number: usize,
 }
 
 /// What a gRPC server does with a request.
@@ -159,14 +161,15 @@ impl Context {
                 },
             };
             let Some(Ok((request, mut respond))) = accepted else { return };
-            let answer = (self.answer)(self.requests.fetch_add(1, SeqCst));
+            let request_number = self.requests.fetch_add(1, SeqCst);
+            let answer = (self.answer)(request_number);
             if matches!(answer, Answer::Refuse) {
                 connection.graceful_shutdown();
                 respond.send_reset(Reason::REFUSED_STREAM);
                 continue;
             }
             let context = self.clone();
-            streams.spawn(async move { context.exchange(request, respond, answer, number).await });
+            streams.spawn(async move { context.exchange(request, respond, answer, (number, request_number)).await });
         }
     }
 
@@ -175,7 +178,7 @@ impl Context {
         request: Request<h2::RecvStream>,
         mut respond: SendResponse<Bytes>,
         answer: Answer,
-        connection: usize,
+        (connection, number): (usize, usize),
     ) -> Option<(Answer, SendResponse<Bytes>)> {
         let (head, mut body) = request.into_parts();
         if let Answer::ResetEarly(reason) = answer {
@@ -190,7 +193,7 @@ impl Context {
         }
         let compressed = whole.first().copied() == Some(1);
         let message = whole.freeze().slice(5..);
-        let _ = self.to.try_send(Seen { head, message, compressed, connection });
+        let _ = self.to.try_send(Seen { head, message, compressed, connection, number });
         reply(&mut respond, &answer).await;
         Some((answer, respond))
     }
@@ -404,8 +407,10 @@ pub(crate) async fn http(setup: Setup, answer: impl Fn(usize) -> HttpAnswer + Se
                         while let Some(frame) = body.frame().await {
                             message.extend_from_slice(&frame.map_err(std::io::Error::other)?.into_data().unwrap());
                         }
-                        let _ = to.try_send(Seen { head, message: message.freeze(), compressed: false, connection });
-                        let answer = answer(requests.fetch_add(1, SeqCst)).ok_or_else(|| std::io::Error::other("x"))?;
+                        let number = requests.fetch_add(1, SeqCst);
+                        let message = message.freeze();
+                        let _ = to.try_send(Seen { head, message, compressed: false, connection, number });
+                        let answer = answer(number).ok_or_else(|| std::io::Error::other("x"))?;
                         let mut response = Response::new(Full::new(answer.2));
                         *response.status_mut() = http::StatusCode::from_u16(answer.0).unwrap();
                         response.headers_mut().extend(trailers(&answer.1));
