@@ -137,6 +137,19 @@ async fn broken_answers_are_retried() {
     }
 }
 
+/// Scenario: a body larger than the server takes is refused before it was read, while its window is closed. Guarantee: the status is
+/// heard, and the connection serves the next request.
+#[tokio::test]
+async fn a_refusal_before_the_end_of_the_body_is_heard() {
+    let text = "grpc: received message larger than max (5 vs. 4)";
+    let answer = move |n| if n == 0 { Answer::Early(8, text) } else { Answer::Ok(vec![]) };
+    let mut server = grpc(Setup { window: Some(65_535), ..Setup::default() }, answer).await;
+    let exporter = exporter(&server);
+    assert_eq!(kind(&send(&exporter, vec![7; 8 << 20]).await), ("reject", Some(Kind::TooLarge)));
+    assert_eq!(send(&exporter, vec![1]).await, Attempt::Sent);
+    assert_eq!(server.next().await.connection, 1);
+}
+
 /// Scenario: something else listens: an HTTP/1 server, noise, zeros, or nobody. Guarantee: retried, with a reason.
 #[tokio::test]
 async fn what_does_not_speak_http2_is_retried() {
@@ -349,6 +362,8 @@ retry_on_failure: {enabled: true, initial_interval: 10s, randomization_factor: 0
     assert_eq!(paths, ["read_buffer_size", "write_buffer_size"]);
     assert_eq!(decoded::<Config>("keepalive: {time: 1s}").keepalive.pings().unwrap().every, Duration::from_secs(10));
     assert_eq!(decoded::<Config>("keepalive: {enabled: false}").keepalive.pings(), None);
+    assert_eq!(decoded::<Config>("{}").compression, Compression::Gzip);
+    assert_eq!(decoded::<Config>("compression: ''").compression, Compression::None);
 }
 
 /// Scenario: mistakes in every part. Guarantee: all are told at once, each at its key.

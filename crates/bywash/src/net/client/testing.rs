@@ -45,6 +45,8 @@ pub(crate) enum Answer {
     Stall,
     /// RST_STREAM once the request has been read.
     Reset(Reason),
+    /// A status before the request's body is read, then RST_STREAM(NO_ERROR), as gRPC for Go does with a body that is too large.
+    Early(u8, &'static str),
     /// RST_STREAM before the request's body is read.
     ResetEarly(Reason),
     /// GOAWAY before the request is looked at: it was not processed.
@@ -185,6 +187,11 @@ impl Context {
             respond.send_reset(reason);
             return None;
         }
+        if let Answer::Early(code, text) = answer {
+            // Letting go of a stream that was answered but not read is the reset.
+            reply(&mut respond, &Answer::Status(code, text, None)).await;
+            return None;
+        }
         let mut whole = BytesMut::new();
         while let Some(data) = body.data().await {
             let data = data.ok()?;
@@ -235,7 +242,7 @@ async fn reply(respond: &mut SendResponse<Bytes>, answer: &Answer) {
             let mut stream = respond.send_response(head("application/grpc", 200), false).unwrap();
             stream.send_trailers(trailers(&[("grpc-status", "0".into()), ("x-long", "x".repeat(100_000))])).unwrap();
         }
-        Answer::Hangup | Answer::Vanish | Answer::Refuse | Answer::ResetEarly(_) => {}
+        Answer::Hangup | Answer::Vanish | Answer::Refuse | Answer::Early(..) | Answer::ResetEarly(_) => {}
     }
 }
 
