@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::testing::{decoded, problems};
-use crate::net::client::testing::{Answer, Names, Server, Setup, grpc, nowhere, retry_info, says};
+use crate::net::client::testing::{Answer, Names, Server, Setup, grpc, nowhere, raw, retry_info, says};
 use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use std::io::Read;
@@ -150,7 +150,7 @@ async fn a_refusal_before_the_end_of_the_body_is_heard() {
     assert_eq!(server.next().await.connection, 1);
 }
 
-/// Scenario: something else listens: an HTTP/1 server, noise, zeros, or nobody. Guarantee: retried, with a reason.
+/// Scenario: something else listens: an HTTP/1 server, noise, zeros, one that closes at once, or nobody. Guarantee: retried, with a reason.
 #[tokio::test]
 async fn what_does_not_speak_http2_is_retried() {
     for text in [
@@ -161,6 +161,11 @@ async fn what_does_not_speak_http2_is_retried() {
     ] {
         let exporter = OtlpGrpc::new(&config(says(text).await)).unwrap();
         assert!(matches!(send(&exporter, vec![1]).await, Attempt::Retry { .. }), "{text:?}");
+    }
+    let (closes, _) = raw(|_, _| async {}).await;
+    for _ in 0..20 {
+        let attempt = send(&OtlpGrpc::new(&config(closes)).unwrap(), vec![1]).await;
+        assert_eq!(kind(&attempt), ("retry", Some(Kind::Unreachable)));
     }
     let attempt = send(&OtlpGrpc::new(&config(nowhere().await)).unwrap(), vec![1]).await;
     assert_eq!(kind(&attempt), ("retry", Some(Kind::Unreachable)));
