@@ -74,7 +74,8 @@ impl Item {
             // The last piece takes what remains, so that the request stays counted until all of it is settled.
             let last = n + 1 == count;
             let of_ack = if last { ack.take() } else { ack.as_ref().map(Ack::fork) };
-            let of_slot = if last { slot.take() } else { slot.as_mut().map(|s| s.split(payload.records, payload.len())) };
+            let of_slot =
+                if last { slot.take() } else { slot.as_mut().map(|s| s.split(payload.records, payload.len())) };
             if let (Some(ack), Some(slot)) = (of_ack, of_slot) {
                 items.push(Item { batch: Batch { payload, ack }, slot, at, waits });
             }
@@ -97,11 +98,13 @@ pub struct Request {
     pub first: Option<Instant>,
     /// Attempts that failed.
     pub failures: u32,
+    /// Its place among the requests of its lane, kept by the pieces it is divided into.
+    pub order: u64,
 }
 
 impl Request {
     fn of(payload: Payload, parts: Vec<Item>) -> Request {
-        Request { payload, parts, first: None, failures: 0 }
+        Request { payload, parts, first: None, failures: 0, order: 0 }
     }
 
     /// When its oldest part was queued.
@@ -130,13 +133,14 @@ pub struct Batcher {
     bytes: u64,
     waiting: usize,
     packer: Option<Packer>,
+    formed: u64,
 }
 
 impl Batcher {
     /// An empty one.
     #[must_use]
     pub fn new(config: BatchConfig) -> Batcher {
-        Batcher { config, queue: VecDeque::new(), records: 0, bytes: 0, waiting: 0, packer: None }
+        Batcher { config, queue: VecDeque::new(), records: 0, bytes: 0, waiting: 0, packer: None, formed: 0 }
     }
 
     /// Queues an item behind the others.
@@ -187,6 +191,11 @@ impl Batcher {
 
     /// Forms a request of the oldest items.
     pub fn take(&mut self) -> Option<Request> {
+        self.formed += 1;
+        self.form().map(|request| Request { order: self.formed, ..request })
+    }
+
+    fn form(&mut self) -> Option<Request> {
         if !self.config.enabled {
             let item = self.pop()?;
             return Some(Request::of(item.batch.payload.clone(), vec![item]));
@@ -226,7 +235,7 @@ impl Batcher {
     /// # Errors
     /// The request itself, unchanged.
     pub fn divide(mut request: Request, by_records: bool) -> Result<[Request; 2], Request> {
-        let (first, failures) = (request.first, request.failures);
+        let (first, failures, order) = (request.first, request.failures, request.order);
         let halves = if request.parts.len() > 1 {
             let second = request.parts.split_off(request.parts.len() / 2);
             [request.parts, second]
@@ -238,7 +247,7 @@ impl Batcher {
         } else {
             return Err(request);
         };
-        Ok(halves.map(|parts| Request { first, failures, ..pack(parts) }))
+        Ok(halves.map(|parts| Request { first, failures, order, ..pack(parts) }))
     }
 
     /// Everything that is queued.
@@ -253,11 +262,14 @@ impl Batcher {
     }
 
     fn count(&mut self, item: &Item, add: bool) {
-        let (records, bytes, waits) = (u64::from(item.batch.payload.records), item.batch.payload.len() as u64, usize::from(item.waits));
+        let (records, bytes, waits) =
+            (u64::from(item.batch.payload.records), item.batch.payload.len() as u64, usize::from(item.waits));
         if add {
-            (self.records, self.bytes, self.waiting) = (self.records + records, self.bytes + bytes, self.waiting + waits);
+            (self.records, self.bytes, self.waiting) =
+                (self.records + records, self.bytes + bytes, self.waiting + waits);
         } else {
-            (self.records, self.bytes, self.waiting) = (self.records - records, self.bytes - bytes, self.waiting - waits);
+            (self.records, self.bytes, self.waiting) =
+                (self.records - records, self.bytes - bytes, self.waiting - waits);
         }
     }
 
@@ -271,7 +283,8 @@ impl Batcher {
     fn split_oversized(&mut self) {
         let c = &self.config;
         let Some(payload) = self.queue.front().map(|i| &i.batch.payload) else { return };
-        let fits = (c.max_records == 0 || payload.records as usize <= c.max_records) && (c.max_bytes == 0 || payload.len() <= c.max_bytes);
+        let fits = (c.max_records == 0 || payload.records as usize <= c.max_records)
+            && (c.max_bytes == 0 || payload.len() <= c.max_bytes);
         if fits || payload.records <= 1 {
             return;
         }

@@ -202,9 +202,11 @@ impl Inner {
             0 => Level::Open,
             limit => level(used.load(Relaxed).saturating_sub(own), limit, c.soft),
         };
-        of(&self.all.bytes, own_bytes, c.bytes.max(1))
-            .max(of(&self.all.records, own_records, c.records))
-            .max(of(&self.all.requests, own_requests, c.requests))
+        of(&self.all.bytes, own_bytes, c.bytes.max(1)).max(of(&self.all.records, own_records, c.records)).max(of(
+            &self.all.requests,
+            own_requests,
+            c.requests,
+        ))
     }
 
     fn account(&self, name: &str, max: usize) -> Arc<Account> {
@@ -406,7 +408,12 @@ mod tests {
     /// Scenario: more tenants than accounts. Guarantee: the accounts stay bounded, idle ones are reused.
     #[test]
     fn tenants_are_bounded() {
-        let b = Budget::new(BudgetConfig { bytes: 1 << 20, tenant_share: Some(0.5), max_tenants: 10, ..BudgetConfig::default() });
+        let b = Budget::new(BudgetConfig {
+            bytes: 1 << 20,
+            tenant_share: Some(0.5),
+            max_tenants: 10,
+            ..BudgetConfig::default()
+        });
         let held: Vec<_> = (0..50).map(|i| b.open(Some(&format!("t{i}"))).unwrap()).collect();
         assert_eq!(b.tenants(), 10);
         drop(held);

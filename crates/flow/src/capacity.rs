@@ -78,7 +78,8 @@ impl Capacity {
         let add = Held { requests: 1, records: u64::from(records), bytes: bytes as u64 };
         let mut held = self.held.lock();
         let sizer = self.config.sizer;
-        let fits = held.of(sizer) + add.of(sizer) <= self.config.size && held.bytes + add.bytes <= self.config.max_bytes;
+        let fits =
+            held.of(sizer) + add.of(sizer) <= self.config.size && held.bytes + add.bytes <= self.config.max_bytes;
         if !fits && held.requests > 0 {
             return None;
         }
@@ -91,7 +92,7 @@ impl Capacity {
     /// Waits for room. Ends only when there is some: the caller bounds it by dropping the future.
     pub async fn wait(self: &Arc<Self>, records: u32, bytes: usize) -> Slot {
         self.waiting.fetch_add(1, Relaxed);
-        let _waiting = scopeguard(|| drop(self.waiting.fetch_sub(1, Relaxed)));
+        let _waiting = Waiter(&self.waiting);
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
@@ -122,18 +123,22 @@ impl Capacity {
     }
 }
 
-/// Runs `f` when it goes out of scope.
-fn scopeguard<F: FnMut()>(f: F) -> impl Drop {
-    struct Guard<F: FnMut()>(F);
-    impl<F: FnMut()> Drop for Guard<F> {
-        fn drop(&mut self) {
-            (self.0)();
-        }
+/// Counts a sender that waits, until it has room or goes away.
+struct Waiter<'a>(&'a AtomicU64);
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
-    Guard(f)
 }
 
 impl Slot {
+    /// Bytes it stands for. The pieces of a split slot add up to the whole, even if their payloads repeat headers.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.held.bytes
+    }
+
     /// Takes a part of this slot for a piece of its request. The request itself stays counted once, with what remains.
     #[must_use]
     pub fn split(&mut self, records: u32, bytes: usize) -> Slot {

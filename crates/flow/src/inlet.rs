@@ -45,7 +45,7 @@ pub struct Funnel {
 }
 
 /// How an inlet behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InletConfig {
     /// When success is answered.
     pub acknowledge: Acknowledge,
@@ -93,9 +93,9 @@ impl Accepted {
     pub fn rejected(&self) -> Option<(u64, &Why)> {
         match &self.outcome {
             Outcome::Delivered => None,
-            Outcome::Dropped { records, why } | Outcome::Rejected { records, why } | Outcome::Failed { records, why, .. } => {
-                Some((*records, why))
-            }
+            Outcome::Dropped { records, why }
+            | Outcome::Rejected { records, why }
+            | Outcome::Failed { records, why, .. } => Some((*records, why)),
         }
     }
 }
@@ -162,7 +162,11 @@ impl Inlet {
             Ok(accepted) => {
                 let lost = accepted.outcome.lost();
                 self.stats.accepted.add(records.saturating_sub(lost));
-                if lost == 0 { self.stats.requests_accepted.add(1) } else { self.stats.requests_refused.add(1) }
+                if lost == 0 {
+                    self.stats.requests_accepted.add(1)
+                } else {
+                    self.stats.requests_refused.add(1)
+                }
                 match &accepted.outcome {
                     Outcome::Dropped { records, why } => self.stats.shed.add(why.kind, *records),
                     other => self.stats.failed.add(other.lost()),
@@ -181,6 +185,11 @@ impl Inlet {
             return Ok(Accepted::ALL);
         }
         let opening = self.opening.load_full();
+        if opening.funnels.is_empty() {
+            // A reload, or the end, took the last pipeline away after the request came in: what nobody takes is not accepted.
+            let why = Why::new(Kind::NoTarget, "no pipeline takes this signal any more");
+            return Err(Refusal { retry_after: permit.refuse(why.kind).retry_after, why });
+        }
         let total = u64::from(payload.records);
         permit.set_records(payload.records);
         let (payload, shed) = self.shed(payload, &mut permit, &opening.config)?;
@@ -201,7 +210,12 @@ impl Inlet {
     }
 
     /// Divides a request when only priority records may enter.
-    fn shed(&self, mut payload: Payload, permit: &mut Permit, config: &InletConfig) -> Result<(Option<Payload>, Outcome), Refusal> {
+    fn shed(
+        &self,
+        mut payload: Payload,
+        permit: &mut Permit,
+        config: &InletConfig,
+    ) -> Result<(Option<Payload>, Outcome), Refusal> {
         let (level, kind) = permit.level();
         match level {
             Level::Open => Ok((Some(payload), Outcome::Delivered)),
@@ -212,7 +226,10 @@ impl Inlet {
                 if split.shed == 0 {
                     return Ok((Some(payload), Outcome::Delivered));
                 }
-                let shed = Outcome::Dropped { records: split.shed as u64, why: Why::new(kind, "memory is short: routine records were shed") };
+                let shed = Outcome::Dropped {
+                    records: split.shed as u64,
+                    why: Why::new(kind, "memory is short: routine records were shed"),
+                };
                 let Some(body) = split.body else { return Ok((None, shed)) };
                 permit.shrink(body.len());
                 payload.body = body.into();
@@ -236,24 +253,24 @@ impl Inlet {
             }
             for outlet in &funnel.outlets {
                 wanted += 1;
-                let slot = match outlet.reserve(&payload) {
-                    Some(slot) => Some(slot),
-                    None if outlet.blocks() => Some(outlet.wait(&payload).await),
-                    None => None,
+                let why = match outlet.reserve(&payload) {
+                    Ok(slot) => {
+                        placed.push((outlet.clone(), payload.clone(), slot));
+                        continue;
+                    }
+                    Err(why) if why.kind == Kind::QueueFull && outlet.blocks() => {
+                        placed.push((outlet.clone(), payload.clone(), outlet.wait(&payload).await));
+                        continue;
+                    }
+                    Err(why) => why,
                 };
-                if let Some(slot) = slot {
-                    placed.push((outlet.clone(), payload.clone(), slot));
-                    continue;
-                }
-                let why = Why::new(Kind::QueueFull, format!("the queue of exporter {} is full", outlet.name()));
-                outlet.count_full(&payload);
                 full = full.and(Outcome::Dropped { records: u64::from(payload.records), why: why.clone() });
                 refusal = Some(why);
             }
         }
         match refusal {
             Some(why) if placed.is_empty() && wanted > 0 => {
-                let retry_after = permit.refuse(Kind::QueueFull).retry_after;
+                let retry_after = permit.refuse(why.kind).retry_after;
                 Err(Refusal { why, retry_after })
             }
             _ => Ok((placed, full)),

@@ -4,26 +4,28 @@
 //! is still filling, or the target is halted, nobody is woken. A lane that has closed gives the item back to the pusher, who
 //! routes it again: the race between routing and removal cannot lose data.
 //!
-//! Sends run as tasks of their own under permits that all lanes of the exporter share; a probe of a halted target takes one of a
-//! few separate permits, so that black holes never hold the workers of the healthy. A halted lane holds no permit.
+//! Sends run as tasks of their own under permits that all lanes of the exporter share. A probe of a halted target takes a
+//! permit of a separate pool, and where there are many targets so does every send to one that has not answered yet, or not the
+//! last time; a send that merely waits gives its permit back. So black holes never hold the workers of the healthy. A halted
+//! lane holds no permit.
 //!
 //! It does not know protocols, routing or admission, and never decides to lose data: what it cannot deliver it settles as
 //! `Failed` or `Rejected`, with a reason, counted.
 
+use crate::batcher::BatchConfig;
 pub use crate::batcher::Item;
-use crate::batcher::{BatchConfig, Batcher, Due, Request};
-use crate::breaker::{Admit, Breaker, State};
+use crate::breaker::{Breaker, State};
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::retry::RetryConfig;
 use crate::stats::ExporterStats;
 use crate::{Kind, Outcome, Payload, Target, Why, clock};
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{Id, JoinHandle, JoinSet};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinHandle;
 
 /// What the lanes of one exporter share.
 pub struct Context<E> {
@@ -37,8 +39,34 @@ pub struct Context<E> {
     pub(crate) retry: RetryConfig,
     pub(crate) batch: BatchConfig,
     pub(crate) timeout: Duration,
-    /// How long a lane may be idle before it ends; `None`: for ever.
+    pub(crate) limits: LaneLimits,
+}
+
+/// What one lane may take of what it shares with others. A lane that has no siblings needs no limits.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LaneLimits {
+    /// Sends under way at once.
+    pub(crate) in_flight: usize,
+    /// A send that has no answer after this long gives its permit back and goes on without: what only waits needs no worker.
+    pub(crate) patience: Option<Duration>,
+    /// How long a lane may be idle before it ends.
     pub(crate) idle: Option<Duration>,
+}
+
+impl LaneLimits {
+    /// For the only lane of an exporter.
+    pub(crate) fn alone(workers: usize) -> LaneLimits {
+        LaneLimits { in_flight: workers, patience: None, idle: None }
+    }
+
+    /// For one of many.
+    pub(crate) fn among_many(workers: usize, idle: Duration) -> LaneLimits {
+        LaneLimits { in_flight: (workers / 2).max(1), patience: Some(Duration::from_millis(500)), idle: Some(idle) }
+    }
+
+    fn has_siblings(&self) -> bool {
+        self.patience.is_some()
+    }
 }
 
 impl<E: Exporter> Context<E> {
@@ -110,13 +138,21 @@ impl Lane {
     pub fn start<E: Exporter>(target: Target, context: Arc<Context<E>>) -> Lane {
         let shared = Arc::new(Shared {
             target,
-            inbox: Mutex::new(Inbox { open: true, queue: VecDeque::new(), records: 0, bytes: 0, wake_records: 0, wake_bytes: 0, deadline: None }),
+            inbox: Mutex::new(Inbox {
+                open: true,
+                queue: VecDeque::new(),
+                records: 0,
+                bytes: 0,
+                wake_records: 0,
+                wake_bytes: 0,
+                deadline: None,
+            }),
             wake: Notify::new(),
             bytes: AtomicU64::new(0),
             view: Mutex::new((State::Passing, None, 0)),
             task: Mutex::new(None),
         });
-        let task = tokio::spawn(Worker::new(shared.clone(), context).run());
+        let task = tokio::spawn(worker::Worker::new(shared.clone(), context).run());
         *shared.task.lock() = Some(task);
         Lane(shared)
     }
@@ -126,7 +162,7 @@ impl Lane {
     /// # Errors
     /// The lane is closing: the item comes back.
     pub fn push(&self, item: Item) -> Result<(), Item> {
-        let (records, bytes) = (u64::from(item.batch.payload.records), item.batch.payload.len() as u64);
+        let (records, bytes) = (u64::from(item.batch.payload.records), item.slot.bytes());
         let mut inbox = self.0.inbox.lock();
         if !inbox.open {
             return Err(item);
@@ -200,395 +236,7 @@ impl Lane {
     }
 }
 
-/// A send under way.
-struct Flight {
-    request: Request,
-    probe: bool,
-    shared_probe: bool,
-    _permit: OwnedSemaphorePermit,
-}
-
-/// What the task waits for.
-struct Waiting {
-    until: Option<Instant>,
-    permit: Option<Arc<Semaphore>>,
-}
-
-/// The task of a lane.
-struct Worker<E> {
-    shared: Arc<Shared>,
-    context: Arc<Context<E>>,
-    batcher: Batcher,
-    /// The empty queue that changes places with the inbox's.
-    spare: VecDeque<Item>,
-    /// Divided requests that go out before anything else.
-    ready: VecDeque<Request>,
-    /// Failed requests with the time of their next try.
-    retries: Vec<(Instant, Request)>,
-    breaker: Breaker,
-    sends: JoinSet<Attempt>,
-    flights: HashMap<Id, Flight>,
-    /// A permit that was waited for and not used yet.
-    held: Option<(Arc<Semaphore>, OwnedSemaphorePermit)>,
-    deadline: Option<Instant>,
-    idle_since: Instant,
-}
-
-impl<E: Exporter> Worker<E> {
-    fn new(shared: Arc<Shared>, context: Arc<Context<E>>) -> Worker<E> {
-        Worker {
-            batcher: Batcher::new(context.batch.clone()),
-            shared,
-            context,
-            spare: VecDeque::new(),
-            ready: VecDeque::new(),
-            retries: vec![],
-            breaker: Breaker::default(),
-            sends: JoinSet::new(),
-            flights: HashMap::new(),
-            held: None,
-            deadline: None,
-            idle_since: clock::now(),
-        }
-    }
-
-    /// Runs until the lane is closed (or has been idle for long) and gives what it could not send.
-    async fn run(mut self) -> Vec<Item> {
-        let mut shared_changed = self.context.shared_changed.subscribe();
-        loop {
-            self.collect();
-            let now = clock::now();
-            self.expire(now);
-            let waiting = self.dispatch(now);
-            let has_nothing = self.has_nothing();
-            if self.is_over(now, &waiting) {
-                return self.leave().await;
-            }
-            if !self.go_to_sleep(now, has_nothing, &waiting) {
-                continue;
-            }
-            let until = [waiting.until, self.deadline, self.idle_end(has_nothing)].into_iter().flatten().min();
-            let permit = waiting.permit;
-            tokio::select! {
-                Some(done) = self.sends.join_next_with_id() => self.landed(done),
-                () = self.shared.wake.notified() => {}
-                () = clock::sleep_until(until) => {}
-                Ok(taken) = acquire(permit.clone()) => self.held = permit.map(|p| (p, taken)),
-                _ = shared_changed.changed() => {}
-            }
-        }
-    }
-
-    /// Takes over what was pushed.
-    fn collect(&mut self) {
-        let mut inbox = self.shared.inbox.lock();
-        // The two queues change places, so that a steady flow allocates nothing.
-        std::mem::swap(&mut inbox.queue, &mut self.spare);
-        (inbox.records, inbox.bytes) = (0, 0);
-        self.deadline = inbox.deadline;
-        drop(inbox);
-        for item in self.spare.drain(..) {
-            self.batcher.push(item);
-        }
-        self.spare.shrink_to(65_536);
-    }
-
-    /// Gives up what has been failing for longer than `max_elapsed_time`.
-    fn expire(&mut self, now: Instant) {
-        let max = self.context.retry.max_elapsed_time;
-        if max.is_zero() || self.retries.is_empty() {
-            return;
-        }
-        let is_over = |r: &Request| r.first.is_some_and(|first| now.saturating_duration_since(first) >= max);
-        let (over, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.retries).into_iter().partition(|(_, r)| is_over(r));
-        self.retries = left;
-        self.context.stats.waiting.sub(over.len() as u64);
-        for (_, request) in over {
-            self.fail(request, Why::new(Kind::Expired, format!("not delivered within {max:?}")));
-        }
-    }
-
-    /// Sends all that may be sent now.
-    fn dispatch(&mut self, now: Instant) -> Waiting {
-        loop {
-            let work_at = self.work_at(now);
-            if work_at.is_none_or(|at| at > now) {
-                self.held = None;
-                return Waiting { until: work_at, permit: None };
-            }
-            let (probe, shared_probe) = match self.admit(now) {
-                Ok(kind) => kind,
-                Err(until) => {
-                    self.held = None;
-                    return Waiting { until, permit: None };
-                }
-            };
-            let permits = if probe || shared_probe { &self.context.probes } else { &self.context.workers }.clone();
-            let permit = match self.held.take() {
-                Some((from, permit)) if Arc::ptr_eq(&from, &permits) => permit,
-                _ => match permits.clone().try_acquire_owned() {
-                    Ok(permit) => permit,
-                    Err(_) => return Waiting { until: None, permit: Some(permits) },
-                },
-            };
-            let Some(request) = self.next(now) else { return Waiting { until: None, permit: None } };
-            self.launch(now, request, permit, probe, shared_probe);
-        }
-    }
-
-    /// When there is something to send, the breaker and permits aside.
-    fn work_at(&self, now: Instant) -> Option<Instant> {
-        if !self.ready.is_empty() {
-            return Some(now);
-        }
-        let retry = self.retries.iter().map(|(at, _)| *at).min();
-        let batch = match self.batcher.due(now, self.flights.is_empty(), self.deadline.is_some()) {
-            Due::Now => Some(now),
-            Due::At(at) => Some(at),
-            Due::Never => None,
-        };
-        retry.into_iter().chain(batch).min()
-    }
-
-    fn next(&mut self, now: Instant) -> Option<Request> {
-        if let Some(request) = self.ready.pop_front() {
-            return Some(request);
-        }
-        if let Some(i) = self.retries.iter().position(|(at, _)| *at <= now) {
-            self.context.stats.waiting.sub(1);
-            return Some(self.retries.swap_remove(i).1);
-        }
-        match self.batcher.due(now, self.flights.is_empty(), self.deadline.is_some()) {
-            Due::Now => self.batcher.take(),
-            _ => None,
-        }
-    }
-
-    /// Whether a request may go out, and whether as a probe of this target or of what all targets share; else until when not.
-    fn admit(&self, now: Instant) -> Result<(bool, bool), Option<Instant>> {
-        match (self.breaker.admit(now), self.context.shared.lock().admit(now)) {
-            (Admit::Wait(a), Admit::Wait(b)) => Err(a.max(b)),
-            (Admit::Wait(until), _) | (_, Admit::Wait(until)) => Err(until),
-            (own, shared) => Ok((own == Admit::Probe, shared == Admit::Probe)),
-        }
-    }
-
-    fn launch(&mut self, now: Instant, mut request: Request, permit: OwnedSemaphorePermit, probe: bool, shared_probe: bool) {
-        request.first.get_or_insert(now);
-        if probe {
-            self.breaker.probe();
-        }
-        if shared_probe {
-            self.context.shared.lock().probe();
-        }
-        let (context, shared, payload) = (self.context.clone(), self.shared.clone(), request.payload.clone());
-        let send = self.sends.spawn(async move { context.attempt(&shared.target, payload).await });
-        self.flights.insert(send.id(), Flight { request, probe, shared_probe, _permit: permit });
-    }
-
-    /// A send ended.
-    fn landed(&mut self, done: Result<(Id, Attempt), tokio::task::JoinError>) {
-        let (id, attempt) = match done {
-            Ok(done) => done,
-            Err(error) => {
-                tracing::error!(target = %self.shared.target, %error, "exporter panicked");
-                let why = Why::new(Kind::Other, "the exporter panicked");
-                (error.id(), Attempt::Retry { after: None, why, scope: Scope::Target })
-            }
-        };
-        let Some(flight) = self.flights.remove(&id) else { return };
-        let now = clock::now();
-        self.judge(now, &attempt, flight.shared_probe);
-        let request = flight.request;
-        let records = u64::from(request.payload.records);
-        match attempt {
-            Attempt::Sent => {
-                self.count_sent(&request, records);
-                self.settle(request, |_| Outcome::Delivered);
-            }
-            Attempt::Partial { rejected, why } => {
-                let rejected = rejected.min(records);
-                self.count_sent(&request, records - rejected);
-                self.context.stats.partial.add(rejected);
-                if rejected > 0 {
-                    self.context.stats.failed.add(Kind::Partial, rejected);
-                }
-                tracing::warn!(target = %self.shared.target, rejected, %why, "destination took the request only in part");
-                // Of a merged request nobody knows whose records were refused; a sender alone is told.
-                let alone = request.parts.len() == 1 && rejected > 0;
-                self.settle(request, |_| if alone { Outcome::Rejected { records: rejected, why: why.clone() } } else { Outcome::Delivered });
-            }
-            Attempt::Reject { why } => self.reject(request, why),
-            Attempt::Retry { after, why, .. } => self.retry(now, request, after, why),
-        }
-        self.idle_since = now;
-    }
-
-    /// What an attempt says about the health of the target and of what all targets share.
-    fn judge(&mut self, now: Instant, attempt: &Attempt, shared_probe: bool) {
-        let (retry, random) = (&self.context.retry, fastrand::f64());
-        let mut shared = self.context.shared.lock();
-        let changed = match attempt {
-            Attempt::Retry { after, why, scope: Scope::Target } => {
-                if self.breaker.failure(now, retry, *after, random) {
-                    tracing::warn!(target = %self.shared.target, %why, "destination halted");
-                }
-                if shared_probe {
-                    shared.unprobe(now);
-                }
-                shared_probe
-            }
-            Attempt::Retry { after, why, scope } => {
-                self.breaker.unprobe(now);
-                let began = shared.failure(now, retry, *after, random);
-                if began {
-                    tracing::warn!(target = %self.shared.target, ?scope, %why, "all destinations that share it halted");
-                }
-                began || shared_probe
-            }
-            _ => {
-                if self.breaker.success() {
-                    tracing::info!(target = %self.shared.target, "destination passes again");
-                }
-                shared_probe && shared.success()
-            }
-        };
-        drop(shared);
-        if changed {
-            self.context.shared_changed.send_replace(());
-        }
-    }
-
-    fn count_sent(&self, request: &Request, records: u64) {
-        let stats = &self.context.stats;
-        stats.sent.add(records);
-        stats.requests.add(1);
-        stats.bytes.add(request.payload.len() as u64);
-    }
-
-    fn retry(&mut self, now: Instant, mut request: Request, after: Option<Duration>, why: Why) {
-        request.failures = request.failures.saturating_add(1);
-        let first = *request.first.get_or_insert(now);
-        match self.context.retry.next(now, first, request.failures, after, fastrand::f64()) {
-            Some(at) => {
-                self.context.stats.retries.add(why.kind, u64::from(request.payload.records));
-                self.context.stats.waiting.add(1);
-                self.retries.push((at, request));
-            }
-            None if self.context.retry.enabled => {
-                self.fail(request, Why::new(Kind::Expired, format!("no time left to retry; last failure: {why}")));
-            }
-            None => self.fail(request, why),
-        }
-    }
-
-    /// Gives up a request.
-    fn fail(&mut self, request: Request, why: Why) {
-        let records = u64::from(request.payload.records);
-        self.context.stats.failed.add(why.kind, records);
-        tracing::error!(target = %self.shared.target, records, %why, "records given up");
-        self.settle(request, |records| Outcome::failed(records, why.clone()));
-    }
-
-    /// A rejected request is tried again in its parts if the data can be the reason, so that one sender's bad record cannot cost
-    /// another's.
-    fn reject(&mut self, request: Request, why: Why) {
-        let by_records = why.kind == Kind::TooLarge;
-        let may_divide = matches!(why.kind, Kind::BadData | Kind::TooLarge | Kind::Other);
-        let request = match if may_divide { Batcher::divide(request, by_records) } else { Err(request) } {
-            Ok([a, b]) => {
-                self.context.stats.divided.add(1);
-                self.ready.push_front(b);
-                self.ready.push_front(a);
-                return;
-            }
-            Err(request) => request,
-        };
-        let records = u64::from(request.payload.records);
-        self.context.stats.failed.add(why.kind, records);
-        tracing::error!(target = %self.shared.target, records, %why, "records rejected by the destination");
-        self.settle(request, |records| Outcome::Rejected { records, why: why.clone() });
-    }
-
-    fn settle(&mut self, request: Request, outcome: impl Fn(u64) -> Outcome) {
-        for item in request.parts {
-            self.shared.bytes.fetch_sub(item.batch.payload.len() as u64, Relaxed);
-            drop(item.slot);
-            item.batch.ack.settle(outcome(u64::from(item.batch.payload.records)));
-        }
-    }
-
-    fn has_nothing(&self) -> bool {
-        self.batcher.is_empty() && self.ready.is_empty() && self.retries.is_empty() && self.flights.is_empty()
-    }
-
-    fn idle_end(&self, has_nothing: bool) -> Option<Instant> {
-        self.context.idle.filter(|_| has_nothing).map(|idle| self.idle_since + idle)
-    }
-
-    /// Whether the lane has ended: closed and empty, closed and out of time (or with nothing to hope for before), or idle for long.
-    fn is_over(&mut self, now: Instant, waiting: &Waiting) -> bool {
-        if let Some(deadline) = self.deadline {
-            let hopeless = self.flights.is_empty() && waiting.permit.is_none() && waiting.until.is_some_and(|u| u > deadline);
-            let is_empty = self.has_nothing() && self.shared.inbox.lock().queue.is_empty();
-            return is_empty || hopeless || now >= deadline;
-        }
-        if self.idle_end(self.has_nothing()).is_some_and(|end| end <= now) {
-            let mut inbox = self.shared.inbox.lock();
-            inbox.open = !inbox.queue.is_empty();
-            return !inbox.open;
-        }
-        false
-    }
-
-    /// Says when a push should wake the task. False if something was pushed meanwhile.
-    fn go_to_sleep(&mut self, now: Instant, has_nothing: bool, waiting: &Waiting) -> bool {
-        let oldest = self.batcher.oldest().into_iter().chain(self.ready.iter().chain(self.retries.iter().map(|(_, r)| r)).filter_map(Request::oldest));
-        let oldest = oldest.chain(self.flights.values().filter_map(|f| f.request.oldest())).min();
-        *self.shared.view.lock() = (self.breaker.state(), oldest, self.retries.len());
-        // While a permit or the breaker is waited for, a push changes nothing.
-        let can_send = waiting.permit.is_none() && self.admit(now).is_ok();
-        let mut inbox = self.shared.inbox.lock();
-        if !inbox.queue.is_empty() {
-            return false;
-        }
-        (inbox.wake_records, inbox.wake_bytes) = match can_send {
-            _ if has_nothing => (0, 0),
-            true if self.batcher.is_empty() => (0, 0),
-            true => self.batcher.missing(),
-            false => (u64::MAX, u64::MAX),
-        };
-        inbox.deadline == self.deadline
-    }
-
-    /// Takes back everything that is not settled.
-    async fn leave(mut self) -> Vec<Item> {
-        self.sends.shutdown().await;
-        let mut shared = self.context.shared.lock();
-        if self.flights.values().any(|f| f.shared_probe) {
-            shared.unprobe(clock::now());
-        }
-        drop(shared);
-        self.context.stats.waiting.sub(self.retries.len() as u64);
-        let flights = self.flights.into_values().map(|f| f.request);
-        let requests = flights.chain(self.ready).chain(self.retries.into_iter().map(|(_, r)| r));
-        let mut left: Vec<Item> = requests.flat_map(|r| r.parts).collect();
-        left.extend(self.batcher.drain());
-        left.extend(self.shared.inbox.lock().queue.drain(..));
-        for item in &left {
-            self.shared.bytes.fetch_sub(item.batch.payload.len() as u64, Relaxed);
-        }
-        left.sort_by_key(|item| item.at);
-        left
-    }
-}
-
-async fn acquire(permits: Option<Arc<Semaphore>>) -> Result<OwnedSemaphorePermit, tokio::sync::AcquireError> {
-    match permits {
-        Some(permits) => permits.acquire_owned().await,
-        None => std::future::pending().await,
-    }
-}
+mod worker;
 
 #[cfg(test)]
 mod tests;

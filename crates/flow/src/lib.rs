@@ -48,7 +48,7 @@ pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};
 pub use exporter::{Attempt, Exporter, Scope};
 pub use inlet::{Accepted, Acknowledge, Funnel, Inlet, Stage};
 pub use outcome::{Kind, Outcome, Why};
-pub use outlet::{Outlet, Outgoing};
+pub use outlet::{Outgoing, Outlet};
 pub use payload::{Batch, Meta, Payload};
 pub use router::{Router, Target};
 pub use stop::{Stop, Stopper};

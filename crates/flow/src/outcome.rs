@@ -25,7 +25,11 @@ impl Why {
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.text.is_empty() { f.write_str(self.kind.as_str()) } else { write!(f, "{}: {}", self.kind.as_str(), self.text) }
+        if self.text.is_empty() {
+            f.write_str(self.kind.as_str())
+        } else {
+            write!(f, "{}: {}", self.kind.as_str(), self.text)
+        }
     }
 }
 
@@ -42,6 +46,8 @@ pub enum Kind {
     QueueFull,
     /// The lane of this one target is full.
     LaneFull,
+    /// The exporter knows no destination to send to at present.
+    NoTarget,
     /// The process is stopping.
     Stopping,
     /// The destination could not be connected to.
@@ -76,12 +82,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::SoftLimit,
         Kind::HardLimit,
         Kind::TenantShare,
         Kind::QueueFull,
         Kind::LaneFull,
+        Kind::NoTarget,
         Kind::Stopping,
         Kind::Unreachable,
         Kind::Timeout,
@@ -108,6 +115,7 @@ impl Kind {
             Kind::TenantShare => "tenant_share",
             Kind::QueueFull => "queue_full",
             Kind::LaneFull => "lane_full",
+            Kind::NoTarget => "no_target",
             Kind::Stopping => "stopping",
             Kind::Unreachable => "unreachable",
             Kind::Timeout => "timeout",
@@ -178,7 +186,9 @@ impl Outcome {
     pub const fn lost(&self) -> u64 {
         match self {
             Outcome::Delivered => 0,
-            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => *records,
+            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => {
+                *records
+            }
         }
     }
 
@@ -189,7 +199,9 @@ impl Outcome {
         let mut worst = if other.rank() > self.rank() { other } else { self };
         match &mut worst {
             Outcome::Delivered => {}
-            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => *records = lost,
+            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => {
+                *records = lost
+            }
         }
         worst
     }

@@ -45,7 +45,8 @@ impl RetryConfig {
     /// The wait after the `failures`-th failure in a row (1 is the first). `random` in 0..1.
     #[must_use]
     pub fn delay(&self, failures: u32, random: f64) -> Duration {
-        let grown = self.initial_interval.as_secs_f64() * self.multiplier.max(1.0).powi(failures.saturating_sub(1).min(1000) as i32);
+        let grown = self.initial_interval.as_secs_f64()
+            * self.multiplier.max(1.0).powi(failures.saturating_sub(1).min(1000) as i32);
         let base = grown.min(self.max_interval.max(self.initial_interval).as_secs_f64());
         let factor = self.randomization_factor.clamp(0.0, 1.0);
         Duration::from_secs_f64(base * (1.0 - factor + 2.0 * factor * random.clamp(0.0, 1.0)))
@@ -54,7 +55,14 @@ impl RetryConfig {
     /// When a request whose first attempt began at `first` is tried again after its `failures`-th failure, or `None` if it is
     /// given up. `asked` is the delay the server asked for.
     #[must_use]
-    pub fn next(&self, now: Instant, first: Instant, failures: u32, asked: Option<Duration>, random: f64) -> Option<Instant> {
+    pub fn next(
+        &self,
+        now: Instant,
+        first: Instant,
+        failures: u32,
+        asked: Option<Duration>,
+        random: f64,
+    ) -> Option<Instant> {
         if !self.enabled {
             return None;
         }

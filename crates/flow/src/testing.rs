@@ -44,7 +44,11 @@ pub fn ids(payload: &Payload) -> Vec<String> {
                 b = &rest[1..];
                 continue;
             }
-            let (len, rest) = if rest[0] < 128 { (rest[0] as usize, &rest[1..]) } else { (rest[0] as usize & 127 | (rest[1] as usize) << 7, &rest[2..]) };
+            let (len, rest) = if rest[0] < 128 {
+                (rest[0] as usize, &rest[1..])
+            } else {
+                (rest[0] as usize & 127 | (rest[1] as usize) << 7, &rest[2..])
+            };
             out.push((key >> 3, &rest[..len]));
             b = &rest[len..];
         }
@@ -85,7 +89,7 @@ pub struct Destination(Arc<Mutex<Inner>>);
 struct Inner {
     script: VecDeque<Script>,
     always: Option<Script>,
-    taken: Vec<(Instant, Target, Vec<String>)>,
+    taken: Vec<Vec<String>>,
     tries: Vec<(Instant, Vec<String>)>,
 }
 
@@ -103,15 +107,11 @@ impl Destination {
 
     /// The requests that were taken, as ids.
     pub fn taken(&self) -> Vec<Vec<String>> {
-        self.0.lock().taken.iter().map(|t| t.2.clone()).collect()
+        self.0.lock().taken.clone()
     }
 
     pub fn taken_ids(&self) -> Vec<String> {
         self.taken().concat()
-    }
-
-    pub fn targets(&self) -> Vec<Target> {
-        self.0.lock().taken.iter().map(|t| t.1.clone()).collect()
     }
 
     /// All tries with their times.
@@ -121,7 +121,7 @@ impl Destination {
 }
 
 impl Exporter for Destination {
-    async fn send(&self, target: &Target, request: Payload, _deadline: Instant) -> Attempt {
+    async fn send(&self, _target: &Target, request: Payload, _deadline: Instant) -> Attempt {
         let ids = ids(&request);
         let script = {
             let mut inner = self.0.lock();
@@ -140,7 +140,7 @@ impl Exporter for Destination {
             }
         };
         if matches!(attempt, Attempt::Sent | Attempt::Partial { .. }) {
-            self.0.lock().taken.push((crate::clock::now(), target.clone(), ids));
+            self.0.lock().taken.push(ids);
         }
         attempt
     }

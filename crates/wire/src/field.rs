@@ -80,6 +80,9 @@ pub enum Fault {
     /// A resource entry, scope entry, metric or record that is not length-delimited.
     #[error("a field that holds a message holds something else")]
     NotAMessage,
+    /// A request of 4 GiB or more, which nothing here works on.
+    #[error("request is too large")]
+    TooLarge,
     /// Attribute values nested deeper than the limit.
     #[error("attribute values are nested too deep")]
     Depth,
@@ -178,7 +181,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field, or `None` at the end of the message. After an error the cursor stands where it stood.
-    #[inline]
+    #[inline(always)]
     pub fn next_field(&mut self) -> Result<Option<Field<'a>>, Malformed> {
         if self.pos >= self.buf.len() {
             return Ok(None);
@@ -195,7 +198,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Malformed>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         match self.next_field() {
             Ok(field) => field.map(Ok),

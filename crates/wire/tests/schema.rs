@@ -1,6 +1,8 @@
 //! Holds `wire::schema` against the official .proto files, in both directions: every field of every message, and every
 //! message that a request or response can reach.
 
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 use std::collections::{HashMap, HashSet};

@@ -7,11 +7,13 @@
 //! | compression in either direction | [`compression`] |
 //! | how a body is put together | [`body`] |
 //! | who may send | [`auth`] |
+//! | what an exporter sends with | [`client`] |
 //!
 //! It knows no telemetry: no signals, no pipelines.
 
 pub mod auth;
 pub mod body;
+pub mod client;
 pub mod compression;
 pub mod listen;
 pub mod tls;

@@ -155,7 +155,8 @@ impl From<Refusal> for Status {
             | Kind::QueueFull
             | Kind::LaneFull
             | Kind::Throttled => true,
-            Kind::Stopping
+            Kind::NoTarget
+            | Kind::Stopping
             | Kind::Unreachable
             | Kind::Timeout
             | Kind::Unavailable

@@ -1,0 +1,119 @@
+//! Compression of what is sent, streaming over the chunks of a body.
+//!
+//! Works in steps of [`STEP`] bytes and lets other tasks run in between: a body of megabytes must not hold a worker of the
+//! runtime for tens of milliseconds. Dropping the future ends the work.
+//! It does NOT choose: what a protocol may use is the exporter's.
+
+use crate::net::compression::{Compressor, Encoding};
+use serde::Deserialize;
+use std::io;
+use wire::Chunks;
+
+/// Bytes compressed between two chances for other tasks: about a millisecond of gzip.
+const STEP: usize = 64 * 1024;
+
+/// How a body is compressed: the collector's names (configcompression).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    #[serde(rename = "none", alias = "")]
+    None,
+    /// RFC 1952.
+    #[serde(rename = "gzip")]
+    Gzip,
+    /// RFC 8878.
+    #[serde(rename = "zstd")]
+    Zstd,
+    /// Snappy: one block on HTTP, the framing format on gRPC (as the collector's codecs of that name do).
+    #[serde(rename = "snappy")]
+    Snappy,
+    /// Snappy's framing format, on HTTP.
+    #[serde(rename = "x-snappy-framed")]
+    SnappyFramed,
+    /// RFC 1950.
+    #[serde(rename = "zlib")]
+    Zlib,
+    /// Also RFC 1950, which is what HTTP means by it.
+    #[serde(rename = "deflate")]
+    Deflate,
+    /// LZ4's frame format.
+    #[serde(rename = "lz4")]
+    Lz4,
+}
+
+impl Compression {
+    fn encoding(self) -> Encoding {
+        match self {
+            Compression::None => Encoding::Identity,
+            Compression::Gzip => Encoding::Gzip,
+            Compression::Zstd => Encoding::Zstd,
+            Compression::Snappy => Encoding::Snappy,
+            Compression::SnappyFramed => Encoding::SnappyFramed,
+            Compression::Zlib | Compression::Deflate => Encoding::Zlib,
+            Compression::Lz4 => Encoding::Lz4,
+        }
+    }
+
+    /// Its name on the wire; none if there is no compression.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Compression::None => None,
+            Compression::Gzip => Some("gzip"),
+            Compression::Zstd => Some("zstd"),
+            Compression::Snappy => Some("snappy"),
+            Compression::SnappyFramed => Some("x-snappy-framed"),
+            Compression::Zlib => Some("zlib"),
+            Compression::Deflate => Some("deflate"),
+            Compression::Lz4 => Some("lz4"),
+        }
+    }
+}
+
+/// The body, compressed at the format's own `level` or, if there is none, its default, which is Go's too: 6 for gzip and
+/// zlib, 3 for zstd. Without compression it is the body itself, shared.
+///
+/// # Errors
+/// If the level does not exist.
+pub async fn compress(kind: Compression, level: Option<i32>, body: &Chunks) -> io::Result<Chunks> {
+    if kind == Compression::None {
+        return Ok(body.clone());
+    }
+    let mut compressor = Compressor::new(kind.encoding(), level, body.len())?;
+    let mut done = 0;
+    for chunk in body {
+        for step in chunk.chunks(STEP) {
+            compressor.write(step)?;
+            done += step.len();
+            if done >= STEP {
+                done = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    Ok(Chunks::from(compressor.finish()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: half a megabyte in one slice, and another task that is ready. Guarantee: it gets its turns before the end.
+    #[tokio::test]
+    async fn other_tasks_run_in_between() {
+        let turns = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let other = tokio::spawn({
+            let turns = turns.clone();
+            async move {
+                loop {
+                    turns.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        compress(Compression::Zstd, None, &Chunks::from(vec![7; 8 * STEP])).await.unwrap();
+        assert!(turns.load(std::sync::atomic::Ordering::Relaxed) >= 7);
+        other.abort();
+    }
+}

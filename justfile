@@ -1,0 +1,22 @@
+# Short names for what is done often. `just --list` shows them.
+
+# All that CI runs.
+test:
+    scripts/test
+
+# Fast feedback: types and lints.
+check:
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo fmt --all --check
+
+# Fuzz every target for a while: `just fuzz 60`.
+fuzz seconds="60":
+    for t in $(cargo +nightly fuzz list); do cargo +nightly fuzz run $t -- -max_total_time={{seconds}}; done
+
+# Micro-benchmarks of the wire crate, beside prost.
+bench:
+    cargo bench -p bywash-wire
+
+# Advisories, licences, duplicate crates (needs cargo-deny).
+deny:
+    cargo deny check
