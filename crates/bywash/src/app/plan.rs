@@ -148,6 +148,11 @@ impl Decoded {
                 ProcessorConfig::Batch(_) => None,
             }
         });
+        if !service.telemetry.logs.initial_fields.is_empty() {
+            let path = Path::root().dotted("service.telemetry.logs.initial_fields");
+            let message = "has no effect here: lines hold what the event says, and nothing more";
+            diagnostics.push(Diagnostic::warning(message).at(root.place(&path), &path));
+        }
         let is_written = root.find(&Path::root().dotted("service.budget.limit")).is_some();
         let budget = budget::budget(&service.budget, is_written, limiters, diagnostics);
         let (pipelines, outlets) = self.pipelines(service, budget.bytes, root, diagnostics);
