@@ -104,8 +104,15 @@ impl Listener {
         loop {
             tokio::select! {
                 accepted = socket.accept() => match accepted {
-                    Ok((_, peer)) if connections.len() >= max_connections => refuse(&stats, peer, max_connections),
                     Ok((tcp, peer)) => {
+                        // Those that have ended make room before anyone is refused.
+                        while let Some(ended) = connections.try_join_next() {
+                            note(ended);
+                        }
+                        if connections.len() >= max_connections {
+                            refuse(&stats, peer, max_connections);
+                            continue;
+                        }
                         stats.accepted.add(1);
                         let (tls, stats, serve) = (tls.clone(), stats.clone(), serve.clone());
                         let stop = stop.clone();
