@@ -1,5 +1,8 @@
 //! The program: receivers, exporters, configuration and telemetry around the flow.
 
+pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod exporters;
 pub mod net;
+pub mod receivers;
