@@ -216,7 +216,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Shows the progress until all workers are done; tells them to stop when it is time, or when the process is asked to.
-async fn watch_over(run: &Run, workers: &mut JoinSet<()>, stop: watch::Sender<bool>, end: Option<Instant>) -> anyhow::Result<()> {
+async fn watch_over(
+    run: &Run,
+    workers: &mut JoinSet<()>,
+    stop: watch::Sender<bool>,
+    end: Option<Instant>,
+) -> anyhow::Result<()> {
     let mut progress = Progress::new();
     let mut interrupted = Interrupt::listen()?;
     let mut tick = tokio::time::interval(TICK);
@@ -278,7 +283,8 @@ impl Run {
         let request = self.shape.request(number, now);
         let late = if self.pace.is_zero() { Duration::ZERO } else { due.elapsed() };
         let (first, signal, records) = (request.first, request.signal, self.shape.records);
-        let mut answer = Answer { number, first, signal, records, attempts: 0, late, took: Duration::ZERO, verdict: Verdict::Acked };
+        let mut answer =
+            Answer { number, first, signal, records, attempts: 0, late, took: Duration::ZERO, verdict: Verdict::Acked };
         let mut wait = FIRST_WAIT;
         loop {
             let began = Instant::now();

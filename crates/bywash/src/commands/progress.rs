@@ -61,7 +61,9 @@ mod tests {
     /// Scenario: counts on both sides of each unit. Guarantee: at most six characters, rounded.
     #[test]
     fn counts_are_short() {
-        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1.0k"), (12_345, "12.3k"), (4_560_000, "4.56M"), (7_000_000_000, "7.00G")] {
+        for (count, text) in
+            [(0, "0"), (999, "999"), (1_000, "1.0k"), (12_345, "12.3k"), (4_560_000, "4.56M"), (7_000_000_000, "7.00G")]
+        {
             assert_eq!(short(count), text);
         }
     }

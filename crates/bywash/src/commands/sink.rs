@@ -15,7 +15,7 @@ pub mod tally;
 
 use super::interrupt::Interrupt;
 use super::progress::{Progress, short};
-use crate::config::duration::GoDuration;
+use crate::config::{ComponentId, GoDuration};
 use crate::receivers::Inlets;
 use crate::receivers::otlp::{Config, Otlp, Setup, config};
 use anyhow::Context;
@@ -139,23 +139,26 @@ struct Sink {
 /// A listener cannot be opened, or the file of ids cannot be written.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut interrupt = Interrupt::listen()?;
-    let tally = Arc::new(Tally::open(usize::from(args.backends), args.ids_file.as_deref()).context("cannot write the file of ids")?);
+    let tally = Arc::new(
+        Tally::open(usize::from(args.backends), args.ids_file.as_deref()).context("cannot write the file of ids")?,
+    );
     let behaviours: Vec<_> = (0..args.backends).map(|_| watch::Sender::new(args.behaviour())).collect();
     let (stopper, stop) = Stopper::new();
-    let mut tasks = JoinSet::new();
+    // The receivers end by themselves; the others end with this function.
+    let (mut receivers, mut others) = (JoinSet::new(), JoinSet::new());
     let (grpc, http) = if args.reset {
-        behaviour::listen_and_reset(&args.grpc, args.backends, &mut tasks).await?
+        behaviour::listen_and_reset(&args.grpc, args.backends, &mut others).await?
     } else {
         let sink = bind(&args, &tally, &behaviours).await?;
         for receiver in sink.receivers {
-            tasks.spawn(receiver.run(stop.clone()));
+            receivers.spawn(receiver.run(stop.clone()));
         }
         (sink.grpc, sink.http)
     };
     let control = match &args.control {
         Some(endpoint) => {
             let control = control::Control { tally: tally.clone(), behaviours };
-            Some(control.listen(endpoint, &mut tasks).await.with_context(|| format!("cannot listen on {endpoint}"))?)
+            Some(control.listen(endpoint, &mut others).await.with_context(|| format!("cannot listen on {endpoint}"))?)
         }
         None => None,
     };
@@ -163,9 +166,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     std::io::stdout().flush()?;
     watch_over(&args, &tally, &mut interrupt).await;
     stopper.stop(GRACE);
-    let ended = async { while tasks.join_next().await.is_some() {} };
-    // What does not listen to the stopper ends with the process.
-    let _ = tokio::time::timeout(GRACE * 2, ended).await;
+    while receivers.join_next().await.is_some() {}
     let stats = tally.close().context("cannot write the file of ids")?;
     writeln!(std::io::stdout(), "{stats}")?;
     Ok(ExitCode::SUCCESS)
@@ -191,8 +192,12 @@ async fn watch_over(args: &Args, tally: &Tally, interrupt: &mut Interrupt) {
         let rate = (stats.records - last.records) as f64 / TICK.as_secs_f64();
         progress.show(&format!(
             "took {} records ({}/s) in {} requests · {} ids, {} doubled · {} requests refused",
-            short(stats.records), short(rate as u64), short(stats.requests), short(stats.distinct),
-            short(stats.duplicates), short(stats.refused_requests),
+            short(stats.records),
+            short(rate as u64),
+            short(stats.requests),
+            short(stats.distinct),
+            short(stats.duplicates),
+            short(stats.refused_requests),
         ));
         last = stats;
     }
@@ -206,13 +211,34 @@ async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behav
     let http = if both_default { "none" } else { &args.http };
     for (number, behaviour) in behaviours.iter().enumerate() {
         let exporter = |_: Signal| Backend { number, tally: tally.clone(), behaviour: behaviour.subscribe() };
-        let inlets = Inlets { logs: inlet(Signal::Logs, exporter), traces: inlet(Signal::Traces, exporter), metrics: inlet(Signal::Metrics, exporter) };
+        let inlets = Inlets {
+            logs: inlet(Signal::Logs, exporter),
+            traces: inlet(Signal::Traces, exporter),
+            metrics: inlet(Signal::Metrics, exporter),
+        };
         let mut config = Config::default();
-        config.protocols.grpc = nth(&args.grpc, number)?.map(|endpoint| config::Grpc { endpoint, max_recv_msg_size_mib: MAX_REQUEST, ..config::Grpc::default() });
-        config.protocols.http = nth(http, number)?.map(|endpoint| config::Http { endpoint, max_request_body_size: MAX_REQUEST << 20, ..config::Http::default() });
-        anyhow::ensure!(config.protocols.grpc.is_some() || config.protocols.http.is_some(), "--grpc and --http are both none");
-        let setup = Setup { grpc: inlets.clone(), http: inlets, budget: budget.clone(), authenticators: &HashMap::new(), tenant_header: None };
-        let receiver = Otlp::bind("sink", &config, setup).await?;
+        config.protocols.grpc = nth(&args.grpc, number)?.map(|endpoint| config::Grpc {
+            endpoint,
+            max_recv_msg_size_mib: MAX_REQUEST,
+            ..config::Grpc::default()
+        });
+        config.protocols.http = nth(http, number)?.map(|endpoint| config::Http {
+            endpoint,
+            max_request_body_size: MAX_REQUEST << 20,
+            ..config::Http::default()
+        });
+        anyhow::ensure!(
+            config.protocols.grpc.is_some() || config.protocols.http.is_some(),
+            "--grpc and --http are both none"
+        );
+        let setup = Setup {
+            grpc: inlets.clone(),
+            http: inlets,
+            budget: budget.clone(),
+            authenticators: &HashMap::new(),
+            tenant_header: None,
+        };
+        let receiver = Otlp::bind(ComponentId::unnamed("sink"), &config, setup).await?;
         sink.grpc.extend(receiver.grpc_addr().ok());
         sink.http.extend(receiver.http_addr().ok());
         sink.receivers.push(receiver);
@@ -225,7 +251,11 @@ fn inlet(signal: Signal, exporter: impl Fn(Signal) -> Backend) -> Inlet {
     let config = OutletConfig { timeout: Duration::ZERO, ..OutletConfig::new("sink", u64::MAX) };
     let outlet = Outlet::new(config, exporter(signal), Direct(Target::new("sink")));
     let funnels = vec![Funnel { name: signal.to_string(), stages: vec![], outlets: vec![Arc::new(outlet)] }];
-    Inlet::new(signal, Opening { funnels, config: InletConfig { sync: true, ..InletConfig::default() } }, Arc::new(InletStats::default()))
+    Inlet::new(
+        signal,
+        Opening { funnels, config: InletConfig { sync: true, ..InletConfig::default() } },
+        Arc::new(InletStats::default()),
+    )
 }
 
 /// The endpoint so many ports further; of port 0 (any) it is the same.
@@ -235,7 +265,11 @@ fn nth(endpoint: &str, number: usize) -> anyhow::Result<Option<String>> {
     }
     let (host, port) = endpoint.rsplit_once(':').with_context(|| format!("{endpoint} is not host:port"))?;
     let port: u16 = port.parse().with_context(|| format!("{endpoint} is not host:port"))?;
-    let port = if port == 0 { 0 } else { u16::try_from(usize::from(port) + number).context("there are no ports beyond 65535")? };
+    let port = if port == 0 {
+        0
+    } else {
+        u16::try_from(usize::from(port) + number).context("there are no ports beyond 65535")?
+    };
     Ok(Some(format!("{host}:{port}")))
 }
 

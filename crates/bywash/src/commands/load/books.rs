@@ -35,7 +35,9 @@ impl Verdict {
         let no = if before == Verdict::Failed { Verdict::Failed } else { Verdict::Refused };
         match attempt {
             Attempt::Sent | Attempt::Partial { rejected: 0, .. } => Verdict::Acked,
-            Attempt::Partial { rejected, .. } => Verdict::Partial(u32::try_from(*rejected).unwrap_or(records).min(records)),
+            Attempt::Partial { rejected, .. } => {
+                Verdict::Partial(u32::try_from(*rejected).unwrap_or(records).min(records))
+            }
             Attempt::Reject { .. } => no,
             Attempt::Retry { why, .. } => match why.kind {
                 Kind::Unreachable | Kind::Timeout | Kind::Protocol | Kind::Other => Verdict::Failed,
@@ -172,8 +174,10 @@ impl Books {
         }
         open.late = open.late.max(answer.late);
         if let Some(file) = &mut open.file {
-            let line = Line { first, records, signal: signal.as_str(), outcome: answer.verdict.as_str(), rejected, attempts };
-            let written = serde_json::to_writer(&mut *file, &line).map_err(io::Error::from).and_then(|()| file.write_all(b"\n"));
+            let line =
+                Line { first, records, signal: signal.as_str(), outcome: answer.verdict.as_str(), rejected, attempts };
+            let written =
+                serde_json::to_writer(&mut *file, &line).map_err(io::Error::from).and_then(|()| file.write_all(b"\n"));
             if let Err(error) = written {
                 open.broken.get_or_insert(error);
             }

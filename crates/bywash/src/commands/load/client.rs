@@ -2,10 +2,14 @@
 
 use super::generate::Request;
 use super::{Args, Packing, Protocol};
+use crate::config::path::Path;
+use crate::config::source::Source;
+use crate::config::validate::Validate;
+use crate::config::{Diagnostics, Located, decode_valid, parse};
 use crate::exporters::{otlp_grpc, otlp_http};
-use anyhow::Context;
 use bytes::Bytes;
 use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::time::Duration;
 
@@ -34,22 +38,15 @@ impl Client {
             Packing::Snappy => "snappy",
         };
         let headers: serde_json::Map<_, _> = args.header.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect();
-        let mut keys = json!({ "endpoint": to, "compression": compression, "headers": headers, "user_agent": "bywash-load" });
+        let mut keys = json!({ "endpoint": to, "compression": compression, "headers": headers });
         if args.protocol == Protocol::Grpc {
             keys["balancer_name"] = "pick_first".into();
-            let config: otlp_grpc::Config = serde_json::from_value(keys).context("cannot send with these arguments")?;
-            check(&config.validate())?;
-            let exporter = otlp_grpc::OtlpGrpc::new(&config)?;
+            let exporter = otlp_grpc::OtlpGrpc::new(&configured(&keys)?)?;
             let target = exporter.target();
             return Ok(Client::Grpc(exporter, target));
         }
-        if let Some(headers) = keys.as_object_mut() {
-            headers.remove("user_agent");
-        }
         keys["encoding"] = if args.protocol == Protocol::HttpJson { "json" } else { "proto" }.into();
-        let config: otlp_http::Config = serde_json::from_value(keys).context("cannot send with these arguments")?;
-        check(&config.validate())?;
-        let exporter = otlp_http::OtlpHttp::new(&config)?;
+        let exporter = otlp_http::OtlpHttp::new(&configured(&keys)?)?;
         let target = exporter.target();
         Ok(Client::Http(exporter, target))
     }
@@ -65,15 +62,17 @@ impl Client {
                 Client::Http(exporter, target) => exporter.send(target, payload, deadline).await,
             }
         };
-        let late = |_| Attempt::Retry { after: None, why: Why::new(Kind::Timeout, "no answer in time"), scope: Scope::Target };
+        let late =
+            |_| Attempt::Retry { after: None, why: Why::new(Kind::Timeout, "no answer in time"), scope: Scope::Target };
         tokio::time::timeout(limit, attempt).await.unwrap_or_else(late)
     }
 }
 
-/// The first thing that is wrong, as an error.
-fn check(findings: &crate::net::client::finding::Findings) -> anyhow::Result<()> {
-    match findings.errors().next() {
-        Some(finding) => anyhow::bail!("{}: {}", finding.path, finding.message),
-        None => Ok(()),
-    }
+/// The configuration of an exporter with these keys. JSON is YAML, so it takes the way of every configuration.
+fn configured<T: DeserializeOwned + Validate>(keys: &serde_json::Value) -> anyhow::Result<T> {
+    let mut found = Diagnostics::new();
+    let node = parse::parse(&Source::new("arguments", keys.to_string()), &mut found);
+    let config = node.and_then(|node| decode_valid(&Located { node: &node, path: Path::root() }, &mut found));
+    let wrong = found.errors().map(|d| format!("{}: {}", d.path, d.message)).collect::<Vec<_>>().join("; ");
+    config.ok_or_else(|| anyhow::anyhow!("cannot send with these arguments: {wrong}"))
 }

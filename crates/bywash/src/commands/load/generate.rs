@@ -17,8 +17,29 @@ pub const ID: &str = "bywash.id";
 const SPANS_PER_TRACE: u64 = 4;
 
 const WORDS: [&str; 24] = [
-    "accepted", "account", "basket", "cache", "checkout", "customer", "database", "delivered", "expired", "fetched", "gateway",
-    "handler", "invoice", "latency", "missing", "order", "payment", "queue", "refused", "request", "shipment", "timeout", "upstream",
+    "accepted",
+    "account",
+    "basket",
+    "cache",
+    "checkout",
+    "customer",
+    "database",
+    "delivered",
+    "expired",
+    "fetched",
+    "gateway",
+    "handler",
+    "invoice",
+    "latency",
+    "missing",
+    "order",
+    "payment",
+    "queue",
+    "refused",
+    "request",
+    "shipment",
+    "timeout",
+    "upstream",
     "worker",
 ];
 
@@ -56,7 +77,8 @@ impl Shape {
         let signal = self.signals[(number % self.signals.len() as u64) as usize];
         let first = self.first_id + number * u64::from(self.records);
         let service = format!("service-{}", number % self.services.max(1));
-        let resource = [("service.name", AnyValue::Str(service.as_bytes())), ("telemetry.sdk.name", AnyValue::Str(b"bywash"))];
+        let resource =
+            [("service.name", AnyValue::Str(service.as_bytes())), ("telemetry.sdk.name", AnyValue::Str(b"bywash"))];
         let mut message = MessageWriter::with_capacity(self.records as usize * (self.body + 96) + 128);
         message.resource_entry(&resource, "bywash.load", |scope| {
             for id in first..first + u64::from(self.records) {

@@ -66,17 +66,21 @@ impl Behaviour {
         if !behaviour.delay.is_zero() {
             tokio::time::sleep(behaviour.delay).await;
         }
-        let fails = behaviour.mode == Mode::Fail || (behaviour.fail_every > 0 && number.is_multiple_of(behaviour.fail_every));
+        let fails =
+            behaviour.mode == Mode::Fail || (behaviour.fail_every > 0 && number.is_multiple_of(behaviour.fail_every));
         match (behaviour.mode, fails) {
             (Mode::Throttle, _) => refused(Kind::Throttled, Some(behaviour.throttle)),
             (_, true) => match behaviour.failure {
                 Failure::Unavailable => refused(Kind::Unavailable, None),
                 Failure::Exhausted => refused(Kind::Throttled, Some(behaviour.throttle)),
-                Failure::Reject => Attempt::Partial { rejected: records, why: Why::new(Kind::BadData, "the sink was told to reject") },
+                Failure::Reject => {
+                    Attempt::Partial { rejected: records, why: Why::new(Kind::BadData, "the sink was told to reject") }
+                }
             },
-            _ if behaviour.partial > 0 => {
-                Attempt::Partial { rejected: behaviour.partial.min(records), why: Why::new(Kind::Partial, "the sink was told to refuse some") }
-            }
+            _ if behaviour.partial > 0 => Attempt::Partial {
+                rejected: behaviour.partial.min(records),
+                why: Why::new(Kind::Partial, "the sink was told to refuse some"),
+            },
             _ => Attempt::Sent,
         }
     }
@@ -90,7 +94,11 @@ fn refused(kind: Kind, after: Option<Duration>) -> Attempt {
 ///
 /// # Errors
 /// A listener cannot be opened.
-pub async fn listen_and_reset(endpoint: &str, backends: u16, tasks: &mut JoinSet<()>) -> anyhow::Result<(Vec<SocketAddr>, Vec<SocketAddr>)> {
+pub async fn listen_and_reset(
+    endpoint: &str,
+    backends: u16,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<(Vec<SocketAddr>, Vec<SocketAddr>)> {
     let mut addresses = vec![];
     for number in 0..backends {
         let at = super::nth(endpoint, number.into())?.context("--reset needs --grpc")?;
@@ -140,7 +148,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn refusals_say_what_they_were_told_to() {
         let throttle = Behaviour { mode: Mode::Throttle, throttle: Duration::from_secs(2), ..Behaviour::default() };
-        assert!(matches!(answer(throttle, 1).await, Attempt::Retry { after: Some(d), .. } if d == Duration::from_secs(2)));
+        assert!(
+            matches!(answer(throttle, 1).await, Attempt::Retry { after: Some(d), .. } if d == Duration::from_secs(2))
+        );
         let partial = Behaviour { partial: 99, ..Behaviour::default() };
         assert!(matches!(answer(partial, 1).await, Attempt::Partial { rejected: 10, .. }));
         let reject = Behaviour { mode: Mode::Fail, failure: Failure::Reject, ..Behaviour::default() };

@@ -42,8 +42,12 @@ impl Control {
         let address = listener.local_addr()?;
         tasks.spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                let answer = hyper::service::service_fn(|request| async { Ok::<_, Infallible>(self.answer(&request)) });
-                let served = hyper::server::conn::http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(connection), answer);
+                let answer = hyper::service::service_fn(|request| {
+                    std::future::ready(Ok::<_, Infallible>(self.answer(&request)))
+                });
+                let served = hyper::server::conn::http1::Builder::new()
+                    .keep_alive(false)
+                    .serve_connection(TokioIo::new(connection), answer);
                 if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, served).await {
                     tracing::debug!(%error, "a control connection failed");
                 }
@@ -70,7 +74,8 @@ impl Control {
 
     /// Changes everything, or (on an error) nothing.
     fn behave(&self, query: &str) -> Result<(), String> {
-        let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let pairs =
+            query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         let mut which = None;
         let mut changes = vec![];
         for (key, value) in pairs {
@@ -124,7 +129,10 @@ mod tests {
         control.behave("mode=fail&failure=exhausted&throttle=2s").unwrap();
         control.behave("mode=stall&backend=1&partial=3").unwrap();
         let [first, second] = [0, 1].map(|i| *control.behaviours[i].borrow());
-        assert_eq!((first.mode, first.failure, first.throttle, first.partial), (Mode::Fail, Failure::Exhausted, Duration::from_secs(2), 0));
+        assert_eq!(
+            (first.mode, first.failure, first.throttle, first.partial),
+            (Mode::Fail, Failure::Exhausted, Duration::from_secs(2), 0)
+        );
         assert_eq!((second.mode, second.partial), (Mode::Stall, 3));
         for wrong in ["mode=ok&delay=5", "mode=gone", "backend=2&mode=ok", "mood=ok"] {
             assert!(control.behave(wrong).is_err(), "{wrong}");

@@ -163,7 +163,8 @@ impl Tally {
         let ranges = open.note_ids(request, taken as usize);
         if let Some(file) = &mut open.file {
             let line = Line { backend, signal: request.signal.as_str(), records: taken, ids: &ranges };
-            let written = serde_json::to_writer(&mut *file, &line).map_err(io::Error::from).and_then(|()| file.write_all(b"\n"));
+            let written =
+                serde_json::to_writer(&mut *file, &line).map_err(io::Error::from).and_then(|()| file.write_all(b"\n"));
             if let Err(error) = written {
                 open.broken.get_or_insert(error);
             }
@@ -243,10 +244,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ids");
         let tally = Tally::open(2, Some(&path)).unwrap();
-        let shape = Shape { signals: Signal::ALL.to_vec(), records: 4, first_id: 1, services: 1, errors_every: 0, body: 9 };
+        let shape =
+            Shape { signals: Signal::ALL.to_vec(), records: 4, first_id: 1, services: 1, errors_every: 0, body: 9 };
         let partial = Attempt::Partial { rejected: 1, why: Why::new(Kind::Partial, "") };
         let retry = Attempt::Retry { after: None, why: Why::new(Kind::Unavailable, ""), scope: Scope::Target };
-        for (backend, number, attempt) in [(0, 0, &Attempt::Sent), (1, 0, &Attempt::Sent), (0, 1, &partial), (1, 2, &retry)] {
+        for (backend, number, attempt) in
+            [(0, 0, &Attempt::Sent), (1, 0, &Attempt::Sent), (0, 1, &partial), (1, 2, &retry)]
+        {
             tally.arrived(backend);
             tally.answered(backend, &request(&shape, number), attempt);
         }
@@ -254,7 +258,10 @@ mod tests {
         assert_eq!((stats.requests, stats.refused_requests, stats.records, stats.rejected), (4, 1, 11, 1));
         assert_eq!((stats.distinct, stats.duplicates, stats.anonymous), (7, 4, 0));
         assert_eq!((stats.logs, stats.traces, stats.metrics), (8, 3, 0));
-        assert_eq!((stats.backends[0].records, stats.backends[1].records, stats.backends[1].refused_requests), (7, 4, 1));
+        assert_eq!(
+            (stats.backends[0].records, stats.backends[1].records, stats.backends[1].refused_requests),
+            (7, 4, 1)
+        );
         let lines = std::fs::read_to_string(path).unwrap();
         let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
         assert_eq!(last, serde_json::json!({"backend": 0, "signal": "traces", "records": 3, "ids": [[5, 7]]}));

@@ -163,6 +163,7 @@ impl From<Refusal> for Status {
             | Kind::Expired
             | Kind::Policy
             | Kind::Leaked
+            | Kind::NoTarget
             | Kind::Other => false,
         };
         let (code, http) = if overload {
