@@ -4,5 +4,8 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod exporters;
+pub mod extensions;
 pub mod net;
+pub mod processors;
 pub mod receivers;
+pub mod telemetry;

@@ -7,6 +7,7 @@
 //! | compression in either direction | [`compression`] |
 //! | how a body is put together | [`body`] |
 //! | who may send | [`auth`] |
+//! | what an exporter sends with | [`client`] |
 //!
 //! It knows no telemetry: no signals, no pipelines.
 

@@ -1,9 +1,10 @@
-//! TLS by rustls with the ring provider: the collector's `configtls`, for servers.
+//! TLS by rustls with the ring provider: the collector's `configtls`, for both sides.
 //!
 //! | to change | open |
 //! |---|---|
 //! | certificates, keys and their errors | this file |
 //! | the server's settings, handshake and reload | [`server`] |
+//! | the client's settings and reload | [`client`] |
 //!
 //! Only TLS 1.2 and 1.3 exist here. A setting that rustls cannot honour is an error that says so, never a silent default.
 

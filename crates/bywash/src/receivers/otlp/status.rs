@@ -150,7 +150,8 @@ impl From<Refusal> for Status {
         };
         let overload = match refusal.why.kind {
             Kind::SoftLimit | Kind::HardLimit | Kind::TenantShare | Kind::QueueFull | Kind::LaneFull | Kind::Throttled => true,
-            Kind::Stopping
+            Kind::NoTarget
+            | Kind::Stopping
             | Kind::Unreachable
             | Kind::Timeout
             | Kind::Unavailable
@@ -163,7 +164,6 @@ impl From<Refusal> for Status {
             | Kind::Expired
             | Kind::Policy
             | Kind::Leaked
-            | Kind::NoTarget
             | Kind::Other => false,
         };
         let (code, http) = if overload {
