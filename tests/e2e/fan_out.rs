@@ -10,7 +10,7 @@ const RECORDS: u64 = 10;
 /// the sender waits for none of it, and is told exactly how much the fourth missed.
 #[tokio::test]
 async fn one_of_four_exporters_dead() {
-    let mut sink = Sink::start(&["--backends", "4", "--http", "none"]).await;
+    let mut sink = Sink::start(&["--backends", "4"]).await;
     sink.behave("mode=stall&backend=3").await;
     let mut pipeline = Pipeline::new();
     for (i, backend) in sink.grpc.iter().enumerate() {
@@ -46,7 +46,7 @@ async fn one_of_four_exporters_dead() {
 /// Scenario: four backends of which one is down for a while and its queue has room. Guarantee: in the end each has every record once.
 #[tokio::test]
 async fn a_backend_that_was_down_catches_up() {
-    let mut sink = Sink::start(&["--backends", "4", "--http", "none"]).await;
+    let mut sink = Sink::start(&["--backends", "4"]).await;
     sink.behave("mode=fail&backend=2").await;
     let mut pipeline = Pipeline::new();
     for (i, backend) in sink.grpc.iter().enumerate() {

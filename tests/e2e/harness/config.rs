@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 pub struct Pipeline {
     exporters: Vec<(String, String)>,
     service: String,
+    log: Option<String>,
     grpc: String,
     http: String,
 }
@@ -42,6 +43,12 @@ impl Pipeline {
         self
     }
 
+    /// Keys of `service.telemetry.logs`, in place of the encoding alone.
+    pub fn log(mut self, keys: &str) -> Pipeline {
+        self.log = Some(keys.to_owned());
+        self
+    }
+
     /// Keys of the receiver's gRPC side, in one line.
     pub fn receive_grpc(mut self, keys: &str) -> Pipeline {
         self.grpc = format!(", {keys}");
@@ -67,7 +74,9 @@ impl Pipeline {
             writeln!(yaml, "  {name}:\n    {keys}").unwrap();
         }
         yaml.push_str("service:\n  extensions: [health_check]\n");
-        yaml.push_str("  telemetry:\n    logs: {encoding: json}\n    metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0}}}}]}\n");
+        let log = self.log.as_deref().unwrap_or("encoding: json");
+        writeln!(yaml, "  telemetry:\n    logs: {{{log}}}").unwrap();
+        yaml.push_str("    metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0}}}}]}\n");
         yaml.push_str(&self.service);
         yaml.push_str("  pipelines:\n");
         for signal in ["logs", "traces", "metrics"] {

@@ -4,6 +4,7 @@ pub mod books;
 pub mod config;
 pub mod http;
 pub mod mischief;
+pub mod probe;
 pub mod process;
 
 pub use books::{Books, Rules};

@@ -244,6 +244,9 @@ impl Sink {
         let own = ["sink", "--control", "127.0.0.1:0", "--ids-file"];
         let mut all: Vec<String> = own.iter().map(ToString::to_string).collect();
         all.push(ids.to_str().unwrap().to_owned());
+        if !args.contains(&"--grpc") && !args.contains(&"--http") {
+            all.extend(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"].map(String::from));
+        }
         all.extend(args.iter().map(ToString::to_string));
         let process = Process::start("sink", &all, dir.path());
         let listening = eventually("the sink to listen", async || {

@@ -88,6 +88,15 @@ pub struct Args {
     /// Send a header with every request; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub header: Vec<(String, String)>,
+    /// Trust the certificates of this authority in place of the system's, for https:// (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// Show this certificate to the receiver (PEM)
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub cert_file: Option<String>,
+    /// The key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub key_file: Option<String>,
     /// Give up waiting for an answer after this time
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub timeout: GoDuration,

@@ -49,13 +49,13 @@ const MAX_REQUEST: u64 = 64;
 /// Take OTLP telemetry and count its records and their ids.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Where to take OTLP/gRPC; "none" is nowhere
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4317")]
-    pub grpc: String,
-    /// Where to take OTLP/HTTP; "none" is nowhere
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4318")]
-    pub http: String,
-    /// Be so many backends, on consecutive ports (any free ones for port 0); with more than one the default of --http is "none"
+    /// Where to take OTLP/gRPC; without --grpc and --http: localhost:4317 and :4318
+    #[arg(long, value_name = "HOST:PORT")]
+    pub grpc: Option<String>,
+    /// Where to take OTLP/HTTP
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http: Option<String>,
+    /// Be so many backends, on consecutive ports (any free ones for port 0)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub backends: u16,
     /// Write the ids of every request taken, a JSON object a line
@@ -91,6 +91,19 @@ pub struct Args {
 }
 
 impl Args {
+    /// Where to listen, for gRPC and for HTTP.
+    fn endpoints(&self) -> anyhow::Result<(Option<&str>, Option<&str>)> {
+        let (grpc, http) = match (self.grpc.as_deref(), self.http.as_deref()) {
+            (None, None) => (Some("localhost:4317"), Some("localhost:4318")),
+            given => given,
+        };
+        let claims = |endpoint: Option<&str>| endpoint.and_then(|e| e.rsplit_once(':')?.1.parse::<u32>().ok()).filter(|p| *p > 0);
+        if let (Some(a), Some(b)) = (claims(grpc), claims(http)) {
+            anyhow::ensure!(a.abs_diff(b) >= u32::from(self.backends), "the ports of --grpc and --http meet: {} backends need as many each", self.backends);
+        }
+        Ok((grpc, http))
+    }
+
     fn behaviour(&self) -> Behaviour {
         let mode = match (self.stall, self.throttle, self.fail, self.fail_every) {
             (true, ..) => Mode::Stall,
@@ -147,7 +160,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The receivers end by themselves; the others end with this function.
     let (mut receivers, mut others) = (JoinSet::new(), JoinSet::new());
     let (grpc, http) = if args.reset {
-        behaviour::listen_and_reset(&args.grpc, args.backends, &mut others).await?
+        behaviour::listen_and_reset(&args, &mut others).await?
     } else {
         let sink = bind(&args, &tally, &behaviours).await?;
         for receiver in sink.receivers {
@@ -206,9 +219,7 @@ async fn watch_over(args: &Args, tally: &Tally, interrupt: &mut Interrupt) {
 async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behaviour>]) -> anyhow::Result<Sink> {
     let budget = Budget::new(BudgetConfig { soft: 1.0, ..BudgetConfig::default() });
     let mut sink = Sink { receivers: vec![], grpc: vec![], http: vec![] };
-    // Several backends at the defaults would claim 4318 both as the second of gRPC and as the first of HTTP.
-    let both_default = args.backends > 1 && args.http == "127.0.0.1:4318";
-    let http = if both_default { "none" } else { &args.http };
+    let (grpc, http) = args.endpoints()?;
     for (number, behaviour) in behaviours.iter().enumerate() {
         let exporter = |_: Signal| Backend { number, tally: tally.clone(), behaviour: behaviour.subscribe() };
         let inlets = Inlets {
@@ -217,20 +228,16 @@ async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behav
             metrics: inlet(Signal::Metrics, exporter),
         };
         let mut config = Config::default();
-        config.protocols.grpc = nth(&args.grpc, number)?.map(|endpoint| config::Grpc {
+        config.protocols.grpc = grpc.map(|g| nth(g, number)).transpose()?.map(|endpoint| config::Grpc {
             endpoint,
             max_recv_msg_size_mib: MAX_REQUEST,
             ..config::Grpc::default()
         });
-        config.protocols.http = nth(http, number)?.map(|endpoint| config::Http {
+        config.protocols.http = http.map(|h| nth(h, number)).transpose()?.map(|endpoint| config::Http {
             endpoint,
             max_request_body_size: MAX_REQUEST << 20,
             ..config::Http::default()
         });
-        anyhow::ensure!(
-            config.protocols.grpc.is_some() || config.protocols.http.is_some(),
-            "--grpc and --http are both none"
-        );
         let setup = Setup {
             grpc: inlets.clone(),
             http: inlets,
@@ -259,10 +266,7 @@ fn inlet(signal: Signal, exporter: impl Fn(Signal) -> Backend) -> Inlet {
 }
 
 /// The endpoint so many ports further; of port 0 (any) it is the same.
-fn nth(endpoint: &str, number: usize) -> anyhow::Result<Option<String>> {
-    if endpoint == "none" {
-        return Ok(None);
-    }
+fn nth(endpoint: &str, number: usize) -> anyhow::Result<String> {
     let (host, port) = endpoint.rsplit_once(':').with_context(|| format!("{endpoint} is not host:port"))?;
     let port: u16 = port.parse().with_context(|| format!("{endpoint} is not host:port"))?;
     let port = if port == 0 {
@@ -270,7 +274,7 @@ fn nth(endpoint: &str, number: usize) -> anyhow::Result<Option<String>> {
     } else {
         u16::try_from(usize::from(port) + number).context("there are no ports beyond 65535")?
     };
-    Ok(Some(format!("{host}:{port}")))
+    Ok(format!("{host}:{port}"))
 }
 
 #[cfg(test)]
@@ -280,9 +284,8 @@ mod tests {
     /// Scenario: endpoints of several backends. Guarantee: consecutive ports, any port for 0, an error for nonsense.
     #[test]
     fn backends_are_on_consecutive_ports() {
-        assert_eq!(nth("[::1]:4317", 3).unwrap(), Some("[::1]:4320".to_owned()));
-        assert_eq!(nth("127.0.0.1:0", 3).unwrap(), Some("127.0.0.1:0".to_owned()));
-        assert_eq!(nth("none", 0).unwrap(), None);
+        assert_eq!(nth("[::1]:4317", 3).unwrap(), "[::1]:4320");
+        assert_eq!(nth("127.0.0.1:0", 3).unwrap(), "127.0.0.1:0");
         assert!(nth("x:65535", 1).is_err() && nth("x", 0).is_err() && nth("x:y", 0).is_err());
     }
 }

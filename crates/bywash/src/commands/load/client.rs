@@ -39,6 +39,12 @@ impl Client {
         };
         let headers: serde_json::Map<_, _> = args.header.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect();
         let mut keys = json!({ "endpoint": to, "compression": compression, "headers": headers });
+        let tls = [("ca_file", &args.ca_file), ("cert_file", &args.cert_file), ("key_file", &args.key_file)];
+        let tls = tls.into_iter().filter_map(|(key, file)| Some((key.to_owned(), file.clone()?.into())));
+        let tls: serde_json::Map<_, _> = tls.collect();
+        if !tls.is_empty() {
+            keys["tls"] = tls.into();
+        }
         if args.protocol == Protocol::Grpc {
             keys["balancer_name"] = "pick_first".into();
             let exporter = otlp_grpc::OtlpGrpc::new(&configured(&keys)?)?;

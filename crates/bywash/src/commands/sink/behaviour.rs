@@ -1,5 +1,6 @@
 //! How a backend of the sink treats requests: well, or in one of the ways in which real ones fail.
 
+use super::Args;
 use anyhow::Context;
 use clap::ValueEnum;
 use flow::{Attempt, Kind, Scope, Why};
@@ -90,30 +91,31 @@ fn refused(kind: Kind, after: Option<Duration>) -> Attempt {
     Attempt::Retry { after, why: Why::new(kind, "the sink was told to refuse"), scope: Scope::Target }
 }
 
-/// Backends that reset every connection as soon as it is there. Gives their addresses, all under gRPC.
+/// Backends that reset every connection as soon as it is there. Gives the addresses for gRPC and for HTTP.
 ///
 /// # Errors
 /// A listener cannot be opened.
-pub async fn listen_and_reset(
-    endpoint: &str,
-    backends: u16,
-    tasks: &mut JoinSet<()>,
-) -> anyhow::Result<(Vec<SocketAddr>, Vec<SocketAddr>)> {
-    let mut addresses = vec![];
-    for number in 0..backends {
-        let at = super::nth(endpoint, number.into())?.context("--reset needs --grpc")?;
-        let listener = TcpListener::bind(&at).await.with_context(|| format!("cannot listen on {at}"))?;
-        addresses.push(listener.local_addr()?);
-        tasks.spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                // A linger of zero makes the close a reset.
-                if let Err(error) = connection.set_zero_linger() {
-                    tracing::debug!(%error, "cannot reset a connection");
-                }
-            }
-        });
+pub async fn listen_and_reset(args: &Args, tasks: &mut JoinSet<()>) -> anyhow::Result<(Vec<SocketAddr>, Vec<SocketAddr>)> {
+    let (grpc, http) = args.endpoints()?;
+    let mut addresses = (vec![], vec![]);
+    for (endpoint, list) in [(grpc, &mut addresses.0), (http, &mut addresses.1)] {
+        for number in 0..endpoint.map_or(0, |_| args.backends) {
+            let at = super::nth(endpoint.unwrap_or_default(), number.into())?;
+            let listener = TcpListener::bind(&at).await.with_context(|| format!("cannot listen on {at}"))?;
+            list.push(listener.local_addr()?);
+            tasks.spawn(reset_all(listener));
+        }
     }
-    Ok((addresses, vec![]))
+    Ok(addresses)
+}
+
+async fn reset_all(listener: TcpListener) {
+    while let Ok((connection, _)) = listener.accept().await {
+        // A linger of zero makes the close a reset.
+        if let Err(error) = connection.set_zero_linger() {
+            tracing::debug!(%error, "cannot reset a connection");
+        }
+    }
 }
 
 #[cfg(test)]
