@@ -8,12 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the program by rank; a module may import those of a lower rank, and its own.
-const RANKS: [&[&str]; 5] = [
+const RANKS: [&[&str]; 6] = [
     &["config", "clock"],
     &["net"],
     &["receivers", "exporters", "resolvers", "processors", "extensions"],
     &["telemetry", "web"],
-    &["app", "commands"],
+    &["commands"],
+    &["app"],
 ];
 
 /// Folders whose children are components, with the children that they share.

@@ -30,7 +30,6 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tally::Tally;
@@ -46,7 +45,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The largest request, in MiB: larger than that of any receiver in front of it.
 const MAX_REQUEST: u64 = 64;
 
-/// Take OTLP telemetry and count its records and their ids.
+/// See [`run`].
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Where to take OTLP/gRPC; without --grpc and --http: localhost:4317 and :4318
@@ -150,7 +149,7 @@ struct Sink {
 ///
 /// # Errors
 /// A listener cannot be opened, or the file of ids cannot be written.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Args) -> anyhow::Result<u8> {
     let mut interrupt = Interrupt::listen()?;
     let tally = Arc::new(
         Tally::open(usize::from(args.backends), args.ids_file.as_deref()).context("cannot write the file of ids")?,
@@ -182,7 +181,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     while receivers.join_next().await.is_some() {}
     let stats = tally.close().context("cannot write the file of ids")?;
     writeln!(std::io::stdout(), "{stats}")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// Shows the progress until it is time to end.

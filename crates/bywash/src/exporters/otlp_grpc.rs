@@ -11,6 +11,7 @@ use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
 use crate::net::client::compress::Compression;
 use crate::net::client::connect::{Dialer, HostPort, Resolve, SystemResolver};
+use crate::net::client::extensions::{Auth, Middleware};
 use crate::net::client::grpc::{GrpcClient, GrpcConfig};
 use crate::net::client::headers::Headers;
 use crate::net::client::partial::PartialSuccess;
@@ -61,22 +62,6 @@ pub struct Config {
     pub sending_queue: SendingQueue,
     /// The retries.
     pub retry_on_failure: RetryOnFailure,
-}
-
-/// The collector's `auth` of a client.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// The id of an extension.
-    pub authenticator: String,
-}
-
-/// The collector's `middlewares` of a client.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Middleware {
-    /// The id of an extension.
-    pub id: String,
 }
 
 /// The collector's `keepalive` of a gRPC client.

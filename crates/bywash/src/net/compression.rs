@@ -90,7 +90,9 @@ pub fn decompress(
         Encoding::Identity => Ok(input.clone()),
         // No bytes are no stream of any format, but every collector takes them for an empty request.
         _ if input.is_empty() => Ok(Bytes::new()),
-        Encoding::Gzip => read_all(flate2::bufread::MultiGzDecoder::new(&input[..]), gzip_size(input).unwrap_or(guess), cap, grow),
+        Encoding::Gzip => {
+            read_all(flate2::bufread::MultiGzDecoder::new(&input[..]), gzip_size(input).unwrap_or(guess), cap, grow)
+        }
         Encoding::Zlib => read_all(flate2::bufread::ZlibDecoder::new(&input[..]), guess, cap, grow),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(&input[..]).map_err(corrupt)?;
@@ -98,7 +100,9 @@ pub fn decompress(
             read_all(decoder, zstd_size(input).unwrap_or(guess), cap, grow)
         }
         Encoding::Snappy if !input.starts_with(SNAPPY_STREAM) => snappy_block(input, cap, grow),
-        Encoding::Snappy | Encoding::SnappyFramed => read_all(snap::read::FrameDecoder::new(&input[..]), guess, cap, grow),
+        Encoding::Snappy | Encoding::SnappyFramed => {
+            read_all(snap::read::FrameDecoder::new(&input[..]), guess, cap, grow)
+        }
         Encoding::Lz4 => lz4(input, guess, cap, grow),
     }
 }
@@ -248,7 +252,9 @@ fn deflate_level(level: Option<i32>) -> io::Result<flate2::Compression> {
     match level {
         None | Some(-1) => Ok(flate2::Compression::default()),
         Some(level @ 0..=9) => Ok(flate2::Compression::new(level.unsigned_abs())),
-        Some(level) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no compression level {level}"))),
+        Some(level) => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no compression level {level}")))
+        }
     }
 }
 

@@ -69,7 +69,11 @@ impl Listener {
     ///
     /// # Errors
     /// The endpoint cannot be resolved or is taken.
-    pub async fn bind(endpoint: &str, tls: Option<Arc<Acceptor>>, max_connections: usize) -> Result<Listener, BindError> {
+    pub async fn bind(
+        endpoint: &str,
+        tls: Option<Arc<Acceptor>>,
+        max_connections: usize,
+    ) -> Result<Listener, BindError> {
         let socket = open(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
         Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
     }
@@ -238,7 +242,11 @@ impl AsyncWrite for Io {
         }
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),

@@ -3,9 +3,9 @@
 
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
-use crate::exporters::otlp_grpc::{Auth, Middleware};
 use crate::exporters::queue::{RetryOnFailure, SendingQueue};
 use crate::net::client::compress::{Compression, Level};
+use crate::net::client::extensions::{Auth, Middleware};
 use crate::net::client::headers::Headers;
 use crate::net::tls::client::TlsConfig;
 use base64::Engine;

@@ -212,7 +212,9 @@ fn seen(e: &h2::Error) -> Seen {
 fn kind_of(e: &h2::Error) -> Kind {
     match e.reason() {
         None => Kind::Unreachable,
-        Some(_) if e.is_remote() && e.is_go_away() => Kind::Unavailable,
+        // It was us who broke off: the peer does not keep to HTTP/2, or to our limits.
+        Some(_) if !e.is_remote() => Kind::Protocol,
+        Some(_) if e.is_go_away() => Kind::Unavailable,
         Some(Reason::ENHANCE_YOUR_CALM) => Kind::Throttled,
         Some(Reason::REFUSED_STREAM | Reason::CANCEL | Reason::NO_ERROR) => Kind::Unavailable,
         Some(_) => Kind::Protocol,
