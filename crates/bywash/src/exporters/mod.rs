@@ -8,8 +8,6 @@ pub mod otlp_grpc;
 pub mod otlp_http;
 pub mod queue;
 #[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod tests;
 
 use crate::config::duration::GoDuration;

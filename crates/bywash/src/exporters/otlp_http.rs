@@ -13,7 +13,7 @@ mod tests;
 pub use config::{Config, Encoding};
 
 use super::BuildError;
-use crate::net::client::compress::{Compression, Level, compress};
+use crate::net::client::compress::{Compression, compress};
 use crate::net::client::connect::{Resolve, SystemResolver};
 use crate::net::client::http::{Answer, HttpClient, HttpConfig};
 use crate::net::client::partial::PartialSuccess;
@@ -41,7 +41,7 @@ struct Shared {
     name: String,
     encoding: Encoding,
     compression: Compression,
-    level: Level,
+    level: Option<i32>,
     headers: HeaderMap,
     logs: Option<Url>,
     traces: Option<Url>,

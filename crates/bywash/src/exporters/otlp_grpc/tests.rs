@@ -1,5 +1,5 @@
 use super::*;
-use crate::exporters::testing::{decoded, problems};
+use crate::config::testing::{decoded, problems};
 use crate::net::client::testing::{Answer, Names, Server, Setup, grpc, nowhere, retry_info, says};
 use bytes::{Bytes, BytesMut};
 use h2::Reason;
@@ -377,7 +377,7 @@ retry_on_failure: {multiplier: -1}";
         "middlewares",
         "retry_on_failure.multiplier",
         "sending_queue.num_consumers",
-        "tls.ca_file",
+        "tls.ca_pem",
     ];
     assert_eq!(paths, expected);
 }

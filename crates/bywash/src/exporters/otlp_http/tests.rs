@@ -1,5 +1,5 @@
 use super::*;
-use crate::exporters::testing::{decoded, problems};
+use crate::config::testing::{decoded, problems};
 use crate::net::client::testing::{Authority, HttpAnswer, Names, Server, Setup, http, nowhere, raw, says};
 use bytes::Bytes;
 use std::io::Read;

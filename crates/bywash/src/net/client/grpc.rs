@@ -9,7 +9,7 @@
 //! It does NOT retry, with one exception: a request that the peer says it has not looked at (GOAWAY, REFUSED_STREAM) goes to
 //! another connection once. It does NOT keep time: the deadline is only passed on to the server.
 
-use super::compress::{Compression, Level, compress};
+use super::compress::{Compression, compress};
 use super::connect::Dialer;
 use super::join::joined;
 use super::pool::{Lease, Pool, PoolConfig};
@@ -125,7 +125,7 @@ impl GrpcClient {
     /// # Errors
     /// What the server said, or what went wrong on the way.
     pub async fn call(&self, method: &Uri, message: &Chunks, deadline: Instant) -> Result<Bytes, Failure> {
-        let body = compress(self.compression, Level::default(), message)
+        let body = compress(self.compression, None, message)
             .await
             .map_err(|e| Failure::broken(Kind::Other, format!("cannot compress: {e}")))?;
         let body = framed(body, self.compression != Compression::None)?;

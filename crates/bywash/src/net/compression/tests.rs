@@ -1,4 +1,6 @@
 use super::*;
+use std::io::Write;
+use wire::Chunks;
 use flow::{Budget, BudgetConfig};
 use proptest::prelude::*;
 
