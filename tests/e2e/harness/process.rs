@@ -59,8 +59,14 @@ pub struct Process {
 impl Process {
     /// Starts the program with these arguments.
     pub fn start(name: &'static str, args: &[String], dir: &Path) -> Process {
+        Process::start_with(name, args, dir, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_with(name: &'static str, args: &[String], dir: &Path, variables: &[(&str, &str)]) -> Process {
         let mut child = Command::new(BYWASH)
             .args(args)
+            .envs(variables.iter().copied())
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -137,7 +143,7 @@ impl Bywash {
         let process = Process::start("bywash", &args, dir.path());
         let address = async |what: &str| eventually(what, async || listening(&process.stderr, what)).await;
         let (grpc, http) = (address("grpc").await, address("http").await);
-        let (metrics, health) = (address("metrics").await, address("health").await);
+        let (metrics, health) = (address("metrics").await, address("health_check").await);
         let bywash = Bywash { process, dir, grpc, http, metrics, health };
         eventually("readiness", async || (bywash.health_status().await == Some(200)).then_some(())).await;
         bywash
@@ -317,9 +323,13 @@ pub struct LoadSummary {
 impl Load {
     /// Starts one that sends over gRPC, with these arguments besides.
     pub fn start(to: SocketAddr, args: &[&str]) -> Load {
+        Load::start_to(&format!("http://{to}"), args)
+    }
+
+    fn start_to(to: &str, args: &[&str]) -> Load {
         let dir = TempDir::new().unwrap();
         let ids = dir.path().join(format!("load{}.ids", NUMBER.fetch_add(1, Relaxed)));
-        let mut all = vec!["load".to_owned(), "--to".to_owned(), format!("http://{to}")];
+        let mut all = vec!["load".to_owned(), "--to".to_owned(), to.to_owned()];
         all.extend(["--ids-file".to_owned(), ids.to_str().unwrap().to_owned()]);
         all.extend(args.iter().map(ToString::to_string));
         Load { process: Process::start("load", &all, dir.path()), ids, _dir: dir }
@@ -336,7 +346,12 @@ impl Load {
 
     /// Starts one and waits for its end.
     pub async fn run(to: SocketAddr, args: &[&str]) -> (Load, LoadSummary) {
-        let mut load = Load::start(to, args);
+        Load::run_to(&format!("http://{to}"), args).await
+    }
+
+    /// The same to a URL.
+    pub async fn run_to(to: &str, args: &[&str]) -> (Load, LoadSummary) {
+        let mut load = Load::start_to(to, args);
         let summary = load.finish().await;
         (load, summary)
     }
