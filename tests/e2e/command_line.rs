@@ -1,7 +1,7 @@
 //! The command line: help, lists, validation with its exit code, the examples, and the commands of the README.
 
 use crate::harness::process::{BYWASH, Process, command};
-use crate::harness::{Load, Sink, eventually, http};
+use crate::harness::{Load, Sink, eventually};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -201,7 +201,7 @@ async fn inside_every_example_runs() {
         }
         let args = ["run", "--config", example.to_str().unwrap()].map(String::from);
         let mut bywash = Process::start_with("an example", &args, dir.path(), &[("TLS_DIR", tls_dir)]);
-        eventually("readiness", async || (http::get(local(13133), "/").await?.status == 200).then_some(())).await;
+        eventually("readiness", async || tokio::net::TcpStream::connect(local(4317)).await.ok()).await;
         let files = ["ca.pem", "client.pem", "client.key"].map(|f| format!("{tls_dir}/{f}"));
         let secure = ["--ca-file", &files[0], "--cert-file", &files[1], "--key-file", &files[2]];
         let (load, summary) = match is_tls {

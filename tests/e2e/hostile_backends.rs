@@ -77,3 +77,19 @@ async fn answering_four_gibibytes() {
     survives(Mischief::Flood, false).await;
     survives(Mischief::Flood, true).await;
 }
+
+/// Scenario: an answer of success that is 4 GiB long. Guarantee: it is a success, it is not read to its end, and memory stays.
+#[tokio::test]
+async fn succeeding_in_four_gibibytes() {
+    let villain = Villain::start(Mischief::FloodOfSuccess, true);
+    let bywash = Bywash::start(&Pipeline::new().http("x", villain.address, &[FAST_RETRY]).yaml()).await;
+    let before = bywash.process.rss();
+    let (_load, summary) = Load::run(bywash.grpc, &["--requests", "30", "--records", "10", "--rate", "0"]).await;
+    assert_eq!(summary.acked, 300);
+    bywash.until("all to be sent", |m| m.records("otelcol_exporter_sent", &[]) == 300).await;
+    let grown = bywash.process.peak_rss().saturating_sub(before);
+    assert!(grown < GROWTH, "grew by {} MiB", grown >> 20);
+    let read = villain.written.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(read < 1 << 30, "{} MiB of the answers were taken", read >> 20);
+    bywash.stop().await;
+}

@@ -3,17 +3,17 @@
 //! # The map
 //!
 //! ```text
-//!               app        reads a configuration, builds what it says, reloads it, ends it
-//!                │
-//!    ┌───────────┼───────────────┬─────────────┬────────────┐
-//! receivers  processors       exporters    extensions    telemetry     siblings: none imports another
-//!    │           │               │             │            │
-//!    └───────────┴───────┬───────┴─────────────┴────────────┘
-//!                       net   config   clock                           knows no component
-//!                        │
-//!                  flow (crate)      payload, ack, budget, inlet, lane: knows no protocol
-//!                        │
-//!                  wire (crate)      OTLP on bytes: no async, no I/O
+//!                     app                    reads a configuration, builds what it says, reloads it, ends it
+//!                      │
+//!  receivers  exporters  processors  extensions      siblings: none imports another
+//!                      │
+//!                  telemetry                 metrics, logs, health: what is shown of all this
+//!                      │
+//!              net   config   clock          know no component
+//!                      │
+//!                flow (crate)                payload, ack, budget, inlet, lane: knows no protocol
+//!                      │
+//!                wire (crate)                OTLP on bytes: no async, no I/O
 //! ```
 //!
 //! A layer uses only what lies below it.

@@ -22,8 +22,10 @@ pub enum Mischief {
     Reset,
     /// It answers noise.
     Garbage,
-    /// Its answer, well-formed as far as it goes, is 4 GiB long.
+    /// Its answer, well-formed as far as it goes, is 4 GiB long. Over HTTP it is one of failure.
     Flood,
+    /// The same with an answer of success.
+    FloodOfSuccess,
 }
 
 /// A backend that misbehaves until it is dropped; then its address is free.
@@ -81,10 +83,11 @@ async fn accept(listener: TcpListener, mischief: Mischief, http: bool, seen: Arc
             Mischief::Garbage => {
                 connections.spawn(garbage(stream));
             }
-            Mischief::Flood if http => {
-                connections.spawn(flood_http(stream, written));
+            Mischief::Flood | Mischief::FloodOfSuccess if http => {
+                let status = if mischief == Mischief::Flood { "503 Service Unavailable" } else { "200 OK" };
+                connections.spawn(flood_http(stream, status, written));
             }
-            Mischief::Flood => {
+            Mischief::Flood | Mischief::FloodOfSuccess => {
                 connections.spawn(flood_grpc(stream, written));
             }
         }
@@ -99,13 +102,13 @@ async fn garbage(mut stream: TcpStream) {
     while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
 }
 
-/// One answer of 200 whose body has 4 GiB. The request is read so far as is needed to know that there is one.
-async fn flood_http(mut stream: TcpStream, written: Arc<AtomicU64>) {
+/// One answer whose body has 4 GiB. The request is read so far as is needed to know that there is one.
+async fn flood_http(mut stream: TcpStream, status: &str, written: Arc<AtomicU64>) {
     let mut buffer = vec![0; 65536];
     if !stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
         return;
     }
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: {FLOOD}\r\n\r\n");
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {FLOOD}\r\n\r\n");
     if stream.write_all(head.as_bytes()).await.is_err() {
         return;
     }

@@ -120,11 +120,14 @@ pub struct Listening {
 impl Bound {
     /// Starts it.
     #[must_use]
-    pub fn start(self) -> Listening {
+    pub fn start(self, registry: &Registry) -> Listening {
         let Bound { plan, inlets, authenticators, receiver } = self;
         let (stopper, stop) = Stopper::new();
         let addresses = [("grpc", receiver.grpc_addr()), ("http", receiver.http_addr())];
         let addresses = addresses.into_iter().filter_map(|(name, address)| Some((name, address.ok()?))).collect();
+        for (transport, stats) in receiver.stats() {
+            registry.listener(&plan.id.to_string(), transport, stats);
+        }
         let task = tokio::spawn(run(receiver, authenticators, stop));
         Listening { plan, inlets, addresses, stopper, task }
     }

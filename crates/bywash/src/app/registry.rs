@@ -6,7 +6,10 @@
 
 use crate::app::assemble::LiveOutlet;
 use crate::app::plan::Plan;
-use crate::telemetry::metrics::{ExporterState, ExporterTotals, LimiterState, ReceiverState, ReloadState};
+use crate::net::listen::ListenStats;
+use crate::telemetry::metrics::{
+    ExporterState, ExporterTotals, LimiterState, ListenerState, ReceiverState, ReloadState,
+};
 use flow::outlet::OutletView;
 use flow::stats::InletStats;
 use flow::{Kind, Outgoing};
@@ -28,6 +31,7 @@ pub struct Registry(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     doors: BTreeMap<DoorKey, Arc<InletStats>>,
+    listeners: BTreeMap<(String, &'static str), Arc<ListenStats>>,
     exporters: BTreeMap<(String, Signal), Generations>,
     /// Each limiter and signal with the receivers before it.
     limiters: BTreeMap<(String, Signal), Vec<String>>,
@@ -53,10 +57,17 @@ impl Registry {
         self.0.lock().doors.entry((receiver.to_owned(), transport, signal)).or_default().clone()
     }
 
+    /// Takes note of a listener that was opened: it takes the place of the one before it.
+    pub fn listener(&self, receiver: &str, transport: &'static str, stats: Arc<ListenStats>) {
+        self.0.lock().listeners.insert((receiver.to_owned(), transport), stats);
+    }
+
     /// Takes note of what runs now.
     pub fn update(&self, plan: &Plan, outlets: &[LiveOutlet]) {
         let mut inner = self.0.lock();
-        inner.doors.retain(|(receiver, ..), _| plan.receivers.iter().any(|r| r.id.to_string() == *receiver));
+        let is_planned = |receiver: &str| plan.receivers.iter().any(|r| r.id.to_string() == receiver);
+        inner.doors.retain(|(receiver, ..), _| is_planned(receiver));
+        inner.listeners.retain(|(receiver, _), _| is_planned(receiver));
         inner.exporters.values_mut().for_each(|e| e.wanted = false);
         for outlet in outlets {
             let entry = inner.exporters.entry((outlet.plan.id.to_string(), outlet.plan.signal)).or_default();
@@ -132,6 +143,16 @@ impl Registry {
             stats: stats.clone(),
         };
         self.0.lock().doors.iter().map(state).collect()
+    }
+
+    /// The listeners of the receivers.
+    pub fn listeners(&self) -> Vec<ListenerState> {
+        let state = |((receiver, transport), stats): (&(String, &'static str), &Arc<ListenStats>)| ListenerState {
+            receiver: receiver.clone(),
+            transport,
+            stats: stats.clone(),
+        };
+        self.0.lock().listeners.iter().map(state).collect()
     }
 
     /// The exporters; those that are being closed count with their successors.

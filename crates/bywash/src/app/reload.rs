@@ -59,6 +59,7 @@ impl Service {
             }
             Err(error) => {
                 self.shared.registry.not_configured();
+                self.shared.registry.update(&self.plan, &self.outlets);
                 Err(error)
             }
         }
@@ -82,9 +83,11 @@ impl Service {
         let mut bound = vec![];
         let mut contested = vec![];
         for receiver in plan.receivers.iter().filter(|r| !is_kept(r)) {
-            match self.bind(receiver).await {
+            match self.bind_among(receiver, &[]).await {
                 Ok(receiver) => bound.push(receiver),
-                Err(error) if is_taken(&error) => contested.push((receiver, error)),
+                Err(error) if will_be_free(&error, self.receivers.iter().filter(|old| is_leaving(plan, old))) => {
+                    contested.push(receiver);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -92,11 +95,8 @@ impl Service {
             return Ok(bound);
         }
         let leaving = self.leaving(plan);
-        if leaving.is_empty() {
-            return Err(contested.swap_remove(0).1);
-        }
         leaving.iter().for_each(|old| old.stop(self.plan.shutdown_timeout / 2));
-        for (receiver, _) in contested {
+        for receiver in contested {
             match self.bind_soon(receiver, &leaving).await {
                 Ok(receiver) => bound.push(receiver),
                 Err(error) => {
@@ -108,10 +108,6 @@ impl Service {
         }
         self.end_later(leaving);
         Ok(bound)
-    }
-
-    async fn bind(&self, receiver: &ReceiverPlan) -> Result<Bound, ListenError> {
-        self.bind_among(receiver, &[]).await
     }
 
     /// Opens the listeners of a receiver, with the inlets of the one that had its id.
@@ -126,7 +122,9 @@ impl Service {
         let deadline = flow::clock::now() + TAKE_OVER;
         loop {
             match self.bind_among(receiver, leaving).await {
-                Err(error) if is_taken(&error) && flow::clock::now() < deadline => tokio::time::sleep(LOOK).await,
+                Err(error) if will_be_free(&error, leaving) && flow::clock::now() < deadline => {
+                    tokio::time::sleep(LOOK).await;
+                }
                 other => return other,
             }
         }
@@ -134,7 +132,7 @@ impl Service {
 
     /// Takes out the receivers that have no equal in the plan.
     fn leaving(&mut self, plan: &Plan) -> Vec<Listening> {
-        self.receivers.extract_if(.., |old| !plan.receivers.contains(&old.plan)).collect()
+        self.receivers.extract_if(.., |old| is_leaving(plan, old)).collect()
     }
 
     /// Lets receivers that were told to stop listen again.
@@ -142,7 +140,7 @@ impl Service {
         let mut deaf = BTreeMap::new();
         for old in &stopped {
             match self.bind_soon(&old.plan, &stopped).await {
-                Ok(again) => self.receivers.push(again.start()),
+                Ok(again) => self.receivers.push(again.start(&self.shared.registry)),
                 Err(error) => {
                     tracing::error!(receiver = %old.plan.id, %error, "receiver cannot listen again");
                     deaf.insert(old.plan.id.to_string(), error.why.to_string());
@@ -175,7 +173,7 @@ impl Service {
         for (id, inlets) in kept.chain(receivers.iter().map(|r| (&r.plan.id, &r.inlets))) {
             inlets.reopen(|signal| assemble::opening(&plan, id, signal, &outlets));
         }
-        self.receivers.extend(receivers.into_iter().map(Bound::start));
+        self.receivers.extend(receivers.into_iter().map(|receiver| receiver.start(&self.shared.registry)));
         self.pages.change(&wanted, bound_pages, &self.shared);
         self.shared.health.set_deaf(BTreeMap::new());
         self.shared.registry.update(&plan, &outlets);
@@ -196,8 +194,16 @@ struct Prepared {
     receivers: Vec<Bound>,
 }
 
-fn is_taken(error: &ListenError) -> bool {
-    matches!(&error.why, ListenWhy::Bind(BindError::Listen(e)) if e.source.kind() == io::ErrorKind::AddrInUse)
+fn is_leaving(plan: &Plan, old: &Listening) -> bool {
+    !plan.receivers.contains(&old.plan)
+}
+
+/// Whether a receiver cannot listen only because one that leaves has its port.
+fn will_be_free<'a>(error: &ListenError, leaving: impl IntoIterator<Item = &'a Listening>) -> bool {
+    let ListenWhy::Bind(BindError::Listen(error)) = &error.why else { return false };
+    let port = error.endpoint.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let has_it = |old: &Listening| old.addresses.iter().any(|(_, address)| Some(address.port()) == port);
+    error.source.kind() == io::ErrorKind::AddrInUse && leaving.into_iter().any(has_it)
 }
 
 /// Closes a replaced outlet once no request is on its way into it any more.

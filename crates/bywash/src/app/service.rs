@@ -49,6 +49,7 @@ impl Shared {
             resource: self.resource.lock().clone(),
             budget: BudgetState::of(&self.budget),
             receivers: self.registry.receivers(),
+            listeners: self.registry.listeners(),
             exporters: self.registry.exporters(),
             limiters: self.registry.limiters(),
             process: ProcessStats::read(),
@@ -72,6 +73,9 @@ pub enum StartError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Listen(Vec<ListenError>),
 }
+
+/// How long settling what is left may take beyond the deadline.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +134,7 @@ impl Service {
         }
         shared.registry.update(&plan, &outlets);
         shared.registry.configured(true, since_epoch());
-        let receivers = receivers.into_iter().map(Bound::start).collect();
+        let receivers = receivers.into_iter().map(|receiver| receiver.start(&shared.registry)).collect();
         shared.health.enter(Phase::Running);
         announce(&plan);
         Ok(Service { shared, plan, outlets, receivers, pages, ending: JoinSet::new() })
@@ -177,14 +181,21 @@ impl Service {
         for outlet in outlets {
             ending.spawn(close(outlet, shared.clone(), deadline));
         }
-        while let Some(ended) = ending.join_next().await {
-            note(ended);
+        let all_ended = async {
+            while let Some(ended) = ending.join_next().await {
+                note(ended);
+            }
+        };
+        // What a reload with a longer timeout left behind must not hold up this end.
+        if tokio::time::timeout_at((deadline + LAST_WORDS).into(), all_ended).await.is_err() {
+            tracing::error!("replaced exporters did not end in time");
+            ending.detach_all();
         }
-        let given_up = shared.registry.given_up();
-        let left = shared.budget.requests();
+        let left = shared.budget.records();
         if left > 0 {
-            tracing::error!(requests = left, "requests are unaccounted for");
+            tracing::error!(records = left, "records are unaccounted for");
         }
+        let given_up = shared.registry.given_up() + left;
         if given_up > 0 {
             tracing::error!(given_up, grace = ?plan.shutdown_timeout, "stopped: records could not be delivered in time");
         } else {

@@ -10,6 +10,7 @@ mod exporters;
 mod program;
 mod receivers;
 
+use crate::net::listen::ListenStats;
 use crate::telemetry::exposition::Page;
 use crate::telemetry::process::ProcessStats;
 use flow::lane::LaneView;
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub budget: BudgetState,
     /// Its receivers, one per transport and signal.
     pub receivers: Vec<ReceiverState>,
+    /// The listeners of its receivers.
+    pub listeners: Vec<ListenerState>,
     /// Its exporters, one per signal.
     pub exporters: Vec<ExporterState>,
     /// Its memory limiters, one per signal.
@@ -102,6 +105,17 @@ pub struct ReceiverState {
     pub signal: Signal,
     /// Its counters.
     pub stats: Arc<InletStats>,
+}
+
+/// A listener of a receiver.
+#[derive(Clone, Debug)]
+pub struct ListenerState {
+    /// The receiver's id.
+    pub receiver: String,
+    /// `grpc` or `http`.
+    pub transport: &'static str,
+    /// Its counters.
+    pub stats: Arc<ListenStats>,
 }
 
 /// An exporter, for one signal.

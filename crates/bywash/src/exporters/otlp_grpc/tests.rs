@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::testing::{decoded, problems};
-use crate::net::client::testing::{Answer, Names, Server, Setup, grpc, nowhere, retry_info, says};
+use crate::net::client::testing::{Answer, Names, Server, Setup, grpc, nowhere, raw, retry_info, says};
 use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use std::io::Read;
@@ -137,7 +137,20 @@ async fn broken_answers_are_retried() {
     }
 }
 
-/// Scenario: something else listens: an HTTP/1 server, noise, zeros, or nobody. Guarantee: retried, with a reason.
+/// Scenario: a body larger than the server takes is refused before it was read, while its window is closed. Guarantee: the status is
+/// heard, and the connection serves the next request.
+#[tokio::test]
+async fn a_refusal_before_the_end_of_the_body_is_heard() {
+    let text = "grpc: received message larger than max (5 vs. 4)";
+    let answer = move |n| if n == 0 { Answer::Early(8, text) } else { Answer::Ok(vec![]) };
+    let mut server = grpc(Setup { window: Some(65_535), ..Setup::default() }, answer).await;
+    let exporter = exporter(&server);
+    assert_eq!(kind(&send(&exporter, vec![7; 8 << 20]).await), ("reject", Some(Kind::TooLarge)));
+    assert_eq!(send(&exporter, vec![1]).await, Attempt::Sent);
+    assert_eq!(server.next().await.connection, 1);
+}
+
+/// Scenario: something else listens: an HTTP/1 server, noise, zeros, one that closes at once, or nobody. Guarantee: retried, with a reason.
 #[tokio::test]
 async fn what_does_not_speak_http2_is_retried() {
     for text in [
@@ -148,6 +161,11 @@ async fn what_does_not_speak_http2_is_retried() {
     ] {
         let exporter = OtlpGrpc::new(&config(says(text).await)).unwrap();
         assert!(matches!(send(&exporter, vec![1]).await, Attempt::Retry { .. }), "{text:?}");
+    }
+    let (closes, _) = raw(|_, _| async {}).await;
+    for _ in 0..20 {
+        let attempt = send(&OtlpGrpc::new(&config(closes)).unwrap(), vec![1]).await;
+        assert_eq!(kind(&attempt), ("retry", Some(Kind::Unreachable)));
     }
     let attempt = send(&OtlpGrpc::new(&config(nowhere().await)).unwrap(), vec![1]).await;
     assert_eq!(kind(&attempt), ("retry", Some(Kind::Unreachable)));
@@ -349,6 +367,8 @@ retry_on_failure: {enabled: true, initial_interval: 10s, randomization_factor: 0
     assert_eq!(paths, ["read_buffer_size", "write_buffer_size"]);
     assert_eq!(decoded::<Config>("keepalive: {time: 1s}").keepalive.pings().unwrap().every, Duration::from_secs(10));
     assert_eq!(decoded::<Config>("keepalive: {enabled: false}").keepalive.pings(), None);
+    assert_eq!(decoded::<Config>("{}").compression, Compression::Gzip);
+    assert_eq!(decoded::<Config>("compression: ''").compression, Compression::None);
 }
 
 /// Scenario: mistakes in every part. Guarantee: all are told at once, each at its key.

@@ -241,6 +241,21 @@ async fn what_cannot_be_reached_is_retried() {
     assert_eq!(kind(&send(&strict, Signal::Logs, vec![1]).await), ("retry", Some(Kind::Unreachable)));
 }
 
+/// Scenario: a body larger than the server takes is refused before it was read. Guarantee: the status is heard.
+#[tokio::test]
+async fn a_refusal_before_the_end_of_the_body_is_heard() {
+    let (address, _) = raw(|mut tcp, _| async move {
+        let _ = tcp.read(&mut [0; 4096]).await;
+        let head = b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        let _ = tcp.write_all(head).await;
+        let _ = tcp.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let exporter = OtlpHttp::new(&decoded(&format!("{{endpoint: 'http://{address}', compression: none}}"))).unwrap();
+    let attempt = send(&exporter, Signal::Logs, vec![7; 8 << 20]).await;
+    assert_eq!(kind(&attempt), ("reject", Some(Kind::TooLarge)));
+}
+
 /// Scenario: an answer of four gibibytes, as announced, that goes on for ever. Guarantee: 64 KiB are read, the connection is closed.
 #[tokio::test]
 async fn an_endless_answer_is_cut() {

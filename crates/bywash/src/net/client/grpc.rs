@@ -10,12 +10,13 @@
 //! another connection once. It does NOT keep time: the deadline is only passed on to the server.
 
 use super::compress::{Compression, compress};
-use super::connect::Dialer;
+use super::connect::{Dialer, MAX_ADDRESSES};
 use super::join::joined;
 use super::pool::{Lease, Pool, PoolConfig};
 use super::status::{Code, Status};
 use bytes::{BufMut, Bytes, BytesMut};
 use flow::{Attempt, Kind, Scope, Why};
+use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
@@ -169,18 +170,22 @@ impl GrpcClient {
         })
     }
 
-    /// A connection that takes requests. One that has been closed since it was last used is put away.
-    async fn ready(&self) -> Result<(Lease, h2::client::SendRequest<ChunksBuf>), Why> {
-        loop {
+    /// A connection that takes requests. One that has been closed since it was last used is put away; a server that closes
+    /// every connection at once is given up after as many as there can be.
+    async fn ready(&self) -> Result<(Lease, SendRequest<ChunksBuf>), Why> {
+        let mut last = Why::new(Kind::Unreachable, "no connection");
+        for _ in 0..=MAX_ADDRESSES {
             let mut lease = self.pool.acquire().await?;
             match lease.sender().ready().await {
                 Ok(sender) => return Ok((lease, sender)),
-                Err(_) => {
+                Err(e) => {
+                    last = Why::new(kind_of(&e), super::tidy(&format!("{}: {e}", lease.address())));
                     lease.answered();
                     self.pool.retire(&lease);
                 }
             }
         }
+        Err(last)
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Seen {
     pub(crate) compressed: bool,
     /// Which connection it came on, from 1.
     pub(crate) connection: usize,
+    /// Which request of the server it is, from 0.
+    pub(crate) number: usize,
 }
 
 /// What a gRPC server does with a request.
@@ -43,6 +45,8 @@ pub(crate) enum Answer {
     Stall,
     /// RST_STREAM once the request has been read.
     Reset(Reason),
+    /// A status before the request's body is read, then RST_STREAM(NO_ERROR), as gRPC for Go does with a body that is too large.
+    Early(u8, &'static str),
     /// RST_STREAM before the request's body is read.
     ResetEarly(Reason),
     /// GOAWAY before the request is looked at: it was not processed.
@@ -159,14 +163,15 @@ impl Context {
                 },
             };
             let Some(Ok((request, mut respond))) = accepted else { return };
-            let answer = (self.answer)(self.requests.fetch_add(1, SeqCst));
+            let request_number = self.requests.fetch_add(1, SeqCst);
+            let answer = (self.answer)(request_number);
             if matches!(answer, Answer::Refuse) {
                 connection.graceful_shutdown();
                 respond.send_reset(Reason::REFUSED_STREAM);
                 continue;
             }
             let context = self.clone();
-            streams.spawn(async move { context.exchange(request, respond, answer, number).await });
+            streams.spawn(async move { context.exchange(request, respond, answer, (number, request_number)).await });
         }
     }
 
@@ -175,11 +180,16 @@ impl Context {
         request: Request<h2::RecvStream>,
         mut respond: SendResponse<Bytes>,
         answer: Answer,
-        connection: usize,
+        (connection, number): (usize, usize),
     ) -> Option<(Answer, SendResponse<Bytes>)> {
         let (head, mut body) = request.into_parts();
         if let Answer::ResetEarly(reason) = answer {
             respond.send_reset(reason);
+            return None;
+        }
+        if let Answer::Early(code, text) = answer {
+            // Letting go of a stream that was answered but not read is the reset.
+            reply(&mut respond, &Answer::Status(code, text, None)).await;
             return None;
         }
         let mut whole = BytesMut::new();
@@ -190,7 +200,7 @@ impl Context {
         }
         let compressed = whole.first().copied() == Some(1);
         let message = whole.freeze().slice(5..);
-        let _ = self.to.try_send(Seen { head, message, compressed, connection });
+        let _ = self.to.try_send(Seen { head, message, compressed, connection, number });
         reply(&mut respond, &answer).await;
         Some((answer, respond))
     }
@@ -232,7 +242,7 @@ async fn reply(respond: &mut SendResponse<Bytes>, answer: &Answer) {
             let mut stream = respond.send_response(head("application/grpc", 200), false).unwrap();
             stream.send_trailers(trailers(&[("grpc-status", "0".into()), ("x-long", "x".repeat(100_000))])).unwrap();
         }
-        Answer::Hangup | Answer::Vanish | Answer::Refuse | Answer::ResetEarly(_) => {}
+        Answer::Hangup | Answer::Vanish | Answer::Refuse | Answer::Early(..) | Answer::ResetEarly(_) => {}
     }
 }
 
@@ -404,8 +414,10 @@ pub(crate) async fn http(setup: Setup, answer: impl Fn(usize) -> HttpAnswer + Se
                         while let Some(frame) = body.frame().await {
                             message.extend_from_slice(&frame.map_err(std::io::Error::other)?.into_data().unwrap());
                         }
-                        let _ = to.try_send(Seen { head, message: message.freeze(), compressed: false, connection });
-                        let answer = answer(requests.fetch_add(1, SeqCst)).ok_or_else(|| std::io::Error::other("x"))?;
+                        let number = requests.fetch_add(1, SeqCst);
+                        let message = message.freeze();
+                        let _ = to.try_send(Seen { head, message, compressed: false, connection, number });
+                        let answer = answer(number).ok_or_else(|| std::io::Error::other("x"))?;
                         let mut response = Response::new(Full::new(answer.2));
                         *response.status_mut() = http::StatusCode::from_u16(answer.0).unwrap();
                         response.headers_mut().extend(trailers(&answer.1));

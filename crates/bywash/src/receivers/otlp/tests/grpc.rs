@@ -91,7 +91,9 @@ pub(super) async fn finish(response: h2::client::ResponseFuture) -> Result<Answe
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> Client {
-        Client::over(TcpStream::connect(addr).await.unwrap()).await
+        let tcp = TcpStream::connect(addr).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        Client::over(tcp).await
     }
 
     pub async fn over<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static>(io: T) -> Client {
