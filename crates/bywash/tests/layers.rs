@@ -11,13 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the program by rank; a module may import those of a lower rank, and its own.
-const RANKS: [&[&str]; 6] = [
+const RANKS: [&[&str]; 7] = [
     &["config", "clock"],
     &["net"],
     &["telemetry"],
     &["receivers", "exporters", "resolvers", "processors", "extensions"],
     &["web"],
-    &["app", "commands"],
+    &["commands"],
+    &["app"],
 ];
 
 /// Folders whose children are components, with the children that they share.

@@ -4,7 +4,7 @@
 //! part by part, which is how a reload knows what may stay.
 //!
 //! Invariants: a plan refers only to what it holds; each (exporter, signal) is one outlet, however many pipelines name it; the
-//! shares of all outlets together are the budget. It opens no socket and no file but those of the configuration.
+//! shares of all exporters together are the budget. It opens no socket and no file but those of the configuration.
 
 mod budget;
 
@@ -268,7 +268,11 @@ impl Decoded {
                 outlets: ends,
             });
         }
-        let share = budget / outlets.len().max(1) as u64;
+        // The signals of one exporter are not divided: a gateway that carries mostly logs may use all of its memory for them.
+        let mut ids: Vec<&ComponentId> = outlets.iter().map(|outlet| &outlet.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let share = budget / ids.len().max(1) as u64;
         outlets.iter_mut().for_each(|outlet| outlet.max_bytes = share);
         (pipelines, outlets)
     }
