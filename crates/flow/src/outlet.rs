@@ -7,7 +7,7 @@
 
 use crate::batcher::BatchConfig;
 use crate::breaker::Breaker;
-use crate::capacity::{Capacity, CapacityConfig, Slot};
+use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
 use crate::exporter::{Attempt, Exporter};
 use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
 use crate::retry::RetryConfig;
@@ -122,6 +122,13 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// An outlet without lanes yet. Must be used within a tokio runtime.
     #[must_use]
     pub fn new(config: OutletConfig, exporter: E, router: R) -> Outlet<E, R> {
+        let share = Share::new(config.capacity.max_bytes);
+        Outlet::within(config, share, exporter, router)
+    }
+
+    /// The same within a share of memory that it has in common with others.
+    #[must_use]
+    pub fn within(config: OutletConfig, share: Share, exporter: E, router: R) -> Outlet<E, R> {
         let context = Arc::new(Context {
             exporter,
             stats: Arc::default(),
@@ -137,7 +144,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 false => LaneLimits::alone(config.workers.max(1)),
             },
         });
-        let capacity = Capacity::new(config.capacity.clone());
+        let capacity = Capacity::within(config.capacity.clone(), share);
         Outlet { config, context, capacity, router, lanes: Mutex::new(Some(HashMap::new())), orphans: Mutex::default() }
     }
 
@@ -209,9 +216,37 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
     }
 
+    /// What the one attempt of a direct send means, counted.
+    fn fate(&self, attempt: Attempt, records: u64, bytes: u64) -> Outcome {
+        let stats = &self.context.stats;
+        let outcome = match attempt {
+            Attempt::Sent | Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
+            Attempt::Partial { rejected, why } => {
+                let rejected = rejected.min(records);
+                stats.partial.add(rejected);
+                stats.failed.add(Kind::Partial, rejected);
+                stats.sent.add(records - rejected);
+                stats.requests.add(1);
+                stats.bytes.add(bytes);
+                return Outcome::Rejected { records: rejected, why };
+            }
+            Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
+            Attempt::Reject { why } => Outcome::Rejected { records, why },
+        };
+        match &outcome {
+            Outcome::Rejected { why, .. } | Outcome::Failed { why, .. } => stats.failed.add(why.kind, records),
+            _ => {
+                stats.sent.add(records);
+                stats.requests.add(1);
+                stats.bytes.add(bytes);
+            }
+        }
+        outcome
+    }
+
     /// What one lane may hold, in bytes.
     fn lane_limit(&self) -> u64 {
-        let all = self.config.capacity.max_bytes;
+        let all = self.capacity.share().limit();
         if self.router.is_dynamic() { (all as f64 * self.config.lane_share) as u64 } else { u64::MAX }
     }
 
@@ -301,14 +336,9 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             self.router.route(payload, &mut routes);
             let mut outcome = Outcome::Delivered;
             for (target, payload) in routes {
-                let records = u64::from(payload.records);
-                outcome = outcome.and(match self.context.attempt(&target, payload).await {
-                    Attempt::Sent => Outcome::Delivered,
-                    Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
-                    Attempt::Partial { rejected, why } => Outcome::Rejected { records: rejected, why },
-                    Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
-                    Attempt::Reject { why } => Outcome::Rejected { records, why },
-                });
+                let (records, bytes) = (u64::from(payload.records), payload.len() as u64);
+                let attempt = self.context.attempt(&target, payload).await;
+                outcome = outcome.and(self.fate(attempt, records, bytes));
             }
             outcome
         })

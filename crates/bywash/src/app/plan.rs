@@ -84,8 +84,16 @@ pub struct OutletPlan {
     pub config: DestinationConfig,
     /// What a `batch` processor of its pipelines asks for.
     pub batch: Option<BatchConfig>,
-    /// Its share of the memory budget.
+    /// The exporter's share of the memory budget, which its signals have in common.
     pub max_bytes: u64,
+}
+
+impl OutletPlan {
+    /// Whether both mean the same outlet, whatever its share: that can change while it lives.
+    #[must_use]
+    pub fn is_same(&self, other: &OutletPlan) -> bool {
+        (&self.id, self.signal, &self.config, &self.batch) == (&other.id, other.signal, &other.config, &other.batch)
+    }
 }
 
 /// A pipeline.
@@ -268,7 +276,7 @@ impl Decoded {
                 outlets: ends,
             });
         }
-        // The signals of one exporter are not divided: a gateway that carries mostly logs may use all of its memory for them.
+        // The signals of one exporter have its share in common: a gateway that carries mostly logs may use all of it for them.
         let mut ids: Vec<&ComponentId> = outlets.iter().map(|outlet| &outlet.id).collect();
         ids.sort_unstable();
         ids.dedup();

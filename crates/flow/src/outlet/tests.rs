@@ -190,6 +190,8 @@ async fn a_direct_send_reports_what_the_destination_said() {
     for (attempt, outcome) in answers {
         let outlet = direct(OutletConfig::new("x", 1 << 20), &Destination::scripted([Script::Answer(attempt)]));
         assert_eq!(outlet.send_now(logs("s", &["1", "2"])).await, outcome);
+        let stats = outlet.view().stats;
+        assert_eq!((stats.sent.get(), stats.failed.total()), (2 - outcome.lost(), outcome.lost()));
     }
 }
 

@@ -93,7 +93,10 @@ async fn a_changed_receiver_takes_over_its_port() {
     let endpoint = format!("127.0.0.1:{}", free_port().await);
     let text = |mib: u32| {
         let text = gateway_on(&endpoint, sink.address, "", "");
-        text.replace(&format!("http: {{endpoint: '{endpoint}'"), &format!("http: {{endpoint: '{endpoint}', max_request_body_size: {mib}000000"))
+        text.replace(
+            &format!("http: {{endpoint: '{endpoint}'"),
+            &format!("http: {{endpoint: '{endpoint}', max_request_body_size: {mib}000000"),
+        )
     };
     let mut service = started(&text(5)).await;
     let load = Load::start(address(&service, "http"));
