@@ -96,9 +96,15 @@ impl Args {
             (None, None) => (Some("localhost:4317"), Some("localhost:4318")),
             given => given,
         };
-        let claims = |endpoint: Option<&str>| endpoint.and_then(|e| e.rsplit_once(':')?.1.parse::<u32>().ok()).filter(|p| *p > 0);
+        let claims = |endpoint: Option<&str>| {
+            endpoint.and_then(|e| e.rsplit_once(':')?.1.parse::<u32>().ok()).filter(|p| *p > 0)
+        };
         if let (Some(a), Some(b)) = (claims(grpc), claims(http)) {
-            anyhow::ensure!(a.abs_diff(b) >= u32::from(self.backends), "the ports of --grpc and --http meet: {} backends need as many each", self.backends);
+            anyhow::ensure!(
+                a.abs_diff(b) >= u32::from(self.backends),
+                "the ports of --grpc and --http meet: {} backends need as many each",
+                self.backends
+            );
         }
         Ok((grpc, http))
     }

@@ -95,7 +95,10 @@ fn refused(kind: Kind, after: Option<Duration>) -> Attempt {
 ///
 /// # Errors
 /// A listener cannot be opened.
-pub async fn listen_and_reset(args: &Args, tasks: &mut JoinSet<()>) -> anyhow::Result<(Vec<SocketAddr>, Vec<SocketAddr>)> {
+pub async fn listen_and_reset(
+    args: &Args,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<(Vec<SocketAddr>, Vec<SocketAddr>)> {
     let (grpc, http) = args.endpoints()?;
     let mut addresses = (vec![], vec![]);
     for (endpoint, list) in [(grpc, &mut addresses.0), (http, &mut addresses.1)] {
