@@ -104,13 +104,25 @@ impl Listener {
         loop {
             tokio::select! {
                 accepted = socket.accept() => match accepted {
-                    Ok((_, peer)) if connections.len() >= max_connections => refuse(&stats, peer, max_connections),
                     Ok((tcp, peer)) => {
+                        // Those that have ended make room before anyone is refused.
+                        while let Some(ended) = connections.try_join_next() {
+                            note(ended);
+                        }
+                        if connections.len() >= max_connections {
+                            refuse(&stats, peer, max_connections);
+                            continue;
+                        }
                         stats.accepted.add(1);
                         let (tls, stats, serve) = (tls.clone(), stats.clone(), serve.clone());
+                        let stop = stop.clone();
                         connections.spawn(async move {
                             let _open = Open::count(stats.clone());
-                            if let Some(io) = establish(tcp, peer, tls, &stats).await {
+                            let io = tokio::select! {
+                                io = establish(tcp, peer, tls, &stats) => io,
+                                _ = stop.requested() => None,
+                            };
+                            if let Some(io) = io {
                                 serve(io, peer).await;
                             }
                         });

@@ -74,7 +74,12 @@ impl Server {
             .max_header_list_size(MAX_HEADERS)
             .max_concurrent_streams(self.max_streams)
             .max_send_buffer_size(MAX_SEND_BUFFER);
-        let h2 = match tokio::time::timeout(PREFACE_TIMEOUT, builder.handshake(io)).await {
+        // A connection that was opened ahead of time and never used must not hold up the end.
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(PREFACE_TIMEOUT, builder.handshake(io)) => handshake,
+            _ = stop.requested() => return,
+        };
+        let h2 = match handshake {
             Ok(Ok(h2)) => h2,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "not an http/2 client"),
             Err(_) => return tracing::debug!(%peer, "no http/2 preface in time"),

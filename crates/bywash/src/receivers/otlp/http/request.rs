@@ -9,7 +9,7 @@ use super::{Server, Shared};
 use crate::net::body::Assembler;
 use crate::net::compression::Encoding;
 use bytes::Bytes;
-use flow::Permit;
+use flow::{Permit, Refusal};
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -105,12 +105,13 @@ impl Server {
         let deadline = self.read_timeout.map(|limit| Instant::now() + limit);
         let mut assembler = Assembler::new(announced);
         loop {
-            let piece = match next(body, deadline).await {
+            let piece = match next(body, deadline, &mut assembler, permit).await {
                 Piece::Data(piece) => piece,
                 Piece::End => return Ok(assembler.finish(&shared.buffers, permit)),
                 Piece::Broken(error) => {
                     return Err(intake.malformed(signal, Status::invalid(format!("the body cannot be read: {error}"))));
                 }
+                Piece::Refused(refusal) => return Err(intake.refused(signal, refusal)),
                 Piece::Late => {
                     let status = Status::new(Code::DeadlineExceeded, "the body did not arrive in time");
                     return Err(intake.malformed(signal, status.with_http(StatusCode::REQUEST_TIMEOUT)));
@@ -168,16 +169,21 @@ enum Piece {
     Data(Bytes),
     End,
     Broken(hyper::Error),
+    /// There is no room to wait.
+    Refused(Refusal),
     Late,
 }
 
 /// The next piece of a body, waited for no longer than [`BODY_IDLE`] and the deadline.
-async fn next(body: &mut Incoming, deadline: Option<Instant>) -> Piece {
+async fn next(body: &mut Incoming, deadline: Option<Instant>, message: &mut Assembler, permit: &mut Permit) -> Piece {
     loop {
         // Usually it is there, and needs no timer.
         let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                if let Err(refusal) = message.wait(permit) {
+                    return Piece::Refused(refusal);
+                }
                 let idle = Instant::now() + BODY_IDLE;
                 let until = deadline.map_or(idle, |d| d.min(idle));
                 match timeout_at(until, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await {
