@@ -314,6 +314,7 @@ pub struct LoadSummary {
     pub partial: u64,
     pub failed: u64,
     pub p99_ms: f64,
+    pub why: Option<String>,
 }
 
 impl Load {
