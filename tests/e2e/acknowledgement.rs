@@ -10,7 +10,8 @@ async fn delivered_means_delivered() {
     sink.behave("mode=fail").await;
     let pipeline = Pipeline::new().grpc("a", sink.grpc[0], &[FAST_RETRY]).service("acknowledge: delivered");
     let bywash = Bywash::start(&pipeline.yaml()).await;
-    let mut load = Load::start(bywash.grpc, &["--requests", "8", "--in-flight", "8", "--rate", "0", "--timeout", "30s"]);
+    let mut load =
+        Load::start(bywash.grpc, &["--requests", "8", "--in-flight", "8", "--rate", "0", "--timeout", "30s"]);
     bywash.until("the requests to be tried in vain", |m| m.sum("bywash_exporter_retried_records", &[]) > 200.0).await;
     assert!(load.process.is_alive(), "no request has an answer yet");
     assert!(load.process.stdout.all().is_empty());
@@ -47,7 +48,8 @@ async fn rejections_reach_the_sender() {
     let (all, summary) = Load::run(bywash.grpc, &["--requests", "6", "--rate", "0"]).await;
     assert_eq!((summary.partial, summary.acked), (60, 0), "{summary:?}");
     sink.behave("mode=ok&partial=3").await;
-    let (some, summary) = Load::run(bywash.grpc, &["--requests", "6", "--in-flight", "1", "--rate", "0", "--first-id", "1000"]).await;
+    let (some, summary) =
+        Load::run(bywash.grpc, &["--requests", "6", "--in-flight", "1", "--rate", "0", "--first-id", "1000"]).await;
     assert_eq!((summary.partial, summary.acked), (18, 42), "{summary:?}");
     let metrics = bywash.scrape().await;
     assert_eq!(metrics.records("otelcol_exporter_send_failed", &[]), 78);
@@ -64,10 +66,14 @@ async fn sync_queues_nothing() {
     let (failed, summary) = Load::run(bywash.grpc, &["--requests", "9", "--rate", "0"]).await;
     assert_eq!(summary.refused, 90, "{summary:?}");
     sink.behave("mode=throttle&throttle=7s").await;
-    let (throttled, summary) = Load::run(bywash.http, &["--protocol", "http", "--requests", "9", "--rate", "0", "--first-id", "1000"]).await;
+    let (throttled, summary) =
+        Load::run(bywash.http, &["--protocol", "http", "--requests", "9", "--rate", "0", "--first-id", "1000"]).await;
     assert_eq!(summary.refused, 90, "{summary:?}");
     let metrics = bywash.scrape().await;
-    assert_eq!((metrics.sum("otelcol_exporter_queue_size", &[]), metrics.sum("bywash_budget_used_bytes", &[])), (0.0, 0.0));
+    assert_eq!(
+        (metrics.sum("otelcol_exporter_queue_size", &[]), metrics.sum("bywash_budget_used_bytes", &[])),
+        (0.0, 0.0)
+    );
     sink.behave("mode=ok").await;
     let (taken, summary) = Load::run(bywash.grpc, &["--requests", "9", "--rate", "0", "--first-id", "2000"]).await;
     assert_eq!(summary.acked, 90, "{summary:?}");
@@ -84,8 +90,12 @@ async fn sync_queues_nothing() {
 async fn senders_wait_for_room() {
     let mut sink = Sink::start(&["--stall"]).await;
     let queue = "sending_queue: {queue_size: 1, block_on_overflow: true}";
-    let bywash = Bywash::start(&Pipeline::new().grpc("a", sink.grpc[0], &[queue, FAST_RETRY, "timeout: 60s"]).yaml()).await;
-    let mut load = Load::start(bywash.grpc, &["--requests", "12", "--signal", "logs", "--in-flight", "4", "--rate", "0", "--timeout", "30s"]);
+    let bywash =
+        Bywash::start(&Pipeline::new().grpc("a", sink.grpc[0], &[queue, FAST_RETRY, "timeout: 60s"]).yaml()).await;
+    let mut load = Load::start(
+        bywash.grpc,
+        &["--requests", "12", "--signal", "logs", "--in-flight", "4", "--rate", "0", "--timeout", "30s"],
+    );
     sink.until("requests", |n| n == 1).await;
     eventually("the queue to be full", async || {
         let metrics = bywash.scrape().await;

@@ -47,7 +47,10 @@ fn nested_json(depth: usize) -> Vec<u8> {
 /// Each with the statuses that are an answer to it; 0 is a closed connection.
 fn bad_http() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
     let post = |path: &str, headers: &str, body: &[u8]| {
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
+            body.len()
+        );
         [head.as_bytes(), body].concat()
     };
     let protobuf = "content-type: application/x-protobuf\r\n";
@@ -86,7 +89,9 @@ async fn grpc(to: SocketAddr, path: &str, headers: &[(&str, &str)], body: Bytes)
     let stream = TcpStream::connect(to).await.unwrap();
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
     let driver = tokio::spawn(connection);
-    let mut request = ::http::Request::post(format!("http://{to}{path}")).header("content-type", "application/grpc").header("te", "trailers");
+    let mut request = ::http::Request::post(format!("http://{to}{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -134,11 +139,29 @@ async fn bad_requests_harm_nobody() {
         ("broken protobuf", LOGS, vec![], framed(0, 3, b"\x0a\x05n"), Some(3)),
         ("larger than the limit", LOGS, vec![], framed(0, large.len() as u32, &large), Some(8)),
         ("a frame of 4 GiB", LOGS, vec![], framed(0, u32::MAX, b"x"), Some(8)),
-        ("a gzip bomb", LOGS, vec![("grpc-encoding", "gzip")], framed(1, of("gzip").len() as u32, &of("gzip")), Some(8)),
-        ("a zstd bomb", LOGS, vec![("grpc-encoding", "zstd")], framed(1, of("zstd").len() as u32, &of("zstd")), Some(8)),
+        (
+            "a gzip bomb",
+            LOGS,
+            vec![("grpc-encoding", "gzip")],
+            framed(1, of("gzip").len() as u32, &of("gzip")),
+            Some(8),
+        ),
+        (
+            "a zstd bomb",
+            LOGS,
+            vec![("grpc-encoding", "zstd")],
+            framed(1, of("zstd").len() as u32, &of("zstd")),
+            Some(8),
+        ),
         ("compressed with nothing", LOGS, vec![], framed(1, 1, b"x"), Some(13)),
         ("an unknown encoding", LOGS, vec![("grpc-encoding", "br")], framed(1, 1, b"x"), Some(12)),
-        ("an unknown method", "/opentelemetry.proto.collector.logs.v1.LogsService/Import", vec![], framed(0, 0, b""), Some(12)),
+        (
+            "an unknown method",
+            "/opentelemetry.proto.collector.logs.v1.LogsService/Import",
+            vec![],
+            framed(0, 0, b""),
+            Some(12),
+        ),
         ("a timeout of ages", LOGS, vec![("grpc-timeout", "99999999H")], framed(0, 0, b""), Some(0)),
     ];
     for (what, path, headers, body, expected) in cases {

@@ -37,7 +37,13 @@ async fn output_for_programs() {
     assert_eq!(code, Some(0));
     let list: serde_json::Value = serde_json::from_str(&out).unwrap();
     let has = |section: &str, name: &str| list[section].as_array().unwrap().iter().any(|c| c["name"] == name);
-    assert!(has("receivers", "otlp") && has("exporters", "otlp_grpc") && has("processors", "batch") && has("extensions", "health_check"), "{out}");
+    assert!(
+        has("receivers", "otlp")
+            && has("exporters", "otlp_grpc")
+            && has("processors", "batch")
+            && has("extensions", "health_check"),
+        "{out}"
+    );
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, _) = command(&["completions", shell], &here).await;
         assert!(code == Some(0) && out.contains("bywash") && out.contains("validate"), "{shell}");
@@ -49,7 +55,13 @@ async fn output_for_programs() {
 /// Scenario: wrong arguments. Guarantee: exit code 2 with a hint on standard error, nothing on standard output.
 #[tokio::test]
 async fn wrong_arguments() {
-    for args in [&["run"][..], &["rum"], &["load", "--records", "0"], &["load", "--protocol", "smoke"], &["sink", "--stall", "--reset"]] {
+    for args in [
+        &["run"][..],
+        &["rum"],
+        &["load", "--records", "0"],
+        &["load", "--protocol", "smoke"],
+        &["sink", "--stall", "--reset"],
+    ] {
         let (code, out, err) = command(args, &root()).await;
         assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}");
         assert!(err.contains("error:"), "{args:?}: {err}");
@@ -81,7 +93,18 @@ service:
     for verb in ["validate", "run"] {
         let (code, out, err) = command(&[verb, "--config", "wrong.yaml"], dir.path()).await;
         assert_eq!((code, out.as_str()), (Some(78), ""), "{verb}");
-        for part in ["wrong.yaml:4:", "endpont", "endpoint", "wrong.yaml:8:", "queue_size", "wrong.yaml:9:", "otlp_grcp", "otlp_grpc", "wrong.yaml:13:", "otlp_grpc/c"] {
+        for part in [
+            "wrong.yaml:4:",
+            "endpont",
+            "endpoint",
+            "wrong.yaml:8:",
+            "queue_size",
+            "wrong.yaml:9:",
+            "otlp_grcp",
+            "otlp_grpc",
+            "wrong.yaml:13:",
+            "otlp_grpc/c",
+        ] {
             assert!(err.contains(part), "{verb}: no {part} in\n{err}");
         }
         insta::assert_snapshot!("every_error_at_once", err);
@@ -135,7 +158,8 @@ async fn every_example_is_valid() {
 async fn command_with(variable: &str, args: &[&str]) -> (Option<i32>, String, String) {
     let mut all = vec![variable, BYWASH];
     all.extend(args);
-    let run = tokio::process::Command::new("env").args(all).current_dir(root()).kill_on_drop(true).output().await.unwrap();
+    let run =
+        tokio::process::Command::new("env").args(all).current_dir(root()).kill_on_drop(true).output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (run.status.code(), text(run.stdout), text(run.stderr))
 }
@@ -189,7 +213,8 @@ async fn inside_every_example_runs() {
     for example in examples() {
         let is_tls = example.ends_with("tls.yaml");
         // The backend of tls.yaml wants TLS: another of ours, before the sink.
-        let (port, http) = if is_tls { ("localhost:5318", "localhost:5417") } else { ("localhost:5317", "localhost:5417") };
+        let (port, http) =
+            if is_tls { ("localhost:5318", "localhost:5417") } else { ("localhost:5317", "localhost:5417") };
         let mut sink = Sink::start(&["--grpc", port, "--http", http]).await;
         let backend = dir.path().join("backend.yaml");
         std::fs::write(&backend, tls_backend(tls_dir)).unwrap();
@@ -284,7 +309,8 @@ async fn inside_the_commands_of_the_readme() {
     end(&mut running).await;
     sink.signal("TERM");
     assert_eq!(sink.ended().await, Some(0));
-    let counts = eventually("the counts", async || sink.stdout.json().into_iter().find(|l| l.get("records").is_some())).await;
+    let counts =
+        eventually("the counts", async || sink.stdout.json().into_iter().find(|l| l.get("records").is_some())).await;
     assert_eq!(counts["records"], 300);
 }
 

@@ -28,7 +28,9 @@ async fn one_of_four_exporters_dead() {
     assert!(summary.p99_ms < 250.0, "the dead backend was waited for: p99 {} ms", summary.p99_ms);
     let sent = |i: usize| format!("exporter=\"otlp_grpc/b{i}\"");
     let metrics = bywash
-        .until("three backends to have all", |m| (0..3).all(|i| m.records("otelcol_exporter_sent", &[&sent(i)]) == REQUESTS * RECORDS))
+        .until("three backends to have all", |m| {
+            (0..3).all(|i| m.records("otelcol_exporter_sent", &[&sent(i)]) == REQUESTS * RECORDS)
+        })
         .await;
     assert_eq!(metrics.records("otelcol_exporter_enqueue_failed", &[&sent(3)]), summary.partial);
     assert_eq!(metrics.records("otelcol_exporter_sent", &[&sent(3)]), 0);

@@ -37,7 +37,8 @@ async fn passes(pipeline: Pipeline, mut sink: Sink) {
     let third = sent / 3;
     assert_eq!([&stats["logs"], &stats["traces"], &stats["metrics"]], [third, third, third]);
     assert_eq!(stats["anonymous"], 0);
-    let balance = Books::read(&loads.iter().map(|l| l.ids.as_path()).collect::<Vec<_>>(), &sink.ids).balance(Rules::default());
+    let balance =
+        Books::read(&loads.iter().map(|l| l.ids.as_path()).collect::<Vec<_>>(), &sink.ids).balance(Rules::default());
     assert_eq!((balance.acked, balance.distinct), (sent, sent));
 }
 
@@ -52,7 +53,8 @@ async fn grpc_out() {
 #[tokio::test]
 async fn grpc_out_in_batches_of_zstd() {
     let sink = Sink::start(&[]).await;
-    let batch = "sending_queue: {queue_size: 100000, sizer: items, batch: {min_size: 100, max_size: 250, flush_timeout: 50ms}}";
+    let batch =
+        "sending_queue: {queue_size: 100000, sizer: items, batch: {min_size: 100, max_size: 250, flush_timeout: 50ms}}";
     passes(Pipeline::new().grpc("a", sink.grpc[0], &["compression: zstd", batch]), sink).await;
 }
 
@@ -76,7 +78,8 @@ async fn batches_are_formed() {
     let mut sink = Sink::start(&[]).await;
     let batch = "sending_queue: {queue_size: 100000, sizer: items, batch: {min_size: 200, max_size: 250, flush_timeout: 100ms}}";
     let bywash = Bywash::start(&Pipeline::new().grpc("a", sink.grpc[0], &[batch]).yaml()).await;
-    let (load, summary) = Load::run(bywash.grpc, &["--requests", "400", "--records", "7", "--rate", "0", "--signal", "logs"]).await;
+    let (load, summary) =
+        Load::run(bywash.grpc, &["--requests", "400", "--records", "7", "--rate", "0", "--signal", "logs"]).await;
     assert_eq!(summary.acked, 2800);
     sink.until("records", |n| n == 2800).await;
     bywash.stop().await;

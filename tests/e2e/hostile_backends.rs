@@ -20,9 +20,13 @@ async fn survives(mischief: Mischief, http: bool) {
     let (load, summary) = Load::run(bywash.grpc, &["--requests", "90", "--records", "10", "--rate", "0"]).await;
     assert_eq!(summary.acked, 900, "the backend is the exporter's business, not the sender's");
 
-    let metrics = bywash.until("retries of every signal", |m| {
-        ["logs", "traces", "metrics"].iter().all(|s| m.sum("bywash_exporter_retried_records", &[&format!("\"{s}\"")]) > 0.0)
-    }).await;
+    let metrics = bywash
+        .until("retries of every signal", |m| {
+            ["logs", "traces", "metrics"]
+                .iter()
+                .all(|s| m.sum("bywash_exporter_retried_records", &[&format!("\"{s}\"")]) > 0.0)
+        })
+        .await;
     assert_eq!(metrics.records("otelcol_exporter_sent", &[]), 0, "{mischief:?} is no success");
     if mischief == Mischief::Flood {
         assert!(villain.written.load(std::sync::atomic::Ordering::Relaxed) > 0, "nothing of the flood was written");

@@ -5,6 +5,7 @@
 //! hope that something has happened meanwhile: everything that is waited for is asked for until it is so, or until a deadline.
 //! All ports are chosen by the system.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails, wherever it stands")]
+#![allow(clippy::print_stdout, reason = "a test that fails shows what the processes logged")]
 
 mod harness;
 

@@ -22,11 +22,15 @@ async fn an_exporter_changes_under_load() {
     bywash.process.signal("HUP");
     bywash.until("the reload", |m| m.sum("bywash_config_reloads", &[&reloads("success")]) == 1.0).await;
     let of_new = |stats: &serde_json::Value| stats["backends"][1]["records"].as_u64().unwrap();
-    crate::harness::eventually("records at the new backend", async || (of_new(&sink.stats().await) > 1000).then_some(())).await;
+    crate::harness::eventually("records at the new backend", async || {
+        (of_new(&sink.stats().await) > 1000).then_some(())
+    })
+    .await;
 
     bywash.rewrite(&new.replace("exporters:\n", "exporters:\n  otlp_grpc/b: {endpoitn: nowhere}\n"));
     bywash.process.signal("HUP");
-    let metrics = bywash.until("the failed reload", |m| m.sum("bywash_config_reloads", &[&reloads("failure")]) == 1.0).await;
+    let metrics =
+        bywash.until("the failed reload", |m| m.sum("bywash_config_reloads", &[&reloads("failure")]) == 1.0).await;
     assert_eq!(metrics.sum("bywash_config_last_reload_successful", &[]), 0.0);
     assert_eq!(bywash.health_status().await, Some(200), "a bad file changes nothing");
     let before = of_new(&sink.stats().await);

@@ -12,7 +12,7 @@ const LASTING: [&str; 6] = ["--duration", "4s", "--rate", "4000", "--timeout", "
 #[tokio::test]
 async fn everything_acked_is_delivered() {
     let mut sink = Sink::start(&["--delay", "20ms"]).await;
-    let yaml = Pipeline::new().grpc("a", sink.grpc[0], &["sending_queue: {queue_size: 10000, num_consumers: 4}"]);
+    let yaml = Pipeline::new().grpc("a", sink.grpc[0], &["sending_queue: {queue_size: 10000, num_consumers: 1}"]);
     let mut bywash = Bywash::start(&yaml.service("shutdown_timeout: 20s").yaml()).await;
     let mut load = Load::start(bywash.grpc, &LASTING);
     // More comes in than goes out, so there is a queue when the signal comes.

@@ -7,9 +7,11 @@ use crate::harness::{Bywash, Load, Pipeline, Sink, eventually, http};
 async fn health_is_honest() {
     let sink = Sink::start(&["--stall"]).await;
     let queue = "sending_queue: {queue_size: 1000000}";
-    let pipeline = Pipeline::new().grpc("a", sink.grpc[0], &[queue, "timeout: 0s"]).service("budget: {max_requests: 20}");
+    let pipeline =
+        Pipeline::new().grpc("a", sink.grpc[0], &[queue, "timeout: 0s"]).service("budget: {max_requests: 20}");
     let mut bywash = Bywash::start(&pipeline.service("shutdown_timeout: 30s").yaml()).await;
-    let (_fill, summary) = Load::run(bywash.grpc, &["--requests", "60", "--rate", "0", "--errors-every", "1", "--signal", "logs"]).await;
+    let (_fill, summary) =
+        Load::run(bywash.grpc, &["--requests", "60", "--rate", "0", "--errors-every", "1", "--signal", "logs"]).await;
     assert!(summary.refused > 0, "{summary:?}");
     let answer = http::get(bywash.health, "/").await.unwrap();
     assert_eq!(answer.status, 503, "{}", answer.text());
@@ -66,7 +68,8 @@ async fn the_page_has_the_collectors_names() {
     ] {
         assert!(names.contains(&name), "{name} is not on the page");
     }
-    let other: Vec<_> = names.iter().filter(|n| !["otelcol_", "bywash_", "target_info"].iter().any(|p| n.starts_with(p))).collect();
+    let other: Vec<_> =
+        names.iter().filter(|n| !["otelcol_", "bywash_", "target_info"].iter().any(|p| n.starts_with(p))).collect();
     assert!(other.is_empty(), "{other:?}");
     bywash.stop().await;
 }
@@ -79,7 +82,8 @@ async fn labels_are_bounded() {
     let bywash = Bywash::start(&Pipeline::new().grpc("a", sink.grpc[0], &[]).service(tenants).yaml()).await;
     let series = async |first: &str, services: &str, tenant: &str| {
         let header = format!("X-Scope-OrgID={tenant}");
-        let args = ["--requests", "300", "--rate", "0", "--services", services, "--first-id", first, "--header", &header];
+        let args =
+            ["--requests", "300", "--rate", "0", "--services", services, "--first-id", first, "--header", &header];
         Load::run(bywash.grpc, &args).await;
         let metrics = bywash.scrape().await;
         metrics.names().iter().map(|n| metrics.series(n).len()).sum::<usize>()

@@ -9,7 +9,6 @@ use std::path::Path;
 pub struct Sent {
     pub first: u64,
     pub records: u64,
-    pub signal: String,
     pub outcome: String,
     pub rejected: u64,
     pub attempts: u64,
@@ -88,15 +87,24 @@ impl Books {
                 "acked" => {
                     balance.acked += sent.records;
                     balance.lost += sent.records - here;
-                    assert!(rules.acked_may_be_lost || here == sent.records, "acked, but only {here} arrived: {sent:?}");
+                    assert!(
+                        rules.acked_may_be_lost || here == sent.records,
+                        "acked, but only {here} arrived: {sent:?}"
+                    );
                 }
                 "partial" => {
                     let taken = sent.records - sent.rejected;
                     balance.acked += taken;
                     balance.reported += sent.rejected;
                     balance.lost += taken.saturating_sub(here);
-                    assert!(here <= taken || rules.refused_may_arrive, "reported as rejected, but {here} arrived: {sent:?}");
-                    assert!(here >= taken || rules.acked_may_be_lost, "acked in part, but only {here} arrived: {sent:?}");
+                    assert!(
+                        here <= taken || rules.refused_may_arrive,
+                        "reported as rejected, but {here} arrived: {sent:?}"
+                    );
+                    assert!(
+                        here >= taken || rules.acked_may_be_lost,
+                        "acked in part, but only {here} arrived: {sent:?}"
+                    );
                 }
                 "refused" => {
                     balance.refused += sent.records;

@@ -8,9 +8,6 @@ use std::net::SocketAddr;
 pub struct Pipeline {
     exporters: Vec<(String, String)>,
     service: String,
-    log: Option<String>,
-    grpc: String,
-    http: String,
 }
 
 /// Retries as fast as a test wants them.
@@ -23,7 +20,8 @@ impl Pipeline {
 
     /// An exporter over gRPC; `keys` are lines of YAML, each a key of the exporter.
     pub fn grpc(mut self, name: &str, to: SocketAddr, keys: &[&str]) -> Pipeline {
-        let mut lines = vec![format!("endpoint: {to}"), "tls: {insecure: true}".to_owned(), "compression: none".to_owned()];
+        let mut lines =
+            vec![format!("endpoint: {to}"), "tls: {insecure: true}".to_owned(), "compression: none".to_owned()];
         merge(&mut lines, keys);
         self.exporters.push((format!("otlp_grpc/{name}"), lines.join("\n    ")));
         self
@@ -43,39 +41,19 @@ impl Pipeline {
         self
     }
 
-    /// Keys of `service.telemetry.logs`, in place of the encoding alone.
-    pub fn log(mut self, keys: &str) -> Pipeline {
-        self.log = Some(keys.to_owned());
-        self
-    }
-
-    /// Keys of the receiver's gRPC side, in one line.
-    pub fn receive_grpc(mut self, keys: &str) -> Pipeline {
-        self.grpc = format!(", {keys}");
-        self
-    }
-
-    /// Keys of the receiver's HTTP side, in one line.
-    pub fn receive_http(mut self, keys: &str) -> Pipeline {
-        self.http = format!(", {keys}");
-        self
-    }
-
     /// The text.
     pub fn yaml(&self) -> String {
         let names: Vec<_> = self.exporters.iter().map(|(name, _)| name.as_str()).collect();
         let names = names.join(", ");
-        let mut yaml = format!(
-            "receivers:\n  otlp:\n    protocols:\n      grpc: {{endpoint: 127.0.0.1:0{}}}\n      http: {{endpoint: 127.0.0.1:0{}}}\n\
-             extensions:\n  health_check: {{endpoint: 127.0.0.1:0}}\nexporters:\n",
-            self.grpc, self.http
+        let mut yaml = String::from(
+            "receivers:\n  otlp:\n    protocols:\n      grpc: {endpoint: 127.0.0.1:0}\n      http: {endpoint: 127.0.0.1:0}\n\
+             extensions:\n  health_check: {endpoint: 127.0.0.1:0}\nexporters:\n",
         );
         for (name, keys) in &self.exporters {
             writeln!(yaml, "  {name}:\n    {keys}").unwrap();
         }
         yaml.push_str("service:\n  extensions: [health_check]\n");
-        let log = self.log.as_deref().unwrap_or("encoding: json");
-        writeln!(yaml, "  telemetry:\n    logs: {{{log}}}").unwrap();
+        yaml.push_str("  telemetry:\n    logs: {encoding: json}\n");
         yaml.push_str("    metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0}}}}]}\n");
         yaml.push_str(&self.service);
         yaml.push_str("  pipelines:\n");

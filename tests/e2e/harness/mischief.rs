@@ -123,7 +123,11 @@ async fn flood_http(mut stream: TcpStream, status: &str, written: Arc<AtomicU64>
 
 /// To every request an answer of 200 and a message of nearly 4 GiB, as fast as the client's windows let it.
 async fn flood_grpc(stream: TcpStream, written: Arc<AtomicU64>) {
-    let Ok(mut connection) = h2::server::Builder::new().initial_window_size(1 << 20).handshake::<_, Bytes>(stream).await else { return };
+    let Ok(mut connection) =
+        h2::server::Builder::new().initial_window_size(1 << 20).handshake::<_, Bytes>(stream).await
+    else {
+        return;
+    };
     let mut streams = JoinSet::new();
     while let Some(Ok((_request, mut respond))) = connection.accept().await {
         let written = written.clone();

@@ -9,7 +9,7 @@ pub mod process;
 
 pub use books::{Books, Rules};
 pub use config::Pipeline;
-pub use process::{Bywash, Load, LoadSummary, Sink};
+pub use process::{Bywash, Load, Sink};
 
 use std::time::Duration;
 use tokio::time::Instant;

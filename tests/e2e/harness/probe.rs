@@ -3,15 +3,12 @@
 use bytes::Bytes;
 use bywash::exporters::otlp_grpc::{Config, OtlpGrpc};
 use bywash::net::tls::client::TlsConfig;
-use flow::{Attempt, Exporter, Kind, Payload};
+use flow::{Attempt, Exporter, Payload};
 use std::net::SocketAddr;
 use std::time::Duration;
 use wire::Signal;
 use wire::build::{Log, MessageWriter};
 use wire::key::AnyValue;
-
-/// How often a request of one large error record is tried.
-const TRIES: usize = 5;
 
 /// A request of one error record with a body of so many bytes.
 pub fn large_error(bytes: usize) -> Bytes {
@@ -23,18 +20,10 @@ pub fn large_error(bytes: usize) -> Bytes {
     message.finish()
 }
 
-/// Sends large errors to a receiver that has no room for them: how many were tried, and how many were refused for overload with a delay.
-pub async fn refusals(to: SocketAddr, bytes: usize) -> (usize, usize) {
+/// What a receiver answers to one request over gRPC.
+pub async fn grpc(to: SocketAddr, request: Bytes) -> Attempt {
     let tls = TlsConfig { insecure: true, ..TlsConfig::default() };
     let exporter = OtlpGrpc::new(&Config { endpoint: to.to_string(), tls, ..Config::default() }).unwrap();
-    let mut told = 0;
-    for _ in 0..TRIES {
-        let deadline = flow::clock::now() + Duration::from_secs(10);
-        let attempt = exporter.send(&exporter.target(), Payload::new(Signal::Logs, large_error(bytes), 1), deadline).await;
-        match attempt {
-            Attempt::Retry { after: Some(after), why, .. } if why.kind == Kind::Throttled && !after.is_zero() => told += 1,
-            other => println!("not a refusal with a delay: {other:?}"),
-        }
-    }
-    (TRIES, told)
+    let deadline = flow::clock::now() + Duration::from_secs(10);
+    exporter.send(&exporter.target(), Payload::new(Signal::Logs, request, 1), deadline).await
 }

@@ -1,14 +1,15 @@
 //! The processes of a test: Bywash itself, its load generator and its sink. Whatever still runs when the test ends is killed.
 
 use super::{Books, PATIENCE, eventually, http};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -22,7 +23,6 @@ static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 /// Lines that a process has written so far.
 #[derive(Clone, Default)]
-#[allow(clippy::disallowed_types, reason = "a lock of a test, held for a push or a clone")]
 pub struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
@@ -32,14 +32,14 @@ impl Lines {
         tokio::spawn(async move {
             let mut stream = BufReader::new(stream).lines();
             while let Ok(Some(line)) = stream.next_line().await {
-                all.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                all.0.lock().push(line);
             }
         });
         lines
     }
 
     pub fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     /// The lines that are JSON objects.
@@ -174,16 +174,6 @@ impl Bywash {
         .await
     }
 
-    /// Waits for a line of the log with this message; gives all such lines.
-    pub async fn logged(&self, message: &str) -> Vec<Value> {
-        eventually(message, async || {
-            let lines = self.process.stderr.json();
-            let found: Vec<Value> = lines.into_iter().filter(|l| l["message"] == message).collect();
-            (!found.is_empty()).then_some(found)
-        })
-        .await
-    }
-
     /// Asks it to end, and waits until it has. Fails unless it ends well.
     pub async fn stop(mut self) {
         self.process.signal("TERM");
@@ -194,7 +184,8 @@ impl Bywash {
 /// The address that the log names for a transport or a page.
 fn listening(log: &Lines, what: &str) -> Option<SocketAddr> {
     let lines = log.json();
-    let line = lines.iter().find(|l| l["message"] == "listening" && ["transport", "page"].iter().any(|k| l[k] == what))?;
+    let line =
+        lines.iter().find(|l| l["message"] == "listening" && ["transport", "page"].iter().any(|k| l[k] == what))?;
     line["address"].as_str()?.parse().ok()
 }
 
@@ -216,7 +207,10 @@ impl Metrics {
 
     /// The same over the three signals, whose names end differently.
     pub fn records(&self, prefix: &str, labels: &[&str]) -> u64 {
-        ["log_records", "spans", "metric_points"].iter().map(|s| self.sum(&format!("{prefix}_{s}"), labels) as u64).sum()
+        ["log_records", "spans", "metric_points"]
+            .iter()
+            .map(|s| self.sum(&format!("{prefix}_{s}"), labels) as u64)
+            .sum()
     }
 
     pub fn names(&self) -> Vec<&str> {
@@ -281,7 +275,9 @@ impl Sink {
     /// Changes how it behaves, as `mode=stall&backend=1`.
     pub async fn behave(&self, query: &str) {
         let path = format!("/behave?{query}");
-        let answer = eventually("the control of the sink", async || http::request(self.control, "POST", &path, &[], b"").await).await;
+        let answer =
+            eventually("the control of the sink", async || http::request(self.control, "POST", &path, &[], b"").await)
+                .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
@@ -289,7 +285,10 @@ impl Sink {
     pub async fn stop(&mut self) -> Value {
         self.process.signal("TERM");
         assert_eq!(self.process.ended().await, Some(0));
-        eventually("the counts of the sink", async || self.process.stdout.json().into_iter().find(|l| l.get("records").is_some())).await
+        eventually("the counts of the sink", async || {
+            self.process.stdout.json().into_iter().find(|l| l.get("records").is_some())
+        })
+        .await
     }
 
     /// Ends it and opens the books.
@@ -309,15 +308,13 @@ pub struct Load {
 /// What it prints at its end.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LoadSummary {
-    pub requests: u64,
     pub sent: u64,
     pub acked: u64,
     pub refused: u64,
     pub partial: u64,
     pub failed: u64,
-    pub seconds: f64,
-    pub p50_ms: f64,
     pub p99_ms: f64,
+    pub why: Option<String>,
 }
 
 impl Load {

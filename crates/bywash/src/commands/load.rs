@@ -20,7 +20,7 @@ use super::progress::{Progress, short};
 use crate::clock;
 use crate::config::duration::GoDuration;
 use anyhow::Context;
-use books::{Answer, Books, Verdict};
+use books::{Answer, Books};
 use clap::ValueEnum;
 use client::Client;
 use flow::Attempt;
@@ -290,16 +290,13 @@ impl Run {
         let now = u64::try_from(clock::since_epoch().as_nanos()).unwrap_or(u64::MAX);
         let request = self.shape.request(number, now);
         let late = if self.pace.is_zero() { Duration::ZERO } else { due.elapsed() };
-        let (first, signal, records) = (request.first, request.signal, self.shape.records);
-        let mut answer =
-            Answer { number, first, signal, records, attempts: 0, late, took: Duration::ZERO, verdict: Verdict::Acked };
+        let records = self.shape.records;
+        let mut answer = Answer::pending(&request, records, late);
         let mut wait = FIRST_WAIT;
         loop {
             let began = Instant::now();
             let attempt = client.send(&request, records, self.timeout).await;
-            answer.took = began.elapsed();
-            answer.attempts += 1;
-            answer.verdict = Verdict::of(&attempt, records, answer.verdict);
+            answer.add(&attempt, began.elapsed());
             let pause = match attempt {
                 Attempt::Retry { after, .. } if self.retry => after.unwrap_or(wait).min(MAX_WAIT),
                 _ => break,

@@ -3,6 +3,7 @@
 //! Invariant: `sent = acked + refused + partial + failed`, at every moment and for every request.
 //! The file of ids has a JSON object per request; it is written as requests end, through a buffer of fixed size.
 
+use super::generate::Request;
 use crate::commands::latency::Latency;
 use flow::{Attempt, Kind};
 use parking_lot::Mutex;
@@ -59,8 +60,6 @@ impl Verdict {
 /// A request that has ended.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its number.
-    pub number: u64,
     /// The first of its ids, which are consecutive.
     pub first: u64,
     /// Its signal.
@@ -75,17 +74,43 @@ pub struct Answer {
     pub took: Duration,
     /// What the receiver said.
     pub verdict: Verdict,
+    /// Why it did not take all, in the words of the last attempt.
+    pub why: Option<String>,
+}
+
+impl Answer {
+    /// A request that has not been sent yet.
+    #[must_use]
+    pub fn pending(request: &Request, records: u32, late: Duration) -> Answer {
+        let (first, signal, took) = (request.first, request.signal, Duration::ZERO);
+        Answer { first, signal, records, attempts: 0, late, took, verdict: Verdict::Acked, why: None }
+    }
+
+    /// One more attempt, and how long it took.
+    pub fn add(&mut self, attempt: &Attempt, took: Duration) {
+        self.attempts += 1;
+        self.took = took;
+        self.verdict = Verdict::of(attempt, self.records, self.verdict);
+        self.why = match attempt {
+            Attempt::Sent => None,
+            Attempt::Partial { why, .. } | Attempt::Retry { why, .. } | Attempt::Reject { why } => {
+                Some(why.to_string())
+            }
+        };
+    }
 }
 
 /// A line of the file of ids.
 #[derive(Serialize)]
-struct Line {
+struct Line<'a> {
     first: u64,
     records: u32,
     signal: &'static str,
     outcome: &'static str,
     rejected: u32,
     attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
 }
 
 /// The sum of it all; displays as one line of JSON.
@@ -117,6 +142,9 @@ pub struct Summary {
     pub p999_ms: f64,
     /// The longest that a request was late.
     pub late_ms: f64,
+    /// Why records were not acked, in the words of the last such answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl fmt::Display for Summary {
@@ -173,9 +201,12 @@ impl Books {
             open.latency.add(answer.took);
         }
         open.late = open.late.max(answer.late);
+        if answer.why.is_some() {
+            open.summary.why.clone_from(&answer.why);
+        }
         if let Some(file) = &mut open.file {
-            let line =
-                Line { first, records, signal: signal.as_str(), outcome: answer.verdict.as_str(), rejected, attempts };
+            let (signal, outcome, why) = (signal.as_str(), answer.verdict.as_str(), answer.why.as_deref());
+            let line = Line { first, records, signal, outcome, rejected, attempts, why };
             let written =
                 serde_json::to_writer(&mut *file, &line).map_err(io::Error::from).and_then(|()| file.write_all(b"\n"));
             if let Err(error) = written {
@@ -247,16 +278,17 @@ mod tests {
             let path = dir.path().join("ids");
             let books = Books::open(Some(&path)).unwrap();
             let mut first = 1;
-            for (number, (records, kind, rejected)) in answers.iter().enumerate() {
+            for (records, kind, rejected) in &answers {
                 let attempt = match kind {
                     0 => Attempt::Sent,
                     1 => Attempt::Partial { rejected: *rejected, why: Why::new(Kind::Partial, "") },
                     2 => retry(Kind::Throttled),
                     _ => retry(Kind::Unreachable),
                 };
-                let verdict = Verdict::of(&attempt, *records, Verdict::Acked);
-                let (late, took) = (Duration::ZERO, Duration::from_millis(1));
-                books.enter(&Answer { number: number as u64, first, signal: Signal::Logs, records: *records, attempts: 1, late, took, verdict });
+                let request = Request { signal: Signal::Logs, first, body: bytes::Bytes::new() };
+                let mut answer = Answer::pending(&request, *records, Duration::ZERO);
+                answer.add(&attempt, Duration::from_millis(1));
+                books.enter(&answer);
                 first += u64::from(*records);
             }
             let sum = books.close(Duration::from_secs(1)).unwrap();
