@@ -44,6 +44,11 @@ const MAX_HEADERS: u32 = 16 << 10;
 const MAX_SEND_BUFFER: usize = 64 << 10;
 /// Requests at once on one connection when nothing is configured.
 const MAX_STREAMS: u32 = 1000;
+/// Streams that are remembered after a refusal which did not wait for the body, and for how long: what of the body is still on its
+/// way is let pass. A body of a stream that is forgotten counts as a fault of the sender, and a thousand of those end the connection;
+/// this is enough for eight thousand refusals a second.
+const REFUSED_STREAMS: usize = 4096;
+const REFUSED_TIME: Duration = Duration::from_millis(500);
 /// For the client's preface and first settings.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers that are collected before they are written.
@@ -73,6 +78,8 @@ impl Server {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS)
             .max_concurrent_streams(self.max_streams)
+            .max_concurrent_reset_streams(REFUSED_STREAMS)
+            .reset_stream_duration(REFUSED_TIME)
             .max_send_buffer_size(MAX_SEND_BUFFER);
         // A connection that was opened ahead of time and never used must not hold up the end.
         let handshake = tokio::select! {
