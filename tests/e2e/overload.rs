@@ -64,12 +64,13 @@ async fn three_times_too_much() {
     assert!(!shed.is_empty());
 }
 
-/// Scenario: the backend stalls and only errors are sent, until the budget is full. Guarantee: RESOURCE_EXHAUSTED with RetryInfo over gRPC, 429 with
+/// Scenario: the backend stalls and only errors are sent, thousands of requests beyond a full budget. Guarantee: every one of them hears it, on a
+/// connection that lives on: RESOURCE_EXHAUSTED with RetryInfo over gRPC, 429 with
 /// Retry-After over HTTP, health says why, nothing that was refused is delivered, and when the backend is well again everything enters again.
 #[tokio::test]
 async fn a_full_budget_says_when_to_return() {
     let (mut sink, bywash) = narrow("mode=stall").await;
-    let args = ["--signal", "logs", "--requests", "400", "--rate", "0", "--body", "2000", "--errors-every", "1"];
+    let args = ["--signal", "logs", "--requests", "4000", "--rate", "0", "--body", "2000", "--errors-every", "1"];
     let (load, summary) = Load::run(bywash.grpc, &args).await;
     assert!(summary.refused > 0 && summary.acked > 0, "{summary:?}");
     assert!(summary.why.as_ref().is_some_and(|why| why.contains("budget")), "{summary:?}");
