@@ -72,7 +72,8 @@ async fn http_out_in_json() {
     passes(Pipeline::new().http("a", sink.http[0], &["encoding: json"]), sink).await;
 }
 
-/// Scenario: batches of at most 250 records are asked for, of requests with 7. Guarantee: far fewer requests go out than came in, none of them larger.
+/// Scenario: batches of at most 250 records are asked for, of requests with 7. Guarantee: far fewer requests go out
+/// than came in, none of them larger.
 #[tokio::test]
 async fn batches_are_formed() {
     let mut sink = Sink::start(&[]).await;
@@ -96,7 +97,8 @@ fn largest(ids: &Path) -> u64 {
     lines.map(|l| l["records"].as_u64().unwrap()).max().unwrap()
 }
 
-/// Scenario: the same requests once directly and once through Bywash. Guarantee: not a byte of them is changed in length.
+/// Scenario: the same requests once directly and once through Bywash. Guarantee: not a byte of them is changed in
+/// length.
 #[tokio::test]
 async fn requests_are_forwarded_byte_for_byte() {
     let (mut direct, mut behind) = (Sink::start(&[]).await, Sink::start(&[]).await);

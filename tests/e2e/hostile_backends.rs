@@ -1,5 +1,5 @@
-//! Backends that refuse, stall for ever, reset, answer garbage or answer 4 GiB: the process lives, its memory stays, everything is
-//! counted, and when the backend is well again it gets every record once.
+//! Backends that refuse, stall for ever, reset, answer garbage or answer 4 GiB: the process lives, its memory stays,
+//! everything is counted, and when the backend is well again it gets every record once.
 
 use crate::harness::config::FAST_RETRY;
 use crate::harness::mischief::{Mischief, Villain};
@@ -82,7 +82,8 @@ async fn answering_four_gibibytes() {
     survives(Mischief::Flood, true).await;
 }
 
-/// Scenario: an answer of success that is 4 GiB long. Guarantee: it is a success, it is not read to its end, and memory stays.
+/// Scenario: an answer of success that is 4 GiB long. Guarantee: it is a success, it is not read to its end, and memory
+/// stays.
 #[tokio::test]
 async fn succeeding_in_four_gibibytes() {
     let villain = Villain::start(Mischief::FloodOfSuccess, true);

@@ -25,9 +25,11 @@ struct Taken {
 pub struct Rules {
     /// A record may arrive more than once: an answer was lost on its way, or a fan-out was refused as a whole.
     pub duplicates: bool,
-    /// Records of a refused request may have arrived: it went to one of several destinations, or its answer came too late.
+    /// Records of a refused request may have arrived: it went to one of several destinations, or its answer came too
+    /// late.
     pub refused_may_arrive: bool,
-    /// Records that were acked when they were queued may be lost later; how many is for the test to compare with the counters.
+    /// Records that were acked when they were queued may be lost later; how many is for the test to compare with the
+    /// counters.
     pub acked_may_be_lost: bool,
 }
 
