@@ -11,6 +11,7 @@ mod harness;
 
 mod acknowledgement;
 mod bad_input;
+mod chaos;
 mod command_line;
 mod fan_out;
 mod forwarding;

@@ -296,7 +296,7 @@ impl Sink {
     /// Ends it and opens the books.
     pub async fn books(&mut self, loads: &[&Load]) -> Books {
         self.stop().await;
-        Books::read(&loads.iter().map(|l| l.ids.as_path()).collect::<Vec<_>>(), &self.ids)
+        Books::read(&loads.iter().map(|l| l.ids.as_path()).collect::<Vec<_>>(), &[&self.ids])
     }
 }
 
