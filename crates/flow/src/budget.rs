@@ -300,6 +300,12 @@ impl Permit {
         Ok(())
     }
 
+    /// The part of a limit above which only priority records enter.
+    #[must_use]
+    pub fn soft(&self) -> f64 {
+        self.budget.config.load().soft
+    }
+
     /// Whether the budget is more than half used: memory that is merely convenient should be given up.
     #[must_use]
     pub fn is_tight(&self) -> bool {

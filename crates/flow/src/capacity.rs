@@ -97,6 +97,12 @@ impl Share {
         self.0.used.load(Relaxed)
     }
 
+    /// The part of it that is taken, 0..=1 and beyond.
+    #[must_use]
+    pub fn fill(&self) -> f64 {
+        self.used() as f64 / self.limit().max(1) as f64
+    }
+
     /// Takes bytes; false, with nothing taken, if they do not fit.
     fn take(&self, bytes: u64) -> bool {
         let fits = self.0.used.fetch_add(bytes, Relaxed) + bytes <= self.limit();

@@ -216,7 +216,7 @@ impl Inlet {
     /// Divides a request when only priority records may enter.
     fn shed(
         &self,
-        mut payload: Payload,
+        payload: Payload,
         permit: &mut Permit,
         config: &InletConfig,
     ) -> Result<(Option<Payload>, Outcome), Refusal> {
@@ -225,23 +225,27 @@ impl Inlet {
             Level::Open => Ok((Some(payload), Outcome::Delivered)),
             Level::Full => Err(permit.refuse(kind)),
             Level::Priority => {
-                let slow = u64::try_from(config.slow_threshold.as_nanos()).unwrap_or(u64::MAX);
-                let split = wire::split_priority(self.signal, &payload.body.contiguous(), slow);
-                if split.shed == 0 {
+                let (kept, shed) = self.priority(&payload, config);
+                if shed == 0 {
                     return Ok((Some(payload), Outcome::Delivered));
                 }
-                let shed = Outcome::Dropped {
-                    records: split.shed as u64,
-                    why: Why::new(kind, "memory is short: routine records were shed"),
-                };
-                let Some(body) = split.body else { return Ok((None, shed)) };
-                permit.shrink(body.len());
-                payload.body = body.into();
-                payload.records = u32::try_from(split.kept).unwrap_or(u32::MAX);
-                permit.set_records(payload.records);
-                Ok((Some(payload), shed))
+                let why = Why::new(kind, "memory is short: routine records were shed");
+                let shed = Outcome::Dropped { records: shed, why };
+                let Some(kept) = kept else { return Ok((None, shed)) };
+                permit.shrink(kept.len());
+                permit.set_records(kept.records);
+                Ok((Some(kept), shed))
             }
         }
+    }
+
+    /// The priority part of a request, if there is one, and how many records are not in it.
+    fn priority(&self, payload: &Payload, config: &InletConfig) -> (Option<Payload>, u64) {
+        let slow = u64::try_from(config.slow_threshold.as_nanos()).unwrap_or(u64::MAX);
+        let split = wire::split_priority(self.signal, &payload.body.contiguous(), slow);
+        let records = u32::try_from(split.kept).unwrap_or(u32::MAX);
+        let kept = split.body.map(|body| Payload { body: body.into(), records, ..payload.clone() });
+        (kept, split.shed as u64)
     }
 
     /// Runs the stages and takes room in every exporter that has it.
@@ -249,14 +253,32 @@ impl Inlet {
         let mut placed = Placed::new();
         let mut full = Outcome::Delivered;
         let mut refusal = None;
-        let mut wanted = 0;
+        let (mut wanted, mut routine) = (0, 0);
         for funnel in &opening.funnels {
             let payload = funnel.stages.iter().fold(payload.clone(), |p, stage| stage.apply(p));
             if payload.records == 0 {
                 continue;
             }
+            let mut priority = None;
             for outlet in &funnel.outlets {
                 wanted += 1;
+                // An exporter's share of the budget has the same soft limit as the whole of it.
+                let mut payload = payload.clone();
+                if outlet.fill() >= permit.soft() {
+                    let (kept, shed) = priority.get_or_insert_with(|| self.priority(&payload, &opening.config));
+                    if *shed > 0 {
+                        outlet.count_shed(*shed);
+                        let text = format!("exporter {} is short of memory: routine records were shed", outlet.name());
+                        full = full.and(Outcome::Dropped { records: *shed, why: Why::new(Kind::SoftLimit, text) });
+                    }
+                    match kept {
+                        Some(kept) => payload = kept.clone(),
+                        None => {
+                            routine += 1;
+                            continue;
+                        }
+                    }
+                }
                 let why = match outlet.reserve(&payload) {
                     Ok(slot) => {
                         placed.push((outlet.clone(), payload.clone(), slot));
@@ -273,7 +295,7 @@ impl Inlet {
             }
         }
         match refusal {
-            Some(why) if placed.is_empty() && wanted > 0 => {
+            Some(why) if placed.is_empty() && wanted > routine => {
                 let retry_after = permit.refuse(why.kind).retry_after;
                 Err(Refusal { why, retry_after })
             }

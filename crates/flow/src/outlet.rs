@@ -74,6 +74,10 @@ pub trait Outgoing: Send + Sync {
     fn waits(&self) -> bool;
     /// Whether a sender waits for room.
     fn blocks(&self) -> bool;
+    /// The part of its share of memory that is taken, 0..=1 and beyond.
+    fn fill(&self) -> f64;
+    /// Counts records that were kept from it because only priority records may enter.
+    fn count_shed(&self, records: u64);
     /// Takes room for the payload.
     ///
     /// # Errors
@@ -302,6 +306,14 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn blocks(&self) -> bool {
         self.config.block_on_overflow
+    }
+
+    fn fill(&self) -> f64 {
+        self.capacity.share().fill()
+    }
+
+    fn count_shed(&self, records: u64) {
+        self.context.stats.enqueue_failed.add(Kind::SoftLimit, records);
     }
 
     fn reserve(&self, payload: &Payload) -> Result<Slot, Why> {

@@ -222,3 +222,31 @@ async fn a_sender_that_hangs_up_loses_nothing() {
     assert_eq!(d.taken_ids(), ["1", "2"]);
     house.close().await;
 }
+
+/// Scenario: two exporters, one stalled with its share of memory nearly full. Guarantee: errors still enter it and routine records do
+/// not; the healthy one gets everything; the sender is told the number.
+#[tokio::test(start_paused = true)]
+async fn an_exporters_share_has_a_soft_limit_too() {
+    let (healthy, stalled) = (Destination::default(), Destination::default());
+    stalled.always(Some(Script::Stall));
+    let small = |bytes| {
+        let mut config = queue(1_000_000);
+        config.capacity.max_bytes = bytes;
+        config
+    };
+    let house = House::new(queued(), BudgetConfig::default(), &[(&healthy, small(1 << 20)), (&stalled, small(1000))]);
+    let mut reported = 0;
+    for n in 0..40 {
+        reported += house.offer(logs("s", &[&format!("{n:02}")])).await.unwrap().rejected().map_or(0, |(n, _)| n);
+    }
+    assert!(house.outlets[1].fill() >= 0.9 && reported > 0, "{} {reported}", house.outlets[1].fill());
+    let mixed = house.offer(logs("s", &["!e", "r"])).await.unwrap();
+    assert_eq!(mixed.rejected().map(|(n, why)| (n, why.kind)), Some((1, Kind::SoftLimit)));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(healthy.taken_ids().len(), 42);
+    stalled.always(None);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(stalled.taken_ids().contains(&"!e".to_owned()));
+    assert_eq!(stalled.taken_ids().len() as u64, 41 - reported);
+    house.close().await;
+}
