@@ -1,1 +1,5 @@
-//! x
+//! The program: receivers, exporters, configuration and telemetry around the flow.
+
+pub mod config;
+pub mod exporters;
+pub mod net;

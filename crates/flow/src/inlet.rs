@@ -248,24 +248,24 @@ impl Inlet {
             }
             for outlet in &funnel.outlets {
                 wanted += 1;
-                let slot = match outlet.reserve(&payload) {
-                    Some(slot) => Some(slot),
-                    None if outlet.blocks() => Some(outlet.wait(&payload).await),
-                    None => None,
+                let why = match outlet.reserve(&payload) {
+                    Ok(slot) => {
+                        placed.push((outlet.clone(), payload.clone(), slot));
+                        continue;
+                    }
+                    Err(why) if why.kind == Kind::QueueFull && outlet.blocks() => {
+                        placed.push((outlet.clone(), payload.clone(), outlet.wait(&payload).await));
+                        continue;
+                    }
+                    Err(why) => why,
                 };
-                if let Some(slot) = slot {
-                    placed.push((outlet.clone(), payload.clone(), slot));
-                    continue;
-                }
-                let why = Why::new(Kind::QueueFull, format!("the queue of exporter {} is full", outlet.name()));
-                outlet.count_full(&payload);
                 full = full.and(Outcome::Dropped { records: u64::from(payload.records), why: why.clone() });
                 refusal = Some(why);
             }
         }
         match refusal {
             Some(why) if placed.is_empty() && wanted > 0 => {
-                let retry_after = permit.refuse(Kind::QueueFull).retry_after;
+                let retry_after = permit.refuse(why.kind).retry_after;
                 Err(Refusal { why, retry_after })
             }
             _ => Ok((placed, full)),

@@ -46,6 +46,8 @@ pub enum Kind {
     QueueFull,
     /// The lane of this one target is full.
     LaneFull,
+    /// The exporter knows no destination to send to at present.
+    NoTarget,
     /// The process is stopping.
     Stopping,
     /// The destination could not be connected to.
@@ -80,12 +82,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::SoftLimit,
         Kind::HardLimit,
         Kind::TenantShare,
         Kind::QueueFull,
         Kind::LaneFull,
+        Kind::NoTarget,
         Kind::Stopping,
         Kind::Unreachable,
         Kind::Timeout,
@@ -112,6 +115,7 @@ impl Kind {
             Kind::TenantShare => "tenant_share",
             Kind::QueueFull => "queue_full",
             Kind::LaneFull => "lane_full",
+            Kind::NoTarget => "no_target",
             Kind::Stopping => "stopping",
             Kind::Unreachable => "unreachable",
             Kind::Timeout => "timeout",

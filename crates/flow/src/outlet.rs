@@ -75,11 +75,12 @@ pub trait Outgoing: Send + Sync {
     /// Whether a sender waits for room.
     fn blocks(&self) -> bool;
     /// Takes room for the payload.
-    fn reserve(&self, payload: &Payload) -> Option<Slot>;
+    ///
+    /// # Errors
+    /// There is none, or no destination; counted.
+    fn reserve(&self, payload: &Payload) -> Result<Slot, Why>;
     /// Waits for room.
     fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
-    /// Counts a payload that found no room.
-    fn count_full(&self, payload: &Payload);
     /// Enqueues. Never waits. What found its lane full is settled as dropped and given as the outcome.
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome;
     /// One attempt, with no queue.
@@ -113,6 +114,8 @@ pub struct Outlet<E: Exporter, R: Router> {
     router: R,
     /// `None` once it is closed: nothing starts a lane after that.
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
+    /// What has no target at present. Bounded by the capacity: each holds its room.
+    orphans: Mutex<Vec<Item>>,
 }
 
 impl<E: Exporter, R: Router> Outlet<E, R> {
@@ -135,7 +138,75 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             },
         });
         let capacity = Capacity::new(config.capacity.clone());
-        Outlet { config, context, capacity, router, lanes: Mutex::new(Some(HashMap::new())) }
+        Outlet { config, context, capacity, router, lanes: Mutex::new(Some(HashMap::new())), orphans: Mutex::default() }
+    }
+
+    /// The router, for whoever changes what it knows.
+    #[must_use]
+    pub fn router(&self) -> &R {
+        &self.router
+    }
+
+    /// To be called after the router's targets changed: lanes of targets that are no longer `live` take nothing more at once, try
+    /// to send what they hold for `grace`, and what is left then is routed again, piece by piece, as is what had no target.
+    /// Waits for the drains; nobody else does.
+    pub async fn retire(&self, live: impl Fn(&Target) -> bool, grace: Duration) {
+        let gone: Vec<Lane> = match self.lanes.lock().as_mut() {
+            Some(lanes) => lanes.extract_if(|target, _| !live(target)).map(|(_, lane)| lane).collect(),
+            None => vec![],
+        };
+        let deadline = clock::now() + grace;
+        for lane in &gone {
+            lane.close(deadline);
+        }
+        self.reroute(std::mem::take(&mut *self.orphans.lock()));
+        for lane in gone {
+            self.reroute(lane.ended().await);
+        }
+    }
+
+    fn reroute(&self, items: Vec<Item>) {
+        for item in items {
+            if let Err(item) = self.route(item) {
+                self.orphan(item);
+            }
+        }
+    }
+
+    /// Keeps an item until there is a target for it; once the outlet is closed there never will be.
+    fn orphan(&self, item: Item) -> Outcome {
+        let lanes = self.lanes.lock();
+        if lanes.is_some() {
+            self.orphans.lock().push(item);
+            return Outcome::Delivered;
+        }
+        drop(lanes);
+        self.stopping(item)
+    }
+
+    fn stopping(&self, item: Item) -> Outcome {
+        let why = Why::new(Kind::Stopping, "the exporter is stopping");
+        let outcome = Outcome::failed(u64::from(item.batch.payload.records), why.clone());
+        self.context.give_up(item, why);
+        outcome
+    }
+
+    /// Divides an item over its targets' lanes. Gives it back if there is no target.
+    fn route(&self, item: Item) -> Result<Outcome, Item> {
+        let mut routes = Routes::new();
+        self.router.route(item.batch.payload.clone(), &mut routes);
+        match routes.as_slice() {
+            [] => Err(item),
+            [(target, _)] => Ok(self.push_to(target, item)),
+            _ => {
+                let (targets, pieces): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
+                let items = item.divide(pieces.into_iter());
+                Ok(targets
+                    .iter()
+                    .zip(items)
+                    .fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item))))
+            }
+        }
     }
 
     /// What one lane may hold, in bytes.
@@ -147,12 +218,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// Enqueues at one target. What finds the lane full is settled as dropped, and said.
     fn push_to(&self, target: &Target, mut item: Item) -> Outcome {
         loop {
-            let Some(lane) = self.lane(target) else {
-                let why = Why::new(Kind::Stopping, "the exporter is stopping");
-                let outcome = Outcome::failed(u64::from(item.batch.payload.records), why.clone());
-                self.context.give_up(item, why);
-                return outcome;
-            };
+            let Some(lane) = self.lane(target) else { return self.stopping(item) };
             let held = lane.bytes();
             if held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit() {
                 return self.drop_full(target, item);
@@ -203,8 +269,17 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         self.config.block_on_overflow
     }
 
-    fn reserve(&self, payload: &Payload) -> Option<Slot> {
-        self.capacity.take(payload.records, payload.len())
+    fn reserve(&self, payload: &Payload) -> Result<Slot, Why> {
+        let slot = self.router.ready().and_then(|()| {
+            let full = || Why::new(Kind::QueueFull, format!("the queue of exporter {} is full", self.config.name));
+            self.capacity.take(payload.records, payload.len()).ok_or_else(full)
+        });
+        if let Err(why) = &slot
+            && !(why.kind == Kind::QueueFull && self.config.block_on_overflow)
+        {
+            self.context.stats.enqueue_failed.add(why.kind, u64::from(payload.records));
+        }
+        slot
     }
 
     fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
@@ -212,22 +287,11 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         Box::pin(async move { self.capacity.wait(records, bytes).await })
     }
 
-    fn count_full(&self, payload: &Payload) {
-        self.context.stats.enqueue_failed.add(Kind::QueueFull, u64::from(payload.records));
-    }
-
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
-        let at = clock::now();
-        let mut routes = Routes::new();
-        self.router.route(payload.clone(), &mut routes);
-        let item = Item { batch: Batch { payload, ack }, slot, at, waits };
-        match routes.as_slice() {
-            [(target, _)] => self.push_to(target, item),
-            _ => {
-                let (targets, pieces): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
-                let items = item.divide(pieces.into_iter());
-                targets.iter().zip(items).fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item)))
-            }
+        match self.route(Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits }) {
+            Ok(lost) => lost,
+            // The last target went away since room was taken: it waits for the next one, with its room.
+            Err(item) => self.orphan(item),
         }
     }
 
@@ -266,10 +330,12 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             for lane in &lanes {
                 lane.close(deadline);
             }
+            let mut left = std::mem::take(&mut *self.orphans.lock());
             for lane in lanes {
-                for item in lane.ended().await {
-                    self.context.give_up(item, Why::new(Kind::Stopping, "stopped before it was delivered"));
-                }
+                left.extend(lane.ended().await);
+            }
+            for item in left {
+                self.context.give_up(item, Why::new(Kind::Stopping, "stopped before it was delivered"));
             }
         })
     }

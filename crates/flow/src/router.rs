@@ -1,6 +1,6 @@
 //! Which target each record goes to.
 
-use crate::Payload;
+use crate::{Payload, Why};
 use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
@@ -33,8 +33,17 @@ pub type Routes = SmallVec<[(Target, Payload); 1]>;
 
 /// Divides a request over targets, synchronously, on the caller's task.
 pub trait Router: Send + Sync + 'static {
-    /// Appends to `out` the pieces of `payload` with their targets. Together they hold exactly its records.
+    /// Appends to `out` the pieces of `payload` with their targets. Together they hold exactly its records. Where there is no
+    /// target at all, `out` stays empty.
     fn route(&self, payload: Payload, out: &mut Routes);
+
+    /// Whether there is any target now.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn ready(&self) -> Result<(), Why> {
+        Ok(())
+    }
 
     /// Whether new targets appear while it runs. The lanes of such a router end when they have been idle.
     fn is_dynamic(&self) -> bool {

@@ -14,12 +14,13 @@
 
 use crate::field::{Fault, Malformed, delimited, tag, varint};
 use crate::schema::{self, Field, Kind, Message};
-use crate::signal::{RECORD, RESOURCE_ENTRY, SCOPE_ENTRY, Signal};
+use crate::signal::{DATA_POINT, RECORD, RESOURCE, RESOURCE_ENTRY, SCOPE_ENTRY, Signal};
 
 /// What a check insists on beyond protobuf's own rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckLimits {
-    /// The deepest accepted nesting of attribute values; a plain value is at depth 1. At most [`MAX_DEPTH`] takes effect.
+    /// The deepest accepted nesting of attribute values; a plain value is at depth 1. At most
+    /// [`MAX_DEPTH`] takes effect.
     pub max_depth: usize,
     /// Whether every string must be UTF-8. Off by default: the collector does not look, and a look costs about as much as
     /// the rest of the check.
@@ -27,11 +28,11 @@ pub struct CheckLimits {
 }
 
 /// The largest `max_depth` that takes effect, so that no configuration can exhaust the stack.
-pub const MAX_DEPTH: usize = 256;
+pub const MAX_DEPTH: usize = schema::MAX_VALUE_DEPTH;
 
 impl Default for CheckLimits {
     fn default() -> Self {
-        CheckLimits { max_depth: schema::MAX_VALUE_DEPTH, strict_utf8: false }
+        CheckLimits { max_depth: MAX_DEPTH, strict_utf8: false }
     }
 }
 
@@ -48,15 +49,20 @@ pub struct Census {
 
 /// Checks the bytes of an export request and counts what is in it.
 pub fn check(signal: Signal, body: &[u8], limits: &CheckLimits) -> Result<Census, Malformed> {
+    let request = schema::request(signal);
     let mut pass = Pass {
         signal,
         max_depth: limits.max_depth.min(MAX_DEPTH),
         strict_utf8: limits.strict_utf8,
+        key_value: nested(nested(nested(request, RESOURCE_ENTRY), RESOURCE), ATTRIBUTES),
         census: Census::default(),
     };
-    pass.level(Level::Request, body, 0, schema::request(signal))?;
+    pass.level(Level::Request, body, 0, request)?;
     Ok(pass.census)
 }
+
+/// Field number of the attributes of a `Resource`.
+const ATTRIBUTES: u32 = 1;
 
 /// The levels above the records, whose children are counted.
 #[derive(Clone, Copy, PartialEq)]
@@ -72,7 +78,17 @@ struct Pass {
     signal: Signal,
     max_depth: usize,
     strict_utf8: bool,
+    /// The table of `KeyValue`, to know one by.
+    key_value: &'static Message,
     census: Census,
+}
+
+/// The message in a field, for fields that are known to hold one.
+fn nested(message: &'static Message, number: u32) -> &'static Message {
+    match message.field(number).map(|field| field.kind) {
+        Some(Kind::Message(nested)) => nested,
+        _ => message,
+    }
 }
 
 impl Pass {
@@ -139,6 +155,20 @@ impl Pass {
         Ok(())
     }
 
+    /// Whether a `KeyValue` is a short key with a short string and nothing else, as most attributes are: then two looks at
+    /// its lengths are the whole check, which makes the check of a log record twice as fast.
+    #[inline]
+    fn is_short_text(&self, pair: &[u8]) -> bool {
+        let [0x0a, key_len @ 0..0x80, rest @ ..] = pair else { return false };
+        let Some((key, [0x12, value_len @ 0..0x80, 0x0a, len, text @ ..])) = rest.split_at_checked((*key_len).into())
+        else {
+            return false;
+        };
+        let whole = usize::from(*len) == text.len() && usize::from(*value_len) == text.len() + 2;
+        let is_utf8 = |bytes| std::str::from_utf8(bytes).is_ok();
+        whole && (!self.strict_utf8 || is_utf8(key) && is_utf8(text))
+    }
+
     /// The value of a known field, which begins at `at`; answers where it ends.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)] // The parts of one reading position; a struct of them costs a third of the speed.
@@ -159,7 +189,12 @@ impl Pass {
                 if depth > self.max_depth {
                     return Err(Malformed { offset: start, what: Fault::Depth });
                 }
-                self.message(&buf[..end], from, nested, depth)?;
+                let seen = std::ptr::eq(nested, self.key_value)
+                    && depth < self.max_depth
+                    && self.is_short_text(&buf[from..end]);
+                if !seen {
+                    self.message(&buf[..end], from, nested, depth)?;
+                }
                 Ok(end)
             }
             (Kind::String, 2) => {
@@ -197,7 +232,7 @@ impl Level {
             Level::Resource => field.number == SCOPE_ENTRY,
             Level::Scope => field.number == RECORD,
             Level::Metric => field.oneof,
-            Level::Data => field.number == crate::signal::DATA_POINT,
+            Level::Data => field.number == DATA_POINT,
         }
     }
 }
@@ -252,3 +287,6 @@ fn misfit(message: &Message, field: &Field, buf: &[u8], wire_type: u8, start: us
         Ok(_) => Malformed { offset: start, what: Fault::WrongType { message: message.name, field: field.json } },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,7 +178,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field, or `None` at the end of the message. After an error the cursor stands where it stood.
-    #[inline]
+    #[inline(always)]
     pub fn next_field(&mut self) -> Result<Option<Field<'a>>, Malformed> {
         if self.pos >= self.buf.len() {
             return Ok(None);
@@ -195,7 +195,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Malformed>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         match self.next_field() {
             Ok(field) => field.map(Ok),

@@ -235,6 +235,16 @@ impl<'a> AnyValue<'a> {
 pub struct Array<'a>(&'a [u8]);
 
 impl<'a> Array<'a> {
+    /// An `ArrayValue` that is encoded already.
+    pub fn new(encoded: &'a [u8]) -> Self {
+        Array(encoded)
+    }
+
+    /// It as encoded.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Its values in order.
     pub fn iter(&self) -> impl Iterator<Item = AnyValue<'a>> + Clone + use<'a> {
         fields(self.0).filter(|field| field.number == 1).filter_map(|field| field.bytes()).map(AnyValue::read)
@@ -246,8 +256,137 @@ impl<'a> Array<'a> {
 pub struct KvList<'a>(&'a [u8]);
 
 impl<'a> KvList<'a> {
+    /// A `KeyValueList` that is encoded already.
+    pub fn new(encoded: &'a [u8]) -> Self {
+        KvList(encoded)
+    }
+
+    /// It as encoded.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Its pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], AnyValue<'a>)> + Clone + use<'a> {
         key_values(self.0, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::{Log, MessageWriter};
+    use crate::index::Index;
+
+    fn message(fill: impl FnOnce(&mut MessageWriter)) -> MessageWriter {
+        let mut writer = MessageWriter::new();
+        fill(&mut writer);
+        writer
+    }
+
+    /// Scenario: severities around the border, as number and as text.
+    /// Guarantee: 17 and above, and the three words in any case, are errors; nothing else is.
+    #[test]
+    fn errors_are_known_by_number_or_text() {
+        for (number, text, expected) in [
+            (16, "", false),
+            (17, "", true),
+            (24, "", true),
+            (0, "Error", true),
+            (9, "FATAL", true),
+            (0, "critical", true),
+            (0, "errors", false),
+            (0, "err", false),
+        ] {
+            let log = message(|log| {
+                log.varint(2, number).bytes(3, text);
+            });
+            assert_eq!(severity(log.as_slice()).is_error(), expected, "{number} {text}");
+        }
+    }
+
+    /// Scenario: singular fields that come twice. Guarantee: the last occurrence counts; statuses merge.
+    #[test]
+    fn the_last_occurrence_counts() {
+        let span = message(|span| {
+            span.bytes(1, [1; 16]).bytes(15, [0x18, 2]).bytes(1, [2; 16]).bytes(15, [0x12, 1, b'x']);
+        });
+        let head = span_head(span.as_slice());
+        assert_eq!((head.trace_id, head.status_code), (&[2; 16][..], 2));
+        let pairs = message(|list| {
+            list.attribute(6, "a", AnyValue::Int(1)).attribute(6, "b", AnyValue::Int(2));
+            list.attribute(6, "a", AnyValue::Int(3));
+        });
+        assert_eq!(attribute(pairs.as_slice(), 6, b"a"), Some(AnyValue::Int(3)));
+        assert_eq!(attribute(pairs.as_slice(), 6, b"c"), None);
+        let value = message(|value| {
+            value.bytes(1, "x").varint(3, 4);
+        });
+        assert_eq!(AnyValue::read(value.as_slice()), AnyValue::Int(4));
+    }
+
+    /// Scenario: values of every kind, written and read. Guarantee: they come back, nested ones with their elements.
+    #[test]
+    fn values_come_back() {
+        let array = message(|array| {
+            array.value(1, AnyValue::Str(b"x")).value(1, AnyValue::Empty);
+        });
+        let list = message(|list| {
+            list.attribute(1, "k", AnyValue::Bool(true));
+        });
+        for value in [
+            AnyValue::Empty,
+            AnyValue::Str(b""),
+            AnyValue::Bool(false),
+            AnyValue::Int(i64::MIN),
+            AnyValue::Double(-0.5),
+            AnyValue::Bytes(&[0, 255]),
+            AnyValue::Array(Array::new(array.as_slice())),
+            AnyValue::KvList(KvList::new(list.as_slice())),
+        ] {
+            let pair = message(|pairs| {
+                pairs.attribute(4, "key", value);
+            });
+            let read: Vec<_> = key_values(pair.as_slice(), 4).collect();
+            assert_eq!(read, [(&b"key"[..], value)]);
+        }
+        let values: Vec<_> = Array::new(array.as_slice()).iter().collect();
+        assert_eq!(values, [AnyValue::Str(b"x"), AnyValue::Empty]);
+        let pairs: Vec<_> = KvList::new(list.as_slice()).iter().collect();
+        assert_eq!(pairs, [(&b"k"[..], AnyValue::Bool(true))]);
+    }
+
+    /// Scenario: a resource that comes in two halves around its scope entry, and a scope with a name and an attribute.
+    /// Guarantee: attributes of both halves are found; the scope's too.
+    #[test]
+    fn divided_headers_are_read_whole() {
+        let half = |key: &str| {
+            message(|resource| {
+                resource.attribute(1, key, AnyValue::Str(key.as_bytes()));
+            })
+        };
+        let request = message(|request| {
+            request.message(1, |entry| {
+                entry.bytes(1, half("first").as_slice());
+                entry.message(2, |scope| {
+                    scope.message(1, |head| {
+                        head.bytes(1, "lib").attribute(3, "a", AnyValue::Int(1));
+                    });
+                    scope.log(&Log { trace_id: &[5; 16], ..Log::default() });
+                });
+                entry.bytes(1, half("second").as_slice());
+            });
+        });
+        let mut index = Index::new();
+        index.build(Signal::Logs, request.as_slice()).expect("sound");
+        let record = index.records(request.as_slice()).next().expect("a record");
+        for key in [&b"first"[..], b"second"] {
+            assert_eq!(resource_attribute(&record.resource(), key), Some(AnyValue::Str(key)));
+        }
+        assert_eq!(resource_attributes(&record.resource()).count(), 2);
+        assert_eq!(scope_name(&record.scope()), b"lib");
+        assert_eq!(scope_attribute(&record.scope(), b"a"), Some(AnyValue::Int(1)));
+        assert_eq!(trace_id(&record), Some(&[5; 16][..]));
+        assert!(record.metric().is_none());
     }
 }

@@ -13,21 +13,31 @@
 //! | how one protobuf field is read or written | [`field`] |
 //! | what is refused at the door, and how records are counted | [`check`] |
 //! | a message that is a list of slices | [`chunks`] |
+//! | where resources, scopes and records are in a request | [`index`] |
+//! | what a route can be decided by | [`key`] |
+//! | how a request is divided over outputs | [`split`] |
+//! | which records enter under overload | [`priority`] |
+//! | how a request is cut to a limit | [`limit`] |
+//! | how requests are merged and equal headers folded | [`pack`] |
+//! | how messages are written from parts | [`build`] |
 //! | what messages OTLP has and which fields they carry | [`schema`] |
 //! | how OTLP/JSON is read and written | [`json`] |
 
+pub mod build;
 pub mod check;
 pub mod chunks;
 pub mod field;
 pub mod index;
+pub mod json;
 pub mod key;
 pub mod limit;
 pub mod pack;
 pub mod priority;
-pub mod json;
 pub mod schema;
 pub mod signal;
 pub mod split;
+#[cfg(test)]
+mod testing;
 
 pub use check::{Census, CheckLimits, check};
 pub use chunks::{Chunks, ChunksBuf};

@@ -89,3 +89,6 @@ impl Filling {
         self.depth = deepest + 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

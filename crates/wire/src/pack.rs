@@ -105,15 +105,22 @@ impl Packer {
         }
     }
 
+    /// Forgets what was added and keeps the tables.
+    pub fn clear(&mut self) {
+        self.lone = None;
+        self.merged.clear();
+        (self.requests, self.records) = (0, 0);
+    }
+
     /// The merged request. The packer is empty afterwards and keeps its tables for the next one.
     pub fn finish(&mut self) -> Chunks {
+        let len = self.encoded_len();
         let chunks = match self.lone.take() {
             Some(lone) => Chunks::from(lone),
             None => self.merged.write(),
         };
-        debug_assert_eq!(chunks.len(), if self.requests == 1 { chunks.len() } else { self.merged.len() });
-        self.merged.clear();
-        (self.requests, self.records) = (0, 0);
+        debug_assert_eq!(chunks.len(), len);
+        self.clear();
         chunks
     }
 }
@@ -460,3 +467,6 @@ impl Hasher for Identity {
         self.0 = hash;
     }
 }
+
+#[cfg(test)]
+mod tests;

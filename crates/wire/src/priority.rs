@@ -69,3 +69,6 @@ fn each_span<'a>(spans: impl Iterator<Item = Record<'a>>, slow: u64, mut keep: i
         .collect();
     spans.into_iter().for_each(|(trace_id, priority)| keep(priority || with_priority.contains(trace_id)));
 }
+
+#[cfg(test)]
+mod tests;

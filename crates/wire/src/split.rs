@@ -326,3 +326,6 @@ fn begin(index: &Index, body: &[u8], pieces: &mut [Piece], piece: u32, buffer: &
     }
     pieces[piece as usize].begun = true;
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,7 @@ async fn one_lane_cannot_take_the_whole_queue() {
     for _ in 0..40 {
         let payload = logs("target-1", &["x"]);
         let (ack, rx) = Ack::watched(None);
-        let Some(slot) = outlet.reserve(&payload) else {
+        let Ok(slot) = outlet.reserve(&payload) else {
             panic!("the exporter's queue filled up before the lane's share")
         };
         if outlet.push(payload, slot, ack, false) == Outcome::Delivered {
@@ -191,4 +191,51 @@ async fn a_direct_send_reports_what_the_destination_said() {
         let outlet = direct(OutletConfig::new("x", 1 << 20), &Destination::scripted([Script::Answer(attempt)]));
         assert_eq!(outlet.send_now(logs("s", &["1", "2"])).await, outcome);
     }
+}
+
+/// Sends everything to whichever target is set.
+#[derive(Default)]
+struct Switch(Mutex<Option<Target>>);
+
+impl Router for Switch {
+    fn route(&self, payload: Payload, out: &mut Routes) {
+        out.extend(self.0.lock().clone().map(|t| (t, payload)));
+    }
+
+    fn ready(&self) -> Result<(), Why> {
+        self.0.lock().as_ref().map(|_| ()).ok_or_else(|| Why::new(Kind::NoTarget, "no backends resolved"))
+    }
+}
+
+/// Scenario: the only backend stalls, is removed with data queued for it, and later another one appears. Guarantee: routing does not
+/// wait for the drain, what could not be sent goes to the new backend, once, and nobody is told anything but delivery.
+#[tokio::test(start_paused = true)]
+async fn a_removed_backends_data_is_routed_again() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let outlet = Arc::new(Outlet::new(OutletConfig::new("x", 1 << 30), d.clone(), Switch::default()));
+    assert_eq!(outlet.reserve(&logs("s", &["0"])).unwrap_err().kind, Kind::NoTarget);
+    *outlet.router().0.lock() = Some(Target::new("old"));
+    let waits: Vec<_> = ["1", "2", "3"].iter().map(|id| push(&outlet, logs("s", &[id]))).collect();
+    tokio::task::yield_now().await;
+    *outlet.router().0.lock() = None;
+    let start = clock::now();
+    let drain = tokio::spawn({
+        let outlet = outlet.clone();
+        async move { outlet.retire(|_| false, Duration::from_secs(2)).await }
+    });
+    tokio::task::yield_now().await;
+    d.always(None);
+    *outlet.router().0.lock() = Some(Target::new("new"));
+    outlet.retire(|t| t.name() == "new", Duration::from_secs(2)).await;
+    assert_eq!(push(&outlet, logs("s", &["4"])).await.unwrap(), Outcome::Delivered);
+    assert!(clock::now() - start < MS(5), "routing waited for the drain");
+    drain.await.unwrap();
+    for rx in waits {
+        assert_eq!(rx.await.unwrap(), Outcome::Delivered);
+    }
+    let mut taken = d.taken_ids();
+    taken.sort();
+    assert_eq!(taken, ["1", "2", "3", "4"]);
+    outlet.close(clock::now()).await;
 }

@@ -1,7 +1,7 @@
 //! Cutting and merging against the multimap of (headers → records).
 
 use crate::awkward::records;
-use crate::{Request, any_request, checked, encoded, grouped};
+use crate::{Request, checked, encoded, grouped, in_some_encoding, request_of};
 use bytes::Bytes;
 use otlp_oracle::trace::Span;
 use proptest::prelude::*;
@@ -108,7 +108,7 @@ proptest! {
     }
 
     /// Packed requests: the records of all of them under their headers, in order of arrival within equal headers; the
-    /// announced length is the length; limits hold; a refused addition changes nothing.
+    /// announced length is the length; limits hold; a refused addition changes nothing; the tables are reused.
     #[test]
     fn packed(
         (signal, requests) in one_signal(),
@@ -142,7 +142,12 @@ proptest! {
             };
             let found = records(schema::request(signal), &merged).into_iter().map(without_root);
             let expected = taken.iter().flat_map(|bytes| records(schema::request(signal), bytes)).map(without_root);
-            prop_assert_eq!(grouped(found), grouped(expected));
+            let (mut found, mut expected) = (grouped(found), grouped(expected));
+            // Headers that are equal only in normal form are not folded, and then their records need not keep their order.
+            if requests.iter().any(|(request, bytes)| request.encode() != *bytes) {
+                found.values_mut().chain(expected.values_mut()).for_each(|records| records.sort_unstable());
+            }
+            prop_assert_eq!(found, expected);
             if taken.len() > 1 {
                 let sum: usize = taken.iter().map(Bytes::len).sum();
                 prop_assert!(merged.len() <= sum, "folding never makes it larger: {} > {}", merged.len(), sum);
@@ -153,11 +158,8 @@ proptest! {
 
 /// Up to five requests of one signal.
 fn one_signal() -> impl Strategy<Value = (Signal, Vec<(Request, Bytes)>)> {
-    any_request().prop_flat_map(|first| {
-        let signal = first.signal();
-        let same = encoded().prop_filter("of the same signal", move |(request, _)| request.signal() == signal);
-        (Just(signal), proptest::collection::vec(same, 1..6))
-    })
+    prop::sample::select(&Signal::ALL[..])
+        .prop_flat_map(|signal| (Just(signal), proptest::collection::vec(in_some_encoding(request_of(signal)), 1..6)))
 }
 
 /// Which records have priority, in document order, by the decoded tree.

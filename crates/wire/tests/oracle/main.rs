@@ -103,18 +103,23 @@ fn points(data: Option<&Data>) -> usize {
     }
 }
 
-/// A request of any signal.
-fn any_request() -> impl Strategy<Value = Request> {
-    prop_oneof![
-        generate::logs().prop_map(Request::Logs),
-        generate::traces().prop_map(Request::Traces),
-        generate::metrics().prop_map(Request::Metrics),
-    ]
+/// A request of one signal.
+fn request_of(signal: Signal) -> BoxedStrategy<Request> {
+    match signal {
+        Signal::Logs => generate::logs().prop_map(Request::Logs).boxed(),
+        Signal::Traces => generate::traces().prop_map(Request::Traces).boxed(),
+        Signal::Metrics => generate::metrics().prop_map(Request::Metrics).boxed(),
+    }
 }
 
-/// A request, and its bytes in one of its encodings.
-fn encoded() -> impl Strategy<Value = (Request, Bytes)> {
-    (any_request(), any::<bool>(), any::<u64>()).prop_map(|(request, plain, seed)| {
+/// A request of any signal.
+fn any_request() -> impl Strategy<Value = Request> {
+    prop::sample::select(&Signal::ALL[..]).prop_flat_map(request_of)
+}
+
+/// A request with its bytes in one of its encodings.
+fn in_some_encoding(request: impl Strategy<Value = Request>) -> impl Strategy<Value = (Request, Bytes)> {
+    (request, any::<bool>(), any::<u64>()).prop_map(|(request, plain, seed)| {
         let bytes = request.encode();
         let bytes = match plain {
             true => bytes,
@@ -122,6 +127,11 @@ fn encoded() -> impl Strategy<Value = (Request, Bytes)> {
         };
         (request, Bytes::from(bytes))
     })
+}
+
+/// A request of any signal in one of its encodings.
+fn encoded() -> impl Strategy<Value = (Request, Bytes)> {
+    in_some_encoding(any_request())
 }
 
 /// Decoded and encoded by prost: NaN compares equal to itself only in bytes.

@@ -1,0 +1,280 @@
+//! Servers made by hand for tests: gRPC on HTTP/2 with every way to misbehave, TLS, and sockets that say anything.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::Reason;
+use h2::server::SendResponse;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use rustls::ServerConfig;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// A request as it arrived.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) head: http::request::Parts,
+    /// Without gRPC's prefix, if there was one.
+    pub(crate) message: Bytes,
+    /// The flag of gRPC's prefix.
+    pub(crate) compressed: bool,
+    /// Which connection it came on, from 1.
+    pub(crate) connection: usize,
+}
+
+/// What a gRPC server does with a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// A message and `grpc-status: 0`.
+    Ok(Vec<u8>),
+    /// Trailers alone.
+    Status(u8, &'static str, Option<String>),
+    /// An HTTP answer without anything of gRPC.
+    Http(u16, &'static str),
+    /// A head and body of this size, no trailers.
+    Cut(usize),
+    /// A message of this size that never ends well before it was sent whole.
+    Huge(usize),
+    /// Never.
+    Stall,
+    /// RST_STREAM once the request has been read.
+    Reset(Reason),
+    /// RST_STREAM before the request's body is read.
+    ResetEarly(Reason),
+    /// GOAWAY before the request is looked at: it was not processed.
+    Refuse,
+    /// The whole connection is cut.
+    Hangup,
+    /// Trailers with a header list beyond the client's limit.
+    Bloated,
+}
+
+/// How a server is set up.
+#[derive(Clone, Default)]
+pub(crate) struct Setup {
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// The flow-control window of streams; also of the connection.
+    pub(crate) window: Option<u32>,
+    pub(crate) max_streams: Option<u32>,
+    pub(crate) at: Option<SocketAddr>,
+}
+
+/// A running server; stops when dropped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) seen: mpsc::Receiver<Seen>,
+    pub(crate) connections: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    /// The next request that arrived.
+    pub(crate) async fn next(&mut self) -> Seen {
+        self.seen.recv().await.unwrap()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(SeqCst)
+    }
+}
+
+/// A gRPC server that answers as `answer` says, given the number of the request from 0.
+pub(crate) async fn grpc(setup: Setup, answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Server {
+    let listener = TcpListener::bind(setup.at.unwrap_or(([127, 0, 0, 1], 0).into())).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (to, seen) = mpsc::channel(1000);
+    let connections = Arc::<AtomicUsize>::default();
+    let context = Arc::new(Context {
+        answer: Box::new(answer),
+        requests: AtomicUsize::new(0),
+        to,
+        window: setup.window,
+        max_streams: setup.max_streams,
+    });
+    let acceptor = setup.tls.map(TlsAcceptor::from);
+    let task = tokio::spawn({
+        let connections = connections.clone();
+        async move {
+            // Connections end with the server: the set aborts them when it is dropped.
+            let mut all = tokio::task::JoinSet::new();
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let number = connections.fetch_add(1, SeqCst) + 1;
+                let (context, acceptor) = (context.clone(), acceptor.clone());
+                all.spawn(async move {
+                    match acceptor {
+                        None => context.serve(tcp, number).await,
+                        Some(acceptor) => {
+                            if let Ok(tls) = acceptor.accept(tcp).await {
+                                context.serve(tls, number).await;
+                            }
+                        }
+                    }
+                });
+            }
+        }
+    });
+    Server { address, seen, connections, task }
+}
+
+struct Context {
+    answer: Box<dyn Fn(usize) -> Answer + Send + Sync>,
+    requests: AtomicUsize,
+    to: mpsc::Sender<Seen>,
+    window: Option<u32>,
+    max_streams: Option<u32>,
+}
+
+impl Context {
+    async fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: Arc<Self>, io: T, number: usize) {
+        let mut builder = h2::server::Builder::new();
+        if let Some(window) = self.window {
+            builder.initial_window_size(window).initial_connection_window_size(window.max(65_535));
+        }
+        if let Some(max) = self.max_streams {
+            builder.max_concurrent_streams(max);
+        }
+        let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else { return };
+        let mut streams = tokio::task::JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = connection.accept() => accepted,
+                Some(done) = streams.join_next() => match done {
+                    Ok(Some(Answer::Hangup)) => return,
+                    _ => continue,
+                },
+            };
+            let Some(Ok((request, respond))) = accepted else { return };
+            let answer = (self.answer)(self.requests.fetch_add(1, SeqCst));
+            if matches!(answer, Answer::Refuse) {
+                connection.graceful_shutdown();
+                continue_refusing(respond);
+                continue;
+            }
+            let context = self.clone();
+            streams.spawn(async move { context.exchange(request, respond, answer, number).await });
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<h2::RecvStream>,
+        mut respond: SendResponse<Bytes>,
+        answer: Answer,
+        connection: usize,
+    ) -> Option<Answer> {
+        let (head, mut body) = request.into_parts();
+        if let Answer::ResetEarly(reason) = answer {
+            respond.send_reset(reason);
+            return None;
+        }
+        let mut whole = BytesMut::new();
+        while let Some(data) = body.data().await {
+            let data = data.ok()?;
+            whole.extend_from_slice(&data);
+            body.flow_control().release_capacity(data.len()).ok()?;
+        }
+        let compressed = whole.first().copied() == Some(1);
+        let message = whole.freeze().slice(5..);
+        let _ = self.to.try_send(Seen { head, message, compressed, connection });
+        reply(&mut respond, &answer).await;
+        Some(answer)
+    }
+}
+
+fn continue_refusing(mut respond: SendResponse<Bytes>) {
+    respond.send_reset(Reason::REFUSED_STREAM);
+}
+
+async fn reply(respond: &mut SendResponse<Bytes>, answer: &Answer) {
+    let head = |content_type: &'static str, status: u16| {
+        Response::builder().status(status).header("content-type", content_type).body(()).unwrap()
+    };
+    match answer {
+        Answer::Ok(message) => {
+            let mut stream = respond.send_response(head("application/grpc", 200), false).unwrap();
+            stream.send_data(prefixed(message), false).unwrap();
+            stream.send_trailers(trailers(&[("grpc-status", "0".into())])).unwrap();
+        }
+        Answer::Status(code, text, details) => {
+            let mut response = head("application/grpc", 200);
+            let mut all = vec![("grpc-status", code.to_string()), ("grpc-message", (*text).to_owned())];
+            all.extend(details.clone().map(|d| ("grpc-status-details-bin", d)));
+            response.headers_mut().extend(trailers(&all));
+            respond.send_response(response, true).unwrap();
+        }
+        Answer::Http(status, body) => {
+            let mut stream = respond.send_response(head("text/html", *status), false).unwrap();
+            stream.send_data(Bytes::from_static(body.as_bytes()), true).unwrap();
+        }
+        Answer::Cut(size) => {
+            let mut stream = respond.send_response(head("application/grpc", 200), false).unwrap();
+            stream.send_data(prefixed(&vec![0; *size]), true).unwrap();
+        }
+        Answer::Huge(size) => {
+            let mut stream = respond.send_response(head("application/grpc", 200), false).unwrap();
+            stream.send_data(prefixed(&vec![0; *size]), false).unwrap();
+            let _ = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+        }
+        Answer::Stall => std::future::pending().await,
+        Answer::Reset(reason) => respond.send_reset(*reason),
+        Answer::Bloated => {
+            let mut stream = respond.send_response(head("application/grpc", 200), false).unwrap();
+            stream.send_trailers(trailers(&[("grpc-status", "0".into()), ("x-long", "x".repeat(100_000))])).unwrap();
+        }
+        Answer::Hangup | Answer::Refuse | Answer::ResetEarly(_) => {}
+    }
+}
+
+fn trailers(all: &[(&'static str, String)]) -> HeaderMap {
+    all.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap())).collect()
+}
+
+fn prefixed(message: &[u8]) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u8(0);
+    out.put_u32(u32::try_from(message.len()).unwrap());
+    out.extend_from_slice(message);
+    out.freeze()
+}
+
+/// A server that handles each connection with `handle`, given its number from 1.
+pub(crate) async fn raw<F>(handle: impl Fn(TcpStream, usize) -> F + Send + 'static) -> (SocketAddr, JoinHandle<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        for number in 1.. {
+            let (tcp, _) = listener.accept().await.unwrap();
+            tokio::spawn(handle(tcp, number));
+        }
+    });
+    (address, task)
+}
+
+/// A server that says the same to everyone and then listens.
+pub(crate) async fn says(text: &'static [u8]) -> SocketAddr {
+    let (address, _) = raw(move |mut tcp, _| async move {
+        let _ = tcp.write_all(text).await;
+        let _ = tcp.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    address
+}
+
+/// An address where nothing listens.
+pub(crate) async fn nowhere() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,3 @@
+//! TLS for both sides.
+
+pub mod client;
