@@ -80,6 +80,9 @@ pub enum Fault {
     /// A resource entry, scope entry, metric or record that is not length-delimited.
     #[error("a field that holds a message holds something else")]
     NotAMessage,
+    /// A request of 4 GiB or more, which nothing here works on.
+    #[error("request is too large")]
+    TooLarge,
     /// Attribute values nested deeper than the limit.
     #[error("attribute values are nested too deep")]
     Depth,

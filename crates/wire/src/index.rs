@@ -35,26 +35,48 @@ pub struct Index {
     pub(crate) nodes: Vec<Node>,
     pub(crate) leaves: Vec<Leaf>,
     /// The headers of all entries, one after the other.
-    pub(crate) runs: Vec<Range<usize>>,
+    pub(crate) runs: Vec<Extent>,
+}
+
+/// A range in four bytes less a side than `Range<usize>`: a body of tiny entries must not cost many times its size.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extent {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Extent {
+    /// Of positions in a body or in a table, both of which `Index::scan` keeps below 2^32.
+    fn new(range: Range<usize>) -> Self {
+        Extent { start: range.start as u32, end: range.end as u32 }
+    }
+
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
 }
 
 /// An entry: the request, a resource entry, a scope entry, a metric, a metric's data.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Its full range, tag included; for the request the whole body.
-    pub range: Range<usize>,
-    /// Where its payload begins; it ends with the range.
-    pub from: usize,
-    /// Its header: a range of `Index::runs`.
-    pub runs: Range<usize>,
+    /// All of it, tag included; for the request the whole body.
+    pub extent: Extent,
+    /// Where its payload begins; it ends with the extent.
+    pub from: u32,
+    /// Its header, in `Index::runs`.
+    pub runs: Extent,
     /// Bytes of its header.
-    pub header_len: usize,
-    /// Its children: a range of `Index::leaves` if they are records, else of `Index::nodes`.
-    pub children: Range<usize>,
+    pub header_len: u32,
+    /// Its children, in `Index::leaves` if they are records, else in `Index::nodes`.
+    pub children: Extent,
     /// The entry it is in; the root is its own.
     pub parent: u32,
-    /// Its field number in its parent.
-    pub number: u32,
+    /// Its field number in its parent: none is above 11.
+    pub number: u8,
     pub depth: u8,
     /// Whether its header fields stand in the order of their numbers.
     pub in_order: bool,
@@ -63,12 +85,31 @@ pub(crate) struct Node {
 /// A record, or a run of neighbouring ones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leaf {
-    /// Full range, tag included.
-    pub start: usize,
-    pub end: usize,
+    /// All of it, tag included.
+    pub extent: Extent,
     /// Where the payload begins (of the first, in a run).
-    pub from: usize,
+    pub from: u32,
     pub parent: u32,
+}
+
+impl Node {
+    /// An entry that is not scanned yet.
+    fn new(extent: Extent, from: usize, parent: u32, number: u32, depth: u8) -> Self {
+        let (runs, children) = Default::default();
+        let (from, number) = (from as u32, number as u8);
+        Node { extent, from, runs, header_len: 0, children, parent, number, depth, in_order: true }
+    }
+}
+
+/// How many entries a table may keep room for when it is not in use.
+const KEPT: usize = 16 * 1024;
+
+/// Empties a table for reuse, or gives its memory back if it grew very large.
+pub(crate) fn trim<T>(table: &mut Vec<T>) {
+    table.clear();
+    if table.capacity() > KEPT {
+        *table = Vec::new();
+    }
 }
 
 /// How fine the leaves of an index are.
@@ -127,8 +168,13 @@ impl Index {
 
     /// The resource entries in document order. `body` is the request the index was built of.
     pub fn resources<'a>(&'a self, body: &'a [u8]) -> impl ExactSizeIterator<Item = Entry<'a>> {
-        let children = self.nodes.first().map_or(0..0, |root| root.children.clone());
+        let children = self.nodes.first().map_or(0..0, |root| root.children.range());
         children.map(move |node| Entry { index: self, body, node })
+    }
+
+    /// The ranges of an entry's header.
+    pub(crate) fn header(&self, node: u32) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
+        self.runs[self.nodes[node as usize].runs.range()].iter().map(|run| run.range())
     }
 
     fn clear(&mut self) {
@@ -137,19 +183,20 @@ impl Index {
         self.runs.clear();
     }
 
+    /// Gives memory back after an unusually large request.
+    pub(crate) fn trim(&mut self) {
+        trim(&mut self.nodes);
+        trim(&mut self.leaves);
+        trim(&mut self.runs);
+    }
+
     fn scan(&mut self, body: &[u8], grain: Grain) -> Result<(), Malformed> {
         self.clear();
-        self.nodes.push(Node {
-            range: 0..body.len(),
-            from: 0,
-            runs: 0..0,
-            header_len: 0,
-            children: 0..0,
-            parent: ROOT,
-            number: 0,
-            depth: 0,
-            in_order: true,
-        });
+        // Every table entry stands for bytes of the body, so this bounds the tables too.
+        if u32::try_from(body.len()).is_err() {
+            return Err(Malformed { offset: 0, what: Fault::TooLarge });
+        }
+        self.nodes.push(Node::new(Extent::new(0..body.len()), 0, ROOT, 0, 0));
         let mut next = 0;
         while next < self.nodes.len() {
             if let Err(malformed) = self.scan_node(body, next, grain) {
@@ -163,13 +210,13 @@ impl Index {
 
     /// Sorts the fields of one entry into children and header.
     fn scan_node(&mut self, body: &[u8], at: usize, grain: Grain) -> Result<(), Malformed> {
-        let (from, range, depth) = (self.nodes[at].from, self.nodes[at].range.clone(), self.nodes[at].depth);
+        let Node { from, extent, depth, .. } = self.nodes[at];
         let parent = at as u32;
         let of_leaves = depth == self.leaf_depth;
         let first_run = self.runs.len();
         let first_child = if of_leaves { self.leaves.len() } else { self.nodes.len() };
         let (mut header_len, mut last_number, mut in_order) = (0, 0, true);
-        let mut fields = Fields::within(body, from..range.end);
+        let mut fields = Fields::within(body, from as usize..extent.end as usize);
         while let Some(field) = fields.next_field()? {
             if is_child(depth, field.number) {
                 let Some(payload) = field.payload() else {
@@ -178,30 +225,22 @@ impl Index {
                 if of_leaves {
                     self.push_leaf(&field, payload.start, parent, first_child, grain);
                 } else {
-                    self.nodes.push(Node {
-                        range: field.range(),
-                        from: payload.start,
-                        runs: 0..0,
-                        header_len: 0,
-                        children: 0..0,
-                        parent,
-                        number: field.number,
-                        depth: depth + 1,
-                        in_order: true,
-                    });
+                    let extent = Extent::new(field.range());
+                    self.nodes.push(Node::new(extent, payload.start, parent, field.number, depth + 1));
                 }
             } else {
-                header_len += field.end - field.start;
+                let extent = Extent::new(field.range());
+                header_len += extent.len() as u32;
                 in_order &= last_number <= field.number;
                 last_number = field.number;
                 match self.runs.get_mut(first_run..).and_then(|runs| runs.last_mut()) {
-                    Some(run) if run.end == field.start => run.end = field.end,
-                    _ => self.runs.push(field.range()),
+                    Some(run) if run.end == extent.start => run.end = extent.end,
+                    _ => self.runs.push(extent),
                 }
             }
         }
-        let children = first_child..if of_leaves { self.leaves.len() } else { self.nodes.len() };
-        let runs = first_run..self.runs.len();
+        let children = Extent::new(first_child..if of_leaves { self.leaves.len() } else { self.nodes.len() });
+        let runs = Extent::new(first_run..self.runs.len());
         let node = &mut self.nodes[at];
         (node.runs, node.header_len, node.children, node.in_order) = (runs, header_len, children, in_order);
         Ok(())
@@ -209,24 +248,25 @@ impl Index {
 
     #[inline]
     fn push_leaf(&mut self, field: &Field, from: usize, parent: u32, first: usize, grain: Grain) {
+        let extent = Extent::new(field.range());
         if grain == Grain::Run
             && self.leaves.len() > first
             && let Some(last) = self.leaves.last_mut()
-            && last.end == field.start
+            && last.extent.end == extent.start
         {
-            last.end = field.end;
+            last.extent.end = extent.end;
             return;
         }
-        self.leaves.push(Leaf { start: field.start, end: field.end, from, parent });
+        self.leaves.push(Leaf { extent, from: from as u32, parent });
     }
 
     /// The leaves below an entry, which are neighbours.
     pub(crate) fn leaves_below(&self, node: usize) -> Range<usize> {
         let Node { children, depth, .. } = &self.nodes[node];
         if *depth == self.leaf_depth {
-            return children.clone();
+            return children.range();
         }
-        let mut below = children.clone().map(|child| self.leaves_below(child)).filter(|leaves| !leaves.is_empty());
+        let mut below = children.range().map(|child| self.leaves_below(child)).filter(|leaves| !leaves.is_empty());
         match below.next() {
             Some(first) => first.start..below.next_back().map_or(first.end, |last| last.end),
             None => 0..0,
@@ -273,18 +313,18 @@ impl<'a> Entry<'a> {
 
     /// Its field number in the entry above; tells what a metric's data is (5 gauge, 7 sum, …).
     pub fn number(&self) -> u32 {
-        self.index.nodes[self.node].number
+        self.index.nodes[self.node].number.into()
     }
 
     /// Its full range in the request, tag included.
     pub fn range(&self) -> Range<usize> {
-        self.index.nodes[self.node].range.clone()
+        self.index.nodes[self.node].extent.range()
     }
 
     /// The runs of its header: everything but its children.
     pub fn header(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
         let body = self.body;
-        self.index.runs[self.index.nodes[self.node].runs.clone()].iter().map(move |run| &body[run.clone()])
+        self.index.header(self.node as u32).map(move |run| &body[run])
     }
 
     /// The fields of its header, in the order in which they stand.
@@ -297,7 +337,7 @@ impl<'a> Entry<'a> {
     pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'a>> + use<'a> {
         let Entry { index, body, node } = *self;
         let Node { children, depth, .. } = &index.nodes[node];
-        (if *depth == index.leaf_depth { 0..0 } else { children.clone() }).map(move |node| Entry { index, body, node })
+        (if *depth == index.leaf_depth { 0..0 } else { children.range() }).map(move |node| Entry { index, body, node })
     }
 
     /// All records below it, in order.
@@ -328,13 +368,12 @@ impl<'a> Record<'a> {
     /// The encoded `LogRecord`, `Span` or data point.
     pub fn bytes(&self) -> &'a [u8] {
         let leaf = &self.index.leaves[self.leaf];
-        &self.body[leaf.from..leaf.end]
+        &self.body[leaf.from as usize..leaf.extent.end as usize]
     }
 
     /// Its full range in the request, tag included.
     pub fn range(&self) -> Range<usize> {
-        let leaf = &self.index.leaves[self.leaf];
-        leaf.start..leaf.end
+        self.index.leaves[self.leaf].extent.range()
     }
 
     /// The resource entry it is in.

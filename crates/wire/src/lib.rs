@@ -11,7 +11,7 @@
 //! |---|---|
 //! | what the signals are, and the field numbers they share | [`signal`] |
 //! | how one protobuf field is read or written | [`field`] |
-//! | what is refused at the door, and how records are counted | [`check`] |
+//! | what is refused at the door, and how records are counted | [`mod@check`] |
 //! | a message that is a list of slices | [`chunks`] |
 //! | where resources, scopes and records are in a request | [`index`] |
 //! | what a route can be decided by | [`key`] |

@@ -3,11 +3,13 @@
 //! Records are taken in order until the next one would break a limit; the sizes are exact, headers and all lengths included.
 //! A single record that is larger than the limit under its headers goes alone: it cannot be made smaller here. A metric is
 //! divided by its data points. Linear time: the price of the next record is found from the lengths above it.
+//! A request that is mostly header is cut only until its pieces together are many times its size; the rest then stays
+//! together, over the limits, because memory has a limit too.
 
 use crate::field::len_field_len;
 use crate::index::{Index, ROOT};
 use crate::signal::Signal;
-use crate::split::{Assembly, Part};
+use crate::split::{Assembly, Part, most_growth};
 use bytes::Bytes;
 
 /// Divides a request into pieces of at most `max_records` records and `max_bytes` bytes each; 0 is no limit. A request that
@@ -26,10 +28,12 @@ pub fn split_limit(signal: Signal, body: &Bytes, max_records: usize, max_bytes: 
     let mut assembly = Assembly::default();
     assembly.begin(records);
     let mut piece = Filling::default();
-    let (mut output, mut held) = (0, 0);
+    let (mut output, mut held, mut made) = (0, 0, 0);
     for leaf in &index.leaves {
-        let len = leaf.end - leaf.start;
-        if held > 0 && (held == max_records || piece.len_with(&index, leaf.parent, len) > max_bytes) {
+        let len = leaf.extent.len();
+        let is_full = held == max_records || piece.len_with(&index, leaf.parent, len) > max_bytes;
+        if held > 0 && is_full && made < most_growth(body.len()) {
+            made += piece.open[0].1;
             (piece.depth, output, held) = (0, output + 1, 0);
         }
         piece.add(&index, leaf.parent, len);
@@ -59,15 +63,16 @@ impl Filling {
         let (mut node, mut added, mut depth) = (node, len, index.nodes[node as usize].depth as usize);
         loop {
             let entry = &index.nodes[node as usize];
+            let number = entry.number.into();
             let before = match self.open[..self.depth].get(depth) {
                 Some(&(open, bytes)) if open == node => Some(bytes),
                 _ => None,
             };
-            let (bytes, after) = (before.unwrap_or(0), before.unwrap_or(entry.header_len) + added);
+            let (bytes, after) = (before.unwrap_or(0), before.unwrap_or(entry.header_len as usize) + added);
             if node == ROOT {
                 return after;
             }
-            added = len_field_len(entry.number, after) - before.map_or(0, |_| len_field_len(entry.number, bytes));
+            added = len_field_len(number, after) - before.map_or(0, |_| len_field_len(number, bytes));
             (node, depth) = (entry.parent, depth - 1);
         }
     }
@@ -78,12 +83,13 @@ impl Filling {
         let deepest = index.nodes[node as usize].depth as usize;
         for depth in (0..=deepest).rev() {
             let entry = &index.nodes[node as usize];
+            let number = entry.number.into();
             let (open, bytes) = &mut self.open[depth];
             let was_open = depth < self.depth && *open == node;
             let before = if was_open { *bytes } else { 0 };
-            let after = added + if was_open { before } else { entry.header_len };
+            let after = added + if was_open { before } else { entry.header_len as usize };
             (*open, *bytes) = (node, after);
-            added = len_field_len(entry.number, after) - if was_open { len_field_len(entry.number, before) } else { 0 };
+            added = len_field_len(number, after) - if was_open { len_field_len(number, before) } else { 0 };
             node = entry.parent;
         }
         self.depth = deepest + 1;

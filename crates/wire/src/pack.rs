@@ -14,7 +14,7 @@
 
 use crate::chunks::Chunks;
 use crate::field::{Fields, len_field_len, put_len_prefix};
-use crate::index::{Index, Node, ROOT};
+use crate::index::{Index, Node, ROOT, trim};
 use crate::signal::Signal;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -136,7 +136,7 @@ struct Group {
     hash: u64,
     same_hash: u32,
     /// Its field number in the entry above; 0 for the request.
-    number: u32,
+    number: u8,
     parent: u32,
     /// Bytes of its payload.
     size: usize,
@@ -201,10 +201,12 @@ impl Merged {
     }
 
     fn clear(&mut self) {
-        self.bodies.clear();
-        self.groups.clear();
-        self.headers.clear();
-        self.runs.clear();
+        trim(&mut self.bodies);
+        trim(&mut self.groups);
+        trim(&mut self.headers);
+        trim(&mut self.runs);
+        trim(&mut self.journal.changed);
+        trim(&mut self.canonical);
         self.known.clear();
     }
 
@@ -223,6 +225,7 @@ impl Merged {
         } else {
             self.push_run(ROOT, 0..body.len());
         }
+        index.trim();
         self.index = index;
         if self.len() > max_bytes {
             self.roll_back();
@@ -233,8 +236,8 @@ impl Merged {
     }
 
     fn add_entries(&mut self, index: &Index, body: &[u8]) {
-        for run in &index.runs[index.nodes[ROOT as usize].runs.clone()] {
-            self.push_run(ROOT, run.clone());
+        for run in index.header(ROOT) {
+            self.push_run(ROOT, run);
         }
         let (mut scope_node, mut scope) = (NONE, NONE);
         let (mut resource_node, mut resource) = (NONE, NONE);
@@ -244,31 +247,33 @@ impl Merged {
                 let node = &index.nodes[scope_node as usize];
                 if node.parent != resource_node {
                     resource_node = node.parent;
-                    resource = self.fold(ROOT, index, &index.nodes[resource_node as usize], body);
+                    resource = self.fold(ROOT, index, resource_node, body);
                 }
-                scope = self.fold(resource, index, node, body);
+                scope = self.fold(resource, index, scope_node, body);
             }
-            self.push_run(scope, leaf.start..leaf.end);
+            self.push_run(scope, leaf.extent.range());
         }
     }
 
     /// The group in `parent` that has this entry's header, found or made.
-    fn fold(&mut self, parent: u32, index: &Index, node: &Node, body: &[u8]) -> u32 {
+    fn fold(&mut self, parent: u32, index: &Index, node: u32, body: &[u8]) -> u32 {
         let mut canonical = std::mem::take(&mut self.canonical);
-        let header: &[u8] = match &index.runs[node.runs.clone()] {
-            [] => &[],
-            [only] if node.in_order => &body[only.clone()],
-            runs => {
-                canonicalize(runs, node.in_order, body, &mut canonical);
+        let Node { number, in_order, .. } = index.nodes[node as usize];
+        let mut runs = index.header(node);
+        let header: &[u8] = match (runs.len(), runs.next()) {
+            (_, None) => &[],
+            (1, Some(only)) if in_order => &body[only],
+            _ => {
+                canonicalize(index.header(node), in_order, body, &mut canonical);
                 &canonical
             }
         };
-        let group = self.find_or_make(parent, node.number, header);
+        let group = self.find_or_make(parent, number, header);
         self.canonical = canonical;
         group
     }
 
-    fn find_or_make(&mut self, parent: u32, number: u32, header: &[u8]) -> u32 {
+    fn find_or_make(&mut self, parent: u32, number: u8, header: &[u8]) -> u32 {
         let recent = self.groups[parent as usize].recent;
         if self.is(recent, parent, header) {
             return recent;
@@ -285,7 +290,7 @@ impl Merged {
             self.headers.extend_from_slice(header);
             let mut group = Group::new(at..self.headers.len(), hash, number, parent);
             group.same_hash = head;
-            self.grow(parent, len_field_len(number, header.len()));
+            self.grow(parent, len_field_len(number.into(), header.len()));
             self.groups.push(group);
             let siblings = &mut self.groups[parent as usize].children;
             let previous = std::mem::replace(&mut siblings.last, found);
@@ -332,7 +337,7 @@ impl Merged {
             if group == ROOT {
                 return;
             }
-            added = len_field_len(entry.number, entry.size) - len_field_len(entry.number, before);
+            added = len_field_len(entry.number.into(), entry.size) - len_field_len(entry.number.into(), before);
             group = entry.parent;
         }
     }
@@ -379,7 +384,7 @@ impl Merged {
     fn write_group(&self, group: u32, out: &mut Output) {
         let group = &self.groups[group as usize];
         if group.number != 0 {
-            put_len_prefix(&mut out.buffer, group.number, group.size);
+            put_len_prefix(&mut out.buffer, group.number.into(), group.size);
         }
         out.buffer.extend_from_slice(&self.headers[group.header.clone()]);
         let mut next = group.runs.first;
@@ -401,7 +406,7 @@ impl Merged {
 }
 
 impl Group {
-    fn new(header: Range<usize>, hash: u64, number: u32, parent: u32) -> Self {
+    fn new(header: Range<usize>, hash: u64, number: u8, parent: u32) -> Self {
         let size = header.len();
         let (same_hash, next, recent) = (NONE, NONE, NONE);
         Group { header, hash, same_hash, number, parent, size, children: EMPTY, runs: EMPTY, next, recent }
@@ -437,14 +442,14 @@ impl Output {
 }
 
 /// Brings a header into one piece with its fields in the order of their numbers.
-fn canonicalize(runs: &[Range<usize>], in_order: bool, body: &[u8], out: &mut Vec<u8>) {
+fn canonicalize(runs: impl Iterator<Item = Range<usize>>, in_order: bool, body: &[u8], out: &mut Vec<u8>) {
     out.clear();
     if in_order {
-        runs.iter().for_each(|run| out.extend_from_slice(&body[run.clone()]));
+        runs.for_each(|run| out.extend_from_slice(&body[run]));
         return;
     }
     // The runs were framed when the index was built: no error can come. The sort is stable.
-    let fields = runs.iter().flat_map(|run| Fields::within(body, run.clone()).map_while(Result::ok));
+    let fields = runs.flat_map(|run| Fields::within(body, run).map_while(Result::ok));
     let mut fields: Vec<(u32, Range<usize>)> = fields.map(|field| (field.number, field.range())).collect();
     fields.sort_by_key(|(number, _)| *number);
     fields.into_iter().for_each(|(_, range)| out.extend_from_slice(&body[range]));

@@ -7,10 +7,10 @@
 //!
 //! What has no records (empty entries) goes nowhere. Fields of the request itself that nobody knows go to every output.
 //!
-//! [`Assembly`] is the part that `priority` and `limit` share: leaves that were given an output, assembled into requests.
+//! `Assembly` is the part that `priority` and `limit` share: leaves that were given an output, assembled into requests.
 
 use crate::field::{Malformed, len_field_len, put_len_prefix};
-use crate::index::{Entry, Index, ROOT, Record};
+use crate::index::{Entry, Index, ROOT, Record, trim};
 use crate::signal::Signal;
 use bytes::Bytes;
 
@@ -41,10 +41,19 @@ impl SplitScratch {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Gives memory back after an unusually large request.
+    fn trim(&mut self) {
+        self.index.trim();
+        trim(&mut self.routes);
+        trim(&mut self.assembly.routes);
+        trim(&mut self.assembly.pieces);
+    }
 }
 
 /// Divides a request by record. `route` answers an output below `outputs` (more is taken for the last one). The parts are
-/// appended to `out` in the order of their first records; there are none if the request has no records.
+/// appended to `out` in the order of their first records; there are none if the request has no records. A request that the
+/// copies of its headers would blow up (to 16 times its size and a MiB) goes whole to the output of its first record.
 ///
 /// # Errors
 /// Bytes that are not framed down to their records, which `check` would have refused. `out` is then unchanged.
@@ -63,6 +72,7 @@ pub fn split_records(
         assembly.assign(route(&record));
     }
     assembly.finish(index, body, out);
+    scratch.trim();
     Ok(())
 }
 
@@ -109,14 +119,14 @@ pub fn split_resources(
         return Ok(());
     }
     // Fields beside the entries go to everyone, so then nothing is a mere slice.
-    let common = index.nodes[ROOT as usize].runs.clone();
-    let is_slice = |share: &Share| common.is_empty() && share.size == share.range.len();
+    let common = index.nodes[ROOT as usize].header_len as usize;
+    let is_slice = |share: &Share| common == 0 && share.size == share.range.len();
     let mut buffers: Vec<Vec<u8>> = Vec::with_capacity(shares.len());
     for share in shares.iter() {
         let mut buffer = Vec::new();
         if !is_slice(share) {
-            buffer.reserve_exact(index.nodes[ROOT as usize].header_len + share.size);
-            index.runs[common.clone()].iter().for_each(|run| buffer.extend_from_slice(&body[run.clone()]));
+            buffer.reserve_exact(common + share.size);
+            index.header(ROOT).for_each(|run| buffer.extend_from_slice(&body[run]));
         }
         buffers.push(buffer);
     }
@@ -132,6 +142,7 @@ pub fn split_resources(
         body: if is_slice(share) { body.slice(share.range.clone()) } else { Bytes::from(buffer) },
         records: share.records,
     }));
+    scratch.trim();
     Ok(())
 }
 
@@ -157,6 +168,12 @@ impl Share {
 /// The output of a leaf that is to be left out.
 pub(crate) const LEAVE_OUT: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
+
+/// How large the parts of a request may become together. Headers are copied to each part, so a request that is mostly header
+/// could otherwise be blown up into as many times its size as there are parts; ordinary ones stay far below.
+pub(crate) const fn most_growth(body: usize) -> usize {
+    body.saturating_mul(16).saturating_add(1 << 20)
+}
 
 /// An entry as it appears in one output: the pieces of an output are its entries, sized before they are written.
 #[derive(Clone, Copy, Debug)]
@@ -203,27 +220,30 @@ impl Assembly {
         self.routes.push(LEAVE_OUT);
     }
 
-    /// Makes the parts of the assigned leaves; the body itself is the part when all go to one output.
+    /// Makes the parts of the assigned leaves. The body itself is the part when all go to one output, and when the copies of
+    /// its headers would grow past [`most_growth`]: then it goes whole to the output of its first leaf.
     pub fn finish(&mut self, index: &Index, body: &Bytes, out: &mut Vec<Part>) {
-        match self.routes.first() {
-            Some(&first) if first != LEAVE_OUT && self.routes.iter().all(|&route| route == first) => {
-                out.push(Part { output: first as usize, body: body.clone(), records: self.routes.len() });
-            }
-            _ => self.rebuild(index, body, out),
+        let first = self.routes.first().copied().unwrap_or(LEAVE_OUT);
+        let mut whole = first != LEAVE_OUT && self.routes.iter().all(|&route| route == first);
+        if !whole {
+            let size = self.size(index);
+            whole = first != LEAVE_OUT && size > most_growth(body.len());
+        }
+        if whole {
+            out.push(Part { output: first as usize, body: body.clone(), records: self.routes.len() });
+        } else {
+            self.write(index, body, out);
         }
     }
 
     /// Makes the parts of the assigned leaves, each built anew: in its shortest form and without empty entries.
     pub fn rebuild(&mut self, index: &Index, body: &Bytes, out: &mut Vec<Part>) {
         self.size(index);
-        self.write(index, body);
-        for (&(output, records), buffer) in self.parts.iter().zip(self.buffers.drain(..)) {
-            out.push(Part { output: output as usize, body: Bytes::from(buffer), records });
-        }
+        self.write(index, body, out);
     }
 
-    /// First pass: finds the pieces and their exact sizes.
-    fn size(&mut self, index: &Index) {
+    /// First pass: finds the pieces and their exact sizes; answers the size of all parts together.
+    fn size(&mut self, index: &Index) -> usize {
         self.pieces.clear();
         self.parts.clear();
         if self.last.len() < self.outputs {
@@ -239,22 +259,26 @@ impl Assembly {
             }
             *route = *last;
             let piece = &mut self.pieces[*last as usize];
-            piece.size += leaf.end - leaf.start;
+            piece.size += leaf.extent.len();
             self.parts[piece.part as usize].1 += 1;
         }
+        let mut total = 0;
         for piece in (0..self.pieces.len()).rev() {
             let Piece { node, parent, size, .. } = self.pieces[piece];
-            if node != ROOT {
-                self.pieces[parent as usize].size += len_field_len(index.nodes[node as usize].number, size);
+            if node == ROOT {
+                total += size;
+            } else {
+                self.pieces[parent as usize].size += len_field_len(index.nodes[node as usize].number.into(), size);
             }
         }
         for &(output, _) in &self.parts {
             self.last[output as usize] = NONE;
         }
+        total
     }
 
     /// Second pass: copies the ranges. Neighbouring leaves that stay together are copied at once.
-    fn write(&mut self, index: &Index, body: &[u8]) {
+    fn write(&mut self, index: &Index, body: &[u8], out: &mut Vec<Part>) {
         let Assembly { routes, pieces, buffers, .. } = self;
         buffers.clear();
         buffers.extend(pieces.iter().filter(|piece| piece.node == ROOT).map(|piece| Vec::with_capacity(piece.size)));
@@ -269,15 +293,19 @@ impl Assembly {
             }
         };
         for (&piece, leaf) in routes.iter().zip(&index.leaves) {
+            let leaf = leaf.extent.range();
             if piece == run_piece && leaf.start == run.end {
                 run.end = leaf.end;
                 continue;
             }
             flush(pieces, run_piece, run);
-            (run, run_piece) = (leaf.start..leaf.end, piece);
+            (run, run_piece) = (leaf, piece);
         }
         flush(pieces, run_piece, run);
         debug_assert!(buffers.iter().all(|buffer| buffer.len() == buffer.capacity()), "sizes were found wrong");
+        for (&(output, records), buffer) in self.parts.iter().zip(self.buffers.drain(..)) {
+            out.push(Part { output: output as usize, body: Bytes::from(buffer), records });
+        }
     }
 }
 
@@ -296,7 +324,7 @@ fn open(
     {
         return last;
     }
-    let header = index.nodes[node as usize].header_len;
+    let header = index.nodes[node as usize].header_len as usize;
     let id = pieces.len() as u32;
     if node == ROOT {
         parts.push((output, 0));
@@ -314,16 +342,13 @@ fn open(
 /// Writes the opening of a piece: those of the pieces above it that have not begun, tag and length, header.
 fn begin(index: &Index, body: &[u8], pieces: &mut [Piece], piece: u32, buffer: &mut Vec<u8>) {
     let Piece { node, parent, size, .. } = pieces[piece as usize];
-    let entry = &index.nodes[node as usize];
     if node != ROOT {
         if !pieces[parent as usize].begun {
             begin(index, body, pieces, parent, buffer);
         }
-        put_len_prefix(buffer, entry.number, size);
+        put_len_prefix(buffer, index.nodes[node as usize].number.into(), size);
     }
-    for run in &index.runs[entry.runs.clone()] {
-        buffer.extend_from_slice(&body[run.clone()]);
-    }
+    index.header(node).for_each(|run| buffer.extend_from_slice(&body[run]));
     pieces[piece as usize].begun = true;
 }
 

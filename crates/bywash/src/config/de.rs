@@ -74,7 +74,11 @@ fn run<T: DeserializeOwned>(at: &Located<'_>, diagnostics: &mut Diagnostics) -> 
             }
         }
     }
-    let State { found, wrong, .. } = state.into_inner();
+    let State { mut found, wrong, known, .. } = state.into_inner();
+    if value.is_none() && found.is_empty() && !known {
+        // More empty values than there are runs: whatever the reason, silence is not an answer.
+        found.push(Diagnostic::error("too many empty values").at(&at.node.span, &at.path));
+    }
     let sound = value.is_some() && found.is_empty() && wrong.is_empty();
     found.into_iter().for_each(|diagnostic| diagnostics.push(diagnostic));
     (value, sound)
@@ -95,6 +99,8 @@ struct State {
     empty: HashSet<usize>,
     /// Unknown keys reported, by address of their entry.
     unknown: HashSet<usize>,
+    /// Something was left out that has been reported elsewhere.
+    known: bool,
     /// Keys that are not there because they are misspelt or wrong, each with its map.
     excused: HashSet<(usize, String)>,
 }
@@ -104,7 +110,10 @@ impl State {
     fn leave_out(&mut self, error: &DecodeError, root: usize) -> bool {
         let Some(site) = &error.site else { return false };
         let consequence = match &error.what {
-            What::Known => true,
+            What::Known => {
+                self.known = true;
+                true
+            }
             What::Missing(key) => self.excused.contains(&(site.node, (*key).to_owned())),
             _ if site.empty => {
                 return self.empty.insert(site.node);
@@ -333,6 +342,9 @@ impl<'de> de::Deserializer<'de> for Level<'_, '_> {
                 visitor.visit_enum(text)
             }
             Value::Map(map) if map.entries.len() == 1 => {
+                if self.state.borrow().wrong.contains(&address(&map.entries[0].value)) {
+                    return Err(DecodeError::new(What::Known));
+                }
                 let access = de::value::MapAccessDeserializer::new(self.entries(None));
                 visitor.visit_enum(access)
             }
@@ -403,7 +415,9 @@ impl<'de> de::MapAccess<'de> for Entries<'_, '_> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
         while let Some(entry) = self.entries.next() {
             if let Value::Broken = entry.value.value {
-                self.level.state.borrow_mut().wrong.insert(address(&entry.value));
+                let mut state = self.level.state.borrow_mut();
+                state.known = true;
+                state.wrong.insert(address(&entry.value));
             }
             if self.level.state.borrow().leaves_out(&entry.value) {
                 let mut state = self.level.state.borrow_mut();

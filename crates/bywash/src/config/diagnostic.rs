@@ -10,7 +10,7 @@
 use std::fmt;
 
 use super::path::Path;
-use super::secret::REDACTED;
+use super::secret::{self, REDACTED};
 use super::source::Span;
 
 /// How bad a finding is.
@@ -81,7 +81,14 @@ impl Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     found: Vec<Diagnostic>,
+    /// How many of each [`Severity`] are in `found`.
+    kept: [usize; 2],
+    /// Findings beyond [`MOST_KEPT`] of their kind.
+    dropped: usize,
 }
+
+/// Errors kept at most, and warnings kept at most: nobody reads more, and each is compared with all.
+const MOST_KEPT: usize = 1000;
 
 impl Diagnostics {
     /// Nothing found yet.
@@ -91,19 +98,26 @@ impl Diagnostics {
 
     /// Adds a finding, unless the same one is already known (a value reached twice through an anchor).
     pub fn push(&mut self, diagnostic: Diagnostic) {
+        let kept = &mut self.kept[diagnostic.severity as usize];
+        if *kept == MOST_KEPT {
+            self.dropped += 1;
+            return;
+        }
         let same = |known: &Diagnostic| {
-            known.message == diagnostic.message
-                && known.path == diagnostic.path
+            known.span.as_ref().map(|s| s.start) == diagnostic.span.as_ref().map(|s| s.start)
                 && known.severity == diagnostic.severity
-                && known.span.as_ref().map(|s| s.start) == diagnostic.span.as_ref().map(|s| s.start)
+                && known.message == diagnostic.message
+                && known.path == diagnostic.path
         };
         if !self.found.iter().any(same) {
+            *kept += 1;
             self.found.push(diagnostic);
         }
     }
 
     /// Adds everything that another collection found.
     pub fn extend(&mut self, other: Diagnostics) {
+        self.dropped += other.dropped;
         other.found.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
@@ -165,8 +179,9 @@ impl fmt::Display for Render<'_> {
             self.diagnostic(f, diagnostic)?;
             writeln!(f)?;
         }
-        if errors_shown + warnings_shown < sorted.len() {
-            writeln!(f, "… and {} more\n", sorted.len() - errors_shown - warnings_shown)?;
+        let unseen = sorted.len() - errors_shown - warnings_shown + self.diagnostics.dropped;
+        if unseen > 0 {
+            writeln!(f, "… and {unseen} more\n")?;
         }
         let plural = |n: usize| if n == 1 { "" } else { "s" };
         match (errors, warnings) {
@@ -299,6 +314,11 @@ fn harmless(c: char) -> char {
     }
 }
 
+/// A message as it may be shown: types quote the value that they refuse, which may be a URL with a password.
 fn printable(text: &str) -> String {
-    text.chars().map(harmless).collect()
+    let mut shown = text.to_owned();
+    for range in secret::url_passwords(text, 0..text.len()).into_iter().rev() {
+        shown.replace_range(range, REDACTED);
+    }
+    shown.chars().map(harmless).collect()
 }

@@ -9,6 +9,7 @@
 //! Invariant: every source is read even if an earlier one is in error, so that all errors are seen at once. It does NOT
 //! know what the keys mean.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -155,8 +156,10 @@ fn unfold(entry: Entry, diagnostics: &mut Diagnostics) -> Option<Node> {
 fn merge(base: &mut Node, over: Node) {
     match (&mut base.value, over.value) {
         (Value::Map(below), Value::Map(above)) => {
+            let known: HashMap<String, usize> =
+                below.entries.iter().enumerate().map(|(i, entry)| (entry.key.clone(), i)).collect();
             for entry in above.entries {
-                match below.entries.iter_mut().find(|known| known.key == entry.key) {
+                match known.get(&entry.key).map(|i| &mut below.entries[*i]) {
                     Some(known) if known.value.as_map().is_some() && entry.value.as_map().is_some() => {
                         merge(&mut known.value, entry.value);
                     }

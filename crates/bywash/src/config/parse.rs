@@ -260,7 +260,7 @@ impl<'a, 'd> Composer<'a, 'd> {
                 }
                 other => Some(other).filter(|v| matches!(v, Value::Scalar(Scalar { kind: Kind::Float(_), .. }))),
             },
-            _ if tag.suffix().is_empty() => Some(Value::Scalar(Scalar::text(text.to_string()))),
+            _ if tag.original() == "!" => Some(Value::Scalar(Scalar::text(text.to_string()))),
             _ => None,
         };
         value.ok_or_else(|| stop(format!("the tag `{}` does not fit this value", tag.original()), span))
@@ -268,7 +268,7 @@ impl<'a, 'd> Composer<'a, 'd> {
 
     fn collection_tag(&self, tag: Option<&Tag>, own: &str, span: &Span) -> Result<(), Stop> {
         match tag {
-            Some(tag) if tag.core_suffix() != Some(own) && !tag.suffix().is_empty() => {
+            Some(tag) if tag.core_suffix() != Some(own) && tag.original() != "!" => {
                 Err(stop(format!("the tag `{}` does not fit this value", tag.original()), span))
             }
             _ => Ok(()),

@@ -82,11 +82,13 @@ pub(super) fn is_secret_key(key: &str) -> bool {
         "key_pem",
         "htpasswd",
     ];
-    let key = key.to_lowercase().replace('-', "_");
-    if ["_file", "_path", "_dir", "_directory", "_url", "_uri", "_keys"].iter().any(|end| key.ends_with(end)) {
-        return false;
-    }
-    key == "headers" || key == "bearer" || WORDS.iter().any(|word| key.contains(word))
+    // `a::b: value` is how `--set a.b=value` is read.
+    key.split("::").any(|part| {
+        let part = part.to_lowercase().replace('-', "_");
+        let elsewhere = ["_file", "_path", "_dir", "_directory", "_url", "_uri", "_keys"];
+        let named = part == "headers" || part == "bearer" || WORDS.iter().any(|word| part.contains(word));
+        named && !elsewhere.iter().any(|end| part.ends_with(end))
+    })
 }
 
 /// The values of `line` that may be secret, judged by the text alone: used only when the text could not be parsed.
@@ -164,7 +166,16 @@ mod tests {
     /// Keys of secrets are recognised; keys that merely point at a file are not.
     #[test]
     fn secret_keys_are_told_from_harmless_ones() {
-        for key in ["password", "bearer_token", "X-Api-Key", "key_pem", "headers", "client_secret", "Authorization"] {
+        for key in [
+            "password",
+            "bearer_token",
+            "X-Api-Key",
+            "key_pem",
+            "headers",
+            "client_secret",
+            "Authorization",
+            "a::headers::b",
+        ] {
             assert!(is_secret_key(key), "{key}");
         }
         for key in ["key_file", "token_url", "metadata_keys", "endpoint", "cert_pem", "routing_key", "password_file"] {

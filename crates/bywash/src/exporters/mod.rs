@@ -1,4 +1,135 @@
 //! Exporters: what telemetry leaves by. Each makes one attempt at a time; everything else is the lane's.
+//!
+//! To add one: a file, a variant of [`ExporterConfig`] and of [`Built`], a row of [`KINDS`], a docs page.
 
+pub mod debug;
+pub mod nop;
 pub mod otlp_grpc;
+pub mod otlp_http;
 pub mod queue;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use crate::config::duration::GoDuration;
+use crate::config::validate::decode_valid;
+use crate::config::{Diagnostics, Kind, Located};
+use flow::batcher::BatchConfig;
+use flow::router::Direct;
+use flow::{Exporter, Outgoing, Outlet, Target};
+use queue::{RetryOnFailure, SendingQueue, outlet_config};
+use std::sync::Arc;
+use wire::Signal;
+
+/// The types of exporters, with the names they had.
+pub const KINDS: &[Kind] = &[
+    Kind { name: "otlp_grpc", aliases: &["otlp"] },
+    Kind { name: "otlp_http", aliases: &["otlphttp"] },
+    Kind::new("debug"),
+    Kind::new("nop"),
+];
+
+/// Why an exporter could not be built from its configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BuildError(pub String);
+
+/// The configuration of an exporter of any type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExporterConfig {
+    /// `otlp_grpc`.
+    OtlpGrpc(Box<otlp_grpc::Config>),
+    /// `otlp_http`.
+    OtlpHttp(Box<otlp_http::Config>),
+    /// `debug`.
+    Debug(debug::Config),
+    /// `nop`.
+    Nop(nop::Config),
+}
+
+impl ExporterConfig {
+    /// Decodes and checks the configuration of the type called `kind`, one of the names in [`KINDS`]. `None` if anything is wrong
+    /// with it: all of that is in `diagnostics`.
+    pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ExporterConfig> {
+        Some(match kind {
+            "otlp_grpc" => ExporterConfig::OtlpGrpc(Box::new(decode_valid(at, diagnostics)?)),
+            "otlp_http" => ExporterConfig::OtlpHttp(Box::new(decode_valid(at, diagnostics)?)),
+            "debug" => ExporterConfig::Debug(decode_valid(at, diagnostics)?),
+            "nop" => ExporterConfig::Nop(decode_valid(at, diagnostics)?),
+            _ => return None,
+        })
+    }
+}
+
+/// An exporter that was built: its connections are shared by the outlets of all signals.
+pub struct Built {
+    name: String,
+    timeout: GoDuration,
+    queue: SendingQueue,
+    retry: RetryOnFailure,
+    kind: BuiltKind,
+}
+
+enum BuiltKind {
+    OtlpGrpc(otlp_grpc::OtlpGrpc),
+    OtlpHttp(otlp_http::OtlpHttp),
+    Debug(debug::Debug),
+    Nop(nop::Nop),
+}
+
+/// Builds the exporter called `name`, its component id. Nothing is connected to yet.
+///
+/// # Errors
+/// What is wrong with the configuration, such as a certificate file that cannot be read.
+pub fn build(name: &str, config: &ExporterConfig) -> Result<Built, BuildError> {
+    // Without a queue of their own, `debug` and `nop` are called by whoever brings the data.
+    let off = || SendingQueue { enabled: false, ..SendingQueue::default() };
+    let never = || RetryOnFailure { enabled: false, ..RetryOnFailure::default() };
+    let (kind, timeout, queue, retry) = match config {
+        ExporterConfig::OtlpGrpc(c) => {
+            let kind = BuiltKind::OtlpGrpc(otlp_grpc::OtlpGrpc::new(c)?);
+            (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
+        }
+        ExporterConfig::OtlpHttp(c) => {
+            let kind = BuiltKind::OtlpHttp(otlp_http::OtlpHttp::new(c)?);
+            (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
+        }
+        ExporterConfig::Debug(c) => {
+            (BuiltKind::Debug(debug::Debug::new(name, c)), GoDuration::default(), c.queue(), never())
+        }
+        ExporterConfig::Nop(_) => (BuiltKind::Nop(nop::Nop), GoDuration::default(), off(), never()),
+    };
+    Ok(Built { name: name.to_owned(), timeout, queue, retry, kind })
+}
+
+impl Built {
+    /// The outlet for one signal, holding at most `max_bytes` of memory. `pipeline_batch` is what a `batch` processor of the
+    /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the exporter has nowhere to send this signal to.
+    pub fn outlet(
+        &self,
+        signal: Signal,
+        max_bytes: u64,
+        pipeline_batch: Option<BatchConfig>,
+    ) -> Result<Arc<dyn Outgoing>, BuildError> {
+        let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, max_bytes, pipeline_batch);
+        Ok(match &self.kind {
+            BuiltKind::OtlpGrpc(exporter) => direct(config, exporter.clone(), exporter.target()),
+            BuiltKind::OtlpHttp(exporter) if !exporter.takes(signal) => {
+                return Err(BuildError(format!(
+                    "either `endpoint` or `{signal}_endpoint` must be specified to send {signal}"
+                )));
+            }
+            BuiltKind::OtlpHttp(exporter) => direct(config, exporter.clone(), exporter.target()),
+            BuiltKind::Debug(exporter) => direct(config, exporter.clone(), exporter.target()),
+            BuiltKind::Nop(exporter) => direct(config, *exporter, Target::new("nop")),
+        })
+    }
+}
+
+fn direct<E: Exporter>(config: flow::outlet::OutletConfig, exporter: E, target: Target) -> Arc<dyn Outgoing> {
+    Arc::new(Outlet::new(config, exporter, Direct(target)))
+}

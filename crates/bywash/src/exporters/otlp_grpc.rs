@@ -5,11 +5,12 @@
 //!
 //! It makes ONE attempt: queueing, batching, retrying and timing are the lane's.
 
+use super::BuildError;
 use super::queue::{RetryOnFailure, SendingQueue};
 use crate::config::duration::GoDuration;
+use crate::config::validate::{Report, Validate};
 use crate::net::client::compress::Compression;
 use crate::net::client::connect::{Dialer, HostPort, Resolve, SystemResolver};
-use crate::net::client::finding::Findings;
 use crate::net::client::grpc::{GrpcClient, GrpcConfig};
 use crate::net::client::headers::Headers;
 use crate::net::client::partial::PartialSuccess;
@@ -167,54 +168,53 @@ enum Scheme {
     Https,
 }
 
-impl Config {
-    /// What is wrong with it, or has no effect. Files that it names are read.
-    #[must_use]
-    pub fn validate(&self) -> Findings {
-        let mut findings = self.validate_client();
+impl Validate for Config {
+    /// Files that it names are read.
+    fn validate(&self, report: &mut Report<'_>) {
+        self.validate_client(report);
         if self.endpoint.is_empty() {
-            findings.error("endpoint", "requires a non-empty \"endpoint\"");
+            report.error("endpoint", "requires a non-empty \"endpoint\"");
         } else if let Err(why) = parse_endpoint(&self.endpoint) {
-            findings.error("endpoint", why);
+            report.error("endpoint", why);
         }
-        findings
     }
+}
 
-    /// The same for an exporter whose endpoints come from elsewhere.
-    #[must_use]
-    pub fn validate_client(&self) -> Findings {
-        let mut findings = Findings::default();
+impl Config {
+    /// Validates all but the endpoint, for an exporter whose endpoints come from elsewhere.
+    pub fn validate_client(&self, report: &mut Report<'_>) {
         if !matches!(self.compression, Compression::None | Compression::Gzip | Compression::Zstd | Compression::Snappy)
         {
-            findings.error("compression", "gRPC can use gzip, zstd, snappy or none");
+            report.error("compression", "gRPC can use gzip, zstd, snappy or none");
         }
         if self.balancer().is_none() {
-            findings.error(
-                "balancer_name",
-                format!("invalid balancer_name {:?}; round_robin and pick_first exist", self.balancer_name),
-            );
+            let text = format!("invalid balancer_name {:?}; round_robin and pick_first exist", self.balancer_name);
+            report.error("balancer_name", text);
         }
         if self.auth.is_some() {
-            findings.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
+            report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
         }
         if !self.middlewares.is_empty() {
-            findings.error("middlewares", "middlewares are not supported");
+            report.error("middlewares", "middlewares are not supported");
         }
         if http::HeaderValue::try_from(self.user_agent.as_str()).is_err() {
-            findings.error("user_agent", "has characters that a header cannot have");
+            report.error("user_agent", "has characters that a header cannot have");
         }
         if !self.authority.is_empty() && self.authority.parse::<http::uri::Authority>().is_err() {
-            findings.error("authority", "is not an authority such as `host:port`");
+            report.error("authority", "is not an authority such as `host:port`");
         }
-        findings.no_effect("read_buffer_size", self.read_buffer_size.is_some(), "buffers are sized by what is sent");
-        findings.no_effect("write_buffer_size", self.write_buffer_size.is_some(), "buffers are sized by what is sent");
+        for (key, value) in [("read_buffer_size", self.read_buffer_size), ("write_buffer_size", self.write_buffer_size)]
+        {
+            if value.is_some() {
+                report.warning(key, "has no effect: buffers are sized by what is sent");
+            }
+        }
         if self.uses_tls() {
-            findings.nest("tls", self.tls.validate());
+            report.nested("tls", &self.tls);
         }
-        findings.nest("headers", self.headers.validate());
-        findings.nest("sending_queue", self.sending_queue.validate());
-        findings.nest("retry_on_failure", self.retry_on_failure.validate());
-        findings
+        report.nested("headers", &self.headers);
+        report.nested("sending_queue", &self.sending_queue);
+        report.nested("retry_on_failure", &self.retry_on_failure);
     }
 
     /// As in the collector TLS is on unless `insecure` is set without a CA, and always with `https://`. Unlike there,
@@ -235,11 +235,6 @@ impl Config {
         }
     }
 }
-
-/// Why an exporter could not be built from a configuration.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BuildError(pub String);
 
 /// The exporter. Clones share their clients.
 #[derive(Clone)]

@@ -4,7 +4,7 @@
 //! It does NOT queue or retry: the flow crate does.
 
 use crate::config::duration::GoDuration;
-use crate::net::client::finding::Findings;
+use crate::config::validate::{Report, Validate};
 use flow::batcher::BatchConfig;
 use flow::capacity;
 use flow::outlet::OutletConfig;
@@ -158,95 +158,78 @@ impl SendingQueue {
     fn batch_sizer(&self, batch: &Batch) -> Sizer {
         batch.sizer.or(self.sizer).unwrap_or(Sizer::Items)
     }
+}
 
-    /// What is wrong with it. A queue that is off is not looked at, as in the collector.
-    #[must_use]
-    pub fn validate(&self) -> Findings {
-        let mut findings = Findings::default();
+impl Validate for SendingQueue {
+    /// A queue that is off is not looked at, as in the collector.
+    fn validate(&self, report: &mut Report<'_>) {
         if !self.enabled {
-            return findings;
+            return;
         }
         if self.num_consumers == 0 {
-            findings.error("num_consumers", "`num_consumers` must be positive");
+            report.error("num_consumers", "`num_consumers` must be positive");
         }
         if self.queue_size == 0 {
-            findings.error("queue_size", "`queue_size` must be positive");
+            report.error("queue_size", "`queue_size` must be positive");
         }
         if self.storage.is_some() {
             if self.wait_for_result {
-                findings.error(
-                    "wait_for_result",
-                    "`wait_for_result` is not supported with a queue that is kept in `storage`",
-                );
+                report.error("wait_for_result", "`wait_for_result` is not supported with a queue kept in `storage`");
             }
-            findings
-                .error("storage", "queues on disk are not supported yet; remove `storage` to keep the queue in memory");
+            let text = "queues on disk are not supported yet; remove `storage` to keep the queue in memory";
+            report.error("storage", text);
         }
         if let Some(batch) = self.batch() {
-            findings.nest("batch", self.validate_batch(batch));
+            self.validate_batch(batch, report);
         }
-        findings
     }
+}
 
-    fn validate_batch(&self, batch: &Batch) -> Findings {
-        let mut findings = Findings::default();
-        let sizer = self.batch_sizer(batch);
+impl SendingQueue {
+    fn validate_batch(&self, batch: &Batch, report: &mut Report<'_>) {
+        let (min, max, sizer) = (batch.min_size, batch.max_size, self.batch_sizer(batch));
         if sizer == Sizer::Requests {
-            findings.error("sizer", "`batch` supports only the `items` and `bytes` sizers, found `requests`");
+            report.error("batch.sizer", "`batch` supports only the `items` and `bytes` sizers, found `requests`");
+        } else if sizer == self.sizer() && min > self.queue_size {
+            let (size, what) = (self.queue_size, sizer.as_str());
+            let text =
+                format!("`min_size` ({min}) must be less than or equal to `queue_size` ({size}): both count {what}");
+            report.error("batch.min_size", text);
         }
-        if batch.flush_timeout.0.is_zero() {
-            findings.error("flush_timeout", "`flush_timeout` must be positive");
+        if batch.flush_timeout.is_zero() {
+            report.error("batch.flush_timeout", "`flush_timeout` must be positive");
         }
-        if batch.max_size > 0 && batch.max_size < batch.min_size {
-            findings.error(
-                "max_size",
-                format!(
-                    "`max_size` ({}) must be greater than or equal to `min_size` ({})",
-                    batch.max_size, batch.min_size
-                ),
-            );
-        }
-        if sizer != Sizer::Requests && sizer == self.sizer() && batch.min_size > self.queue_size {
-            let text = format!(
-                "`min_size` ({}) must be less than or equal to `queue_size` ({}) when both count {}",
-                batch.min_size,
-                self.queue_size,
-                sizer.as_str()
-            );
-            findings.error("min_size", text);
+        if max > 0 && max < min {
+            let text = format!("`max_size` ({max}) must be greater than or equal to `min_size` ({min})");
+            report.error("batch.max_size", text);
         }
         if !batch.partition.metadata_keys.is_empty() {
-            findings.error("partition.metadata_keys", "batches by metadata are not supported");
+            report.error("batch.partition.metadata_keys", "batches by metadata are not supported");
         }
-        findings
+    }
+}
+
+impl Validate for RetryOnFailure {
+    /// Retries that are off are not looked at, as in the collector.
+    fn validate(&self, report: &mut Report<'_>) {
+        if !self.enabled {
+            return;
+        }
+        if !(0.0..=1.0).contains(&self.randomization_factor) {
+            report.error("randomization_factor", "'randomization_factor' must be within [0, 1]");
+        }
+        if !self.multiplier.is_finite() || self.multiplier < 0.0 {
+            report.error("multiplier", "'multiplier' must be a non-negative number");
+        }
+        let longest = self.initial_interval.max(self.max_interval);
+        if !self.max_elapsed_time.is_zero() && self.max_elapsed_time < longest {
+            let what = if self.max_interval == longest { "max_interval" } else { "initial_interval" };
+            report.error("max_elapsed_time", format!("'max_elapsed_time' must not be less than '{what}'"));
+        }
     }
 }
 
 impl RetryOnFailure {
-    /// What is wrong with it. Retries that are off are not looked at, as in the collector.
-    #[must_use]
-    pub fn validate(&self) -> Findings {
-        let mut findings = Findings::default();
-        if !self.enabled {
-            return findings;
-        }
-        if !(0.0..=1.0).contains(&self.randomization_factor) {
-            findings.error("randomization_factor", "'randomization_factor' must be within [0, 1]");
-        }
-        if !self.multiplier.is_finite() || self.multiplier < 0.0 {
-            findings.error("multiplier", "'multiplier' must be a non-negative number");
-        }
-        if !self.max_elapsed_time.0.is_zero() {
-            if self.max_elapsed_time.0 < self.initial_interval.0 {
-                findings.error("max_elapsed_time", "'max_elapsed_time' must not be less than 'initial_interval'");
-            }
-            if self.max_elapsed_time.0 < self.max_interval.0 {
-                findings.error("max_elapsed_time", "'max_elapsed_time' must not be less than 'max_interval'");
-            }
-        }
-        findings
-    }
-
     /// The flow crate's form of it.
     #[must_use]
     pub fn config(&self) -> RetryConfig {
@@ -317,13 +300,10 @@ pub fn outlet_config(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exporters::testing::{decoded, errors, problems};
 
-    fn queue(json: &str) -> SendingQueue {
-        serde_json::from_str(json).unwrap()
-    }
-
-    fn paths(findings: &Findings) -> Vec<String> {
-        findings.errors().map(|f| f.path.clone()).collect()
+    fn queue(yaml: &str) -> SendingQueue {
+        decoded(yaml)
     }
 
     fn outlet(queue: &SendingQueue, pipeline: Option<BatchConfig>) -> OutletConfig {
@@ -336,7 +316,7 @@ mod tests {
         let config = outlet(&queue("{}"), None);
         assert_eq!(config, OutletConfig::new("x", 1 << 20));
         assert!(!config.batch.enabled);
-        assert!(queue("{}").validate().iter().next().is_none());
+        assert!(problems::<SendingQueue>("{}").is_empty());
     }
 
     /// Scenario: `batch: {}` under each sizer. Guarantee: items unless the queue's own sizer says otherwise; requests are refused.
@@ -349,7 +329,7 @@ mod tests {
         );
         let batch = outlet(&queue(r#"{"sizer": "bytes", "queue_size": 100000, "batch": {}}"#), None).batch;
         assert_eq!((batch.min_records, batch.min_bytes, batch.max_records, batch.max_bytes), (0, 8192, 0, 0));
-        assert_eq!(paths(&queue(r#"{"sizer": "requests", "batch": {}}"#).validate()), ["batch.sizer"]);
+        assert_eq!(errors(&queue(r#"{"sizer": "requests", "batch": {}}"#)), ["batch.sizer"]);
         assert!(!outlet(&queue(r#"{"batch": {"enabled": false}}"#), None).batch.enabled);
     }
 
@@ -365,7 +345,7 @@ mod tests {
     #[test]
     fn without_a_queue_senders_wait() {
         let off = queue(r#"{"enabled": false, "queue_size": 0, "batch": {}}"#);
-        assert!(!off.validate().has_errors());
+        assert!(errors(&off).is_empty());
         let config = outlet(&off, Some(BatchConfig { enabled: true, ..BatchConfig::default() }));
         assert!(config.wait_for_result && !config.batch.enabled);
         assert_eq!(config.capacity.size, u64::MAX);
@@ -374,29 +354,21 @@ mod tests {
     /// Scenario: each rule of the collector is broken. Guarantee: an error at its key; all at once.
     #[test]
     fn every_rule_of_the_collector_is_checked() {
+        assert_eq!(errors(&queue("{num_consumers: 0, queue_size: 0}")), ["num_consumers", "queue_size"]);
+        let stored = queue("{storage: file_storage, wait_for_result: true}");
+        assert_eq!(errors(&stored), ["wait_for_result", "storage"]);
+        let bad = "{sizer: items, queue_size: 10, batch: {flush_timeout: 0s, min_size: 20, max_size: 15, \
+                   partition: {metadata_keys: [a]}}}";
         assert_eq!(
-            paths(&queue(r#"{"num_consumers": 0, "queue_size": 0}"#).validate()),
-            ["num_consumers", "queue_size"]
+            errors(&queue(bad)),
+            ["batch.min_size", "batch.flush_timeout", "batch.max_size", "batch.partition.metadata_keys"]
         );
-        assert_eq!(
-            paths(&queue(r#"{"storage": "file_storage", "wait_for_result": true}"#).validate()),
-            ["wait_for_result", "storage"]
-        );
-        let bad = r#"{"sizer": "items", "queue_size": 10, "batch": {"flush_timeout": "0", "min_size": 20, "max_size": 15, "partition": {"metadata_keys": ["a"]}}}"#;
-        assert_eq!(
-            paths(&queue(bad).validate()),
-            ["batch.flush_timeout", "batch.max_size", "batch.min_size", "batch.partition.metadata_keys"]
-        );
-        let retry: RetryOnFailure =
-            serde_json::from_str(r#"{"randomization_factor": 1.5, "multiplier": -1, "max_elapsed_time": "1s"}"#)
-                .unwrap();
-        assert_eq!(
-            paths(&retry.validate()),
-            ["randomization_factor", "multiplier", "max_elapsed_time", "max_elapsed_time"]
-        );
-        let forever: RetryOnFailure = serde_json::from_str(r#"{"max_elapsed_time": "0"}"#).unwrap();
-        assert!(!forever.validate().has_errors());
-        assert!(serde_json::from_str::<SendingQueue>(r#"{"sizer": "pounds"}"#).is_err());
-        assert!(serde_json::from_str::<SendingQueue>(r#"{"queue_sise": 1}"#).is_err());
+        let retry: RetryOnFailure = decoded("{randomization_factor: 1.5, multiplier: -1, max_elapsed_time: 1s}");
+        assert_eq!(errors(&retry), ["randomization_factor", "multiplier", "max_elapsed_time"]);
+        assert!(errors(&decoded::<RetryOnFailure>("max_elapsed_time: 0")).is_empty());
+        assert!(errors(&decoded::<RetryOnFailure>("{enabled: false, multiplier: -1}")).is_empty());
+        for wrong in ["sizer: pounds", "queue_sise: 1", "queue_size: -1", "batch: {flush_timeout: 5}"] {
+            assert_eq!(problems::<SendingQueue>(wrong).len(), 1, "{wrong}");
+        }
     }
 }

@@ -1,4 +1,19 @@
-//! The network: connections, TLS, compression and the protocols on top of them. Knows no telemetry.
+//! What every protocol needs of the network: listeners, TLS, compression with a cap, bodies, credentials.
+//!
+//! | to change | open |
+//! |---|---|
+//! | how connections are accepted, limited and closed | [`listen`] |
+//! | TLS and its certificates | [`tls`] |
+//! | compression in either direction | [`compression`] |
+//! | how a body is put together | [`body`] |
+//! | who may send | [`auth`] |
+//! | what an exporter sends with | [`client`] |
+//!
+//! It knows no telemetry: no signals, no pipelines.
 
+pub mod auth;
+pub mod body;
 pub mod client;
+pub mod compression;
+pub mod listen;
 pub mod tls;

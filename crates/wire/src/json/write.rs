@@ -241,9 +241,10 @@ impl Writer<'_> {
             Kind::Id(_) => {
                 const DIGITS: &[u8; 16] = b"0123456789abcdef";
                 self.out.push(b'"');
-                self.out.extend(
-                    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| DIGITS[usize::from(digit)]),
-                );
+                for byte in bytes {
+                    let digits = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+                    self.out.extend_from_slice(&digits);
+                }
                 self.out.push(b'"');
             }
             // Writing a string to a Vec cannot fail.

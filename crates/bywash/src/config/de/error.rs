@@ -136,7 +136,7 @@ fn plain(expected: &str) -> String {
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
         text if text.starts_with("struct ") => "a map".to_owned(),
-        text if text.starts_with("enum ") => "a word".to_owned(),
+        text if text == "enum" || text.starts_with("enum ") => "a word".to_owned(),
         text => text.to_owned(),
     }
 }

@@ -149,6 +149,7 @@ fn secrets_do_not_show_in_messages() {
       insecure: ${env:PASSPHRASE}
     timeout: ${env:PASSPHRASE}
     compression: ${env:PASSPHRASE}
+    sending_queue: amqp://user:hunter2@host/
 ",
     );
     let world = World::default().file("bad.yaml", &text).var("PASSPHRASE", "hunter2");

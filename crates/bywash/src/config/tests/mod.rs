@@ -1,6 +1,12 @@
 //! Tests of the configuration as a whole: from arguments to decoded components and printed errors.
 
+mod decode;
 mod errors;
+mod expand;
+mod gateway;
+mod load;
+mod parse;
+mod random;
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! A unary gRPC client on HTTP/2: one request message, one answer.
 //!
 //! The message is a list of slices and is handed to HTTP/2 as it is: the frames are cut from it without copying, under the
-//! peer's flow control, so that a large body costs no second buffer. (Runs of slices smaller than [`SMALL`] are joined first: a
-//! write of thousands of tiny pieces is slower than the copy.) Dropping the call resets its stream and nothing else.
+//! peer's flow control, so that a large body costs no second buffer. (Runs of tiny slices are
+//! [`joined`] first.) Dropping the call resets its stream and nothing else.
 //!
 //! Invariants: of an answer at most [`MAX_KEPT`] bytes are kept and [`MAX_ANSWER`] read, headers and trailers are capped by
 //! the pool; an answer that is not gRPC never counts as delivered.
@@ -11,6 +11,7 @@
 
 use super::compress::{Compression, Level, compress};
 use super::connect::Dialer;
+use super::join::joined;
 use super::pool::{Lease, Pool, PoolConfig};
 use super::status::{Code, Status};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -25,10 +26,6 @@ use wire::{Chunks, ChunksBuf};
 const MAX_KEPT: usize = 64 * 1024;
 /// What is read of an answer before its stream is reset: the OTLP specification's cap for responses.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
-/// Slices up to this size are joined with their neighbours.
-const SMALL: usize = 2048;
-/// The size of what they are joined to.
-const JOINED: usize = 64 * 1024;
 /// Timeouts beyond this are no timeouts.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
@@ -286,41 +283,6 @@ fn framed(body: Chunks, compressed: bool) -> Result<Chunks, Failure> {
     prefix.put_u32(len);
     let size = body.len() + 5;
     Ok(joined(std::iter::once(prefix.freeze()).chain(body), size))
-}
-
-/// The same bytes, `size` of them, with runs of small slices joined.
-fn joined(chunks: impl Iterator<Item = Bytes>, size: usize) -> Chunks {
-    let mut out = Chunks::new();
-    let mut run = BytesMut::new();
-    // The last small slice is only copied once a second one follows it.
-    let mut alone: Option<Bytes> = None;
-    let flush = |alone: &mut Option<Bytes>, run: &mut BytesMut, out: &mut Chunks| {
-        out.extend(alone.take());
-        out.push(run.split().freeze());
-    };
-    for chunk in chunks {
-        if chunk.len() > SMALL {
-            flush(&mut alone, &mut run, &mut out);
-            out.push(chunk);
-            continue;
-        }
-        if run.is_empty() && alone.is_none() {
-            alone = Some(chunk);
-            continue;
-        }
-        if run.len() + chunk.len() > JOINED {
-            flush(&mut alone, &mut run, &mut out);
-        }
-        if run.is_empty() {
-            run.reserve(JOINED.min(size));
-        }
-        if let Some(first) = alone.take() {
-            run.extend_from_slice(&first);
-        }
-        run.extend_from_slice(&chunk);
-    }
-    flush(&mut alone, &mut run, &mut out);
-    out
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. None beyond a day: there is no limit then.

@@ -3,7 +3,7 @@
 //! Values are secret. Names and values are checked when the configuration is, so that sending cannot fail because of them.
 
 use crate::config::secret::Secret;
-use crate::net::client::finding::Findings;
+use crate::config::validate::{Report, Validate};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -75,20 +75,18 @@ const RESERVED: [&str; 11] = [
     "upgrade",
 ];
 
-impl Headers {
-    /// What is wrong with them.
-    #[must_use]
-    pub fn validate(&self) -> Findings {
-        let mut findings = Findings::default();
+impl Validate for Headers {
+    fn validate(&self, report: &mut Report<'_>) {
         for (name, value) in &self.0 {
             if let Err(why) = pair(name, value) {
-                findings.error(name.clone(), why);
+                report.error(name, why);
             }
         }
-        findings
     }
+}
 
-    /// The headers as they are sent. Invalid ones, which [`Headers::validate`] reports, are left out.
+impl Headers {
+    /// The headers as they are sent. Invalid ones, which validation reports, are left out.
     #[must_use]
     pub fn to_map(&self) -> HeaderMap {
         self.0.iter().filter_map(|(name, value)| pair(name, value).ok()).collect()
@@ -128,7 +126,7 @@ mod tests {
             [("a b", "x"), ("x", "a\nb"), ("Content-Length", "3"), ("grpc-status", "0"), ("TE", "x"), ("", "x")]
         {
             let headers: Headers = [(name, value)].into_iter().collect();
-            assert!(headers.validate().has_errors(), "{name}");
+            assert_eq!(crate::exporters::testing::errors(&headers).len(), 1, "{name}");
             assert!(headers.to_map().is_empty(), "{name}");
         }
     }

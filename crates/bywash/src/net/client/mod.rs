@@ -7,18 +7,20 @@
 //! | one gRPC call | [`grpc`] |
 //! | what the codes of gRPC mean for a retry | [`status`] |
 //! | one HTTP request | [`http`] |
-//! | how bodies are compressed | [`compress`] |
+//! | when an HTTP server says to come back | [`retry_after`] |
+//! | how bodies are compressed | [`compress`], and tiny slices joined: [`join`] |
 //! | what is said about records refused in an accepted request | [`partial`] |
 //! | header lists in the configuration | [`headers`] |
-//! | how mistakes in a configuration are reported | [`finding`] |
 
 pub mod compress;
 pub mod connect;
-pub mod finding;
 pub mod grpc;
 pub mod headers;
+pub mod http;
+pub mod join;
 pub mod partial;
 pub mod pool;
+pub mod retry_after;
 pub mod status;
 #[cfg(test)]
 pub(crate) mod testing;

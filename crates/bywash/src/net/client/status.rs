@@ -165,7 +165,7 @@ fn speaks_of_size(message: &str) -> bool {
 }
 
 /// Undoes the percent-encoding of `grpc-message`; broken escapes stay as they are, broken UTF-8 is replaced.
-fn percent_decode(text: &[u8]) -> String {
+pub(crate) fn percent_decode(text: &[u8]) -> String {
     let hex = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
     let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
     while let [first, tail @ ..] = rest {

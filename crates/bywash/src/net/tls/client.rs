@@ -7,7 +7,7 @@
 
 use crate::config::duration::GoDuration;
 use crate::config::secret::Secret;
-use crate::net::client::finding::Findings;
+use crate::config::validate::{Report, Validate};
 use parking_lot::Mutex;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -85,41 +85,6 @@ impl TlsConfig {
     pub fn is_wanted(&self) -> bool {
         let plain = TlsConfig { insecure: self.insecure, ..TlsConfig::default() };
         *self != plain
-    }
-
-    /// What is wrong with it; files are read, so that a bad one is found before the start.
-    #[must_use]
-    pub fn validate(&self) -> Findings {
-        let mut findings = Findings::default();
-        let pairs = [
-            ("ca_file", !self.ca_file.is_empty(), "ca_pem", !self.ca_pem.is_empty()),
-            ("cert_file", !self.cert_file.is_empty(), "cert_pem", !self.cert_pem.is_empty()),
-            ("key_file", !self.key_file.is_empty(), "key_pem", !self.key_pem.is_empty()),
-        ];
-        for (file, has_file, pem, has_pem) in pairs {
-            if has_file && has_pem {
-                findings.error(file, format!("only one of {file} and {pem} may be given"));
-            }
-        }
-        if self.tpm.enabled {
-            findings.error("tpm.enabled", "keys in a TPM are not supported");
-        }
-        findings.no_effect(
-            "include_insecure_cipher_suites",
-            self.include_insecure_cipher_suites,
-            "weak cipher suites do not exist here",
-        );
-        findings.no_effect(
-            "reload_interval",
-            !self.reload_interval.0.is_zero() && !self.reads_files(),
-            "no file is configured",
-        );
-        if !findings.has_errors()
-            && let Err(e) = self.load(&[])
-        {
-            findings.error(e.key, e.what);
-        }
-        findings
     }
 
     fn reads_files(&self) -> bool {
@@ -242,6 +207,36 @@ impl TlsConfig {
         let key = PrivateKeyDer::from_pem_slice(&text)
             .map_err(|_| TlsError::new(key_key, "no private key in PEM form is in it"))?;
         Ok(Some((chain, key)))
+    }
+}
+
+impl Validate for TlsConfig {
+    /// Files are read, so that a bad one is found before the start.
+    fn validate(&self, report: &mut Report<'_>) {
+        let pairs = [
+            ("ca_file", !self.ca_file.is_empty(), "ca_pem", !self.ca_pem.is_empty()),
+            ("cert_file", !self.cert_file.is_empty(), "cert_pem", !self.cert_pem.is_empty()),
+            ("key_file", !self.key_file.is_empty(), "key_pem", !self.key_pem.is_empty()),
+        ];
+        let mut is_sound = !self.tpm.enabled;
+        for (file, has_file, pem, has_pem) in pairs {
+            if has_file && has_pem {
+                report.error(file, format!("only one of {file} and {pem} may be given"));
+                is_sound = false;
+            }
+        }
+        if self.tpm.enabled {
+            report.error("tpm.enabled", "keys in a TPM are not supported");
+        }
+        if self.include_insecure_cipher_suites {
+            report.warning("include_insecure_cipher_suites", "has no effect: weak cipher suites do not exist here");
+        }
+        if !self.reload_interval.is_zero() && !self.reads_files() {
+            report.warning("reload_interval", "has no effect: no file is configured");
+        }
+        if is_sound && let Err(e) = self.load(&[]) {
+            report.error(e.key, e.what);
+        }
     }
 }
 

@@ -1,0 +1,305 @@
+//! The keys of the `otlp_http` exporter: the collector's (confighttp client, exporterhelper, otlphttpexporter), with its
+//! defaults.
+
+use crate::config::duration::GoDuration;
+use crate::config::validate::{Report, Validate};
+use crate::exporters::otlp_grpc::{Auth, Middleware};
+use crate::exporters::queue::{RetryOnFailure, SendingQueue};
+use crate::net::client::compress::{Compression, Level};
+use crate::net::client::headers::Headers;
+use crate::net::tls::client::TlsConfig;
+use base64::Engine;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Uri};
+use serde::Deserialize;
+use std::time::Duration;
+use wire::Signal;
+
+/// The configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The URL below which `/v1/logs`, `/v1/traces` and `/v1/metrics` are.
+    pub endpoint: String,
+    /// The whole URL for traces, in place of `endpoint`.
+    pub traces_endpoint: String,
+    /// The whole URL for metrics, in place of `endpoint`.
+    pub metrics_endpoint: String,
+    /// The whole URL for logs, in place of `endpoint`.
+    pub logs_endpoint: String,
+    /// No effect: there are no profiles here.
+    pub profiles_endpoint: String,
+    /// `proto` (default) or `json`.
+    pub encoding: Encoding,
+    /// `gzip` (default), `zstd`, `snappy`, `x-snappy-framed`, `zlib`, `deflate`, `lz4` or `none`.
+    pub compression: Compression,
+    /// How hard to compress.
+    pub compression_params: CompressionParams,
+    /// TLS for `https://` URLs.
+    pub tls: TlsConfig,
+    /// Sent with every request.
+    pub headers: Headers,
+    /// Must stay empty: proxies are not supported.
+    pub proxy_url: String,
+    /// No effect: buffers are sized by what is sent.
+    pub read_buffer_size: Option<i64>,
+    /// No effect: buffers are sized by what is sent.
+    pub write_buffer_size: Option<i64>,
+    /// Connections kept when they have nothing to do. 0: no limit.
+    pub max_idle_conns: u32,
+    /// The same for each host. 0: as `max_idle_conns`.
+    pub max_idle_conns_per_host: u32,
+    /// No effect: `num_consumers` bounds the connections.
+    pub max_conns_per_host: u32,
+    /// How long they are kept. 0: for ever.
+    pub idle_conn_timeout: GoDuration,
+    /// A new connection for every request.
+    pub disable_keep_alives: bool,
+    /// The newer form of the keys about kept connections.
+    pub keepalive: Option<Keepalive>,
+    /// Between HTTP/2 pings while a request is under way. 0: 15 s.
+    pub http2_read_idle_timeout: GoDuration,
+    /// How long the peer has to answer one. 0: 15 s.
+    pub http2_ping_timeout: GoDuration,
+    /// Whether HTTP/2 is offered in the TLS handshake.
+    pub force_attempt_http2: bool,
+    /// Must stay off: cookies are not kept.
+    pub cookies: Cookies,
+    /// An extension that adds credentials: not supported yet.
+    pub auth: Option<Auth>,
+    /// Extensions that wrap requests: not supported.
+    pub middlewares: Vec<Middleware>,
+    /// The time one attempt may take.
+    pub timeout: GoDuration,
+    /// The queue.
+    pub sending_queue: SendingQueue,
+    /// The retries.
+    pub retry_on_failure: RetryOnFailure,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            endpoint: String::new(),
+            traces_endpoint: String::new(),
+            metrics_endpoint: String::new(),
+            logs_endpoint: String::new(),
+            profiles_endpoint: String::new(),
+            encoding: Encoding::Proto,
+            compression: Compression::Gzip,
+            compression_params: CompressionParams::default(),
+            tls: TlsConfig::default(),
+            headers: Headers::default(),
+            proxy_url: String::new(),
+            read_buffer_size: None,
+            write_buffer_size: None,
+            max_idle_conns: 100,
+            max_idle_conns_per_host: 0,
+            max_conns_per_host: 0,
+            idle_conn_timeout: GoDuration(Duration::from_secs(90)),
+            disable_keep_alives: false,
+            keepalive: None,
+            http2_read_idle_timeout: GoDuration::default(),
+            http2_ping_timeout: GoDuration::default(),
+            force_attempt_http2: true,
+            cookies: Cookies::default(),
+            auth: None,
+            middlewares: Vec::new(),
+            timeout: GoDuration(Duration::from_secs(30)),
+            sending_queue: SendingQueue::default(),
+            retry_on_failure: RetryOnFailure::default(),
+        }
+    }
+}
+
+/// How telemetry is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// Protobuf: the bytes as they came in.
+    #[default]
+    Proto,
+    /// OTLP/JSON.
+    Json,
+}
+
+/// The collector's `compression_params`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompressionParams {
+    /// The algorithm's own level; 0 is its default, as in the collector.
+    pub level: i32,
+}
+
+/// The collector's `cookies`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cookies {
+    /// Must stay off.
+    pub enabled: bool,
+}
+
+/// The collector's `keepalive` of an HTTP client.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keepalive {
+    /// Off: a new connection for every request.
+    pub enabled: bool,
+    /// How long idle connections are kept.
+    pub idle_conn_timeout: GoDuration,
+    /// How many.
+    pub max_idle_conns: u32,
+    /// How many for each host.
+    pub max_idle_conns_per_host: u32,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        let timeout = GoDuration(Duration::from_secs(90));
+        Keepalive { enabled: true, idle_conn_timeout: timeout, max_idle_conns: 100, max_idle_conns_per_host: 0 }
+    }
+}
+
+/// A URL to POST to, and the credentials that were written in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    pub(super) uri: Uri,
+    pub(super) authorization: Option<HeaderValue>,
+}
+
+impl Url {
+    /// Reads an absolute `http` or `https` URL and appends `path`.
+    fn parse(text: &str, path: &str) -> Result<Url, String> {
+        let uri: Uri = text.parse().map_err(|_| "endpoint must be a valid URL".to_owned())?;
+        let scheme = match uri.scheme_str() {
+            Some("http") => Scheme::HTTP,
+            Some("https") => Scheme::HTTPS,
+            _ => return Err("the URL must begin with http:// or https://".to_owned()),
+        };
+        let authority = uri.authority().map_or("", |a| a.as_str());
+        let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        crate::net::client::connect::HostPort::parse(host, Some(80))?;
+        let target = if path.is_empty() {
+            uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
+        } else {
+            let whole = format!("{}{path}", uri.path().trim_end_matches('/'));
+            let whole = uri.query().map_or(whole.clone(), |query| format!("{whole}?{query}"));
+            PathAndQuery::try_from(whole).map_err(|e| e.to_string())?
+        };
+        let authorization = user.map(|user| {
+            let user = crate::net::client::status::percent_decode(user.as_bytes());
+            let user = if user.contains(':') { user } else { format!("{user}:") };
+            let mut value = HeaderValue::try_from(format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(user)))
+                .unwrap_or_else(|_| HeaderValue::from_static(""));
+            value.set_sensitive(true);
+            value
+        });
+        let uri = Uri::builder().scheme(scheme).authority(host).path_and_query(target).build();
+        Ok(Url { uri: uri.map_err(|e| e.to_string())?, authorization })
+    }
+}
+
+impl Config {
+    /// Where a signal goes: its own URL, or its path below the endpoint. `None` if neither is given.
+    pub(super) fn url(&self, signal: Signal) -> Option<Result<Url, String>> {
+        let own = match signal {
+            Signal::Logs => &self.logs_endpoint,
+            Signal::Traces => &self.traces_endpoint,
+            Signal::Metrics => &self.metrics_endpoint,
+        };
+        match (own.as_str(), self.endpoint.as_str()) {
+            ("", "") => None,
+            ("", base) => Some(Url::parse(base, &format!("/v1/{signal}"))),
+            (own, _) => Some(Url::parse(own, "")),
+        }
+    }
+
+    pub(super) fn level(&self) -> Level {
+        Level((self.compression_params.level != 0).then_some(self.compression_params.level))
+    }
+
+    /// What is kept of idle connections: how many, and how long.
+    pub(super) fn idle(&self) -> (usize, Option<Duration>) {
+        let old = Keepalive {
+            enabled: !self.disable_keep_alives,
+            idle_conn_timeout: self.idle_conn_timeout,
+            max_idle_conns: self.max_idle_conns,
+            max_idle_conns_per_host: self.max_idle_conns_per_host,
+        };
+        let keep = self.keepalive.as_ref().unwrap_or(&old);
+        let all = if keep.max_idle_conns == 0 { usize::MAX } else { keep.max_idle_conns as usize };
+        let host = if keep.max_idle_conns_per_host == 0 { all } else { keep.max_idle_conns_per_host as usize };
+        let timeout = keep.idle_conn_timeout.0;
+        (if keep.enabled { host.min(all) } else { 0 }, (!timeout.is_zero()).then_some(timeout))
+    }
+
+    fn validate_endpoints(&self, report: &mut Report<'_>) {
+        if Signal::ALL.iter().all(|signal| self.url(*signal).is_none()) {
+            report.error("endpoint", "at least one endpoint must be specified");
+        }
+        let urls = [
+            ("endpoint", &self.endpoint),
+            ("traces_endpoint", &self.traces_endpoint),
+            ("metrics_endpoint", &self.metrics_endpoint),
+            ("logs_endpoint", &self.logs_endpoint),
+        ];
+        for (key, url) in urls {
+            if !url.is_empty()
+                && let Err(why) = Url::parse(url, "")
+            {
+                report.error(key, why);
+            }
+        }
+        if !self.profiles_endpoint.is_empty() {
+            report.warning("profiles_endpoint", "has no effect: there are no profiles here");
+        }
+    }
+
+    pub(super) fn uses_tls(&self) -> bool {
+        let urls = [&self.endpoint, &self.traces_endpoint, &self.metrics_endpoint, &self.logs_endpoint];
+        urls.iter().any(|url| url.starts_with("https://"))
+    }
+}
+
+impl Validate for Config {
+    /// Files that it names are read.
+    fn validate(&self, report: &mut Report<'_>) {
+        self.validate_endpoints(report);
+        if !self.proxy_url.is_empty() {
+            report.error("proxy_url", "proxies are not supported; remove `proxy_url` to connect directly");
+        }
+        if self.auth.is_some() {
+            report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
+        }
+        if !self.middlewares.is_empty() {
+            report.error("middlewares", "middlewares are not supported");
+        }
+        if self.cookies.enabled {
+            report.error("cookies.enabled", "cookies are not supported");
+        }
+        let levels = match self.compression {
+            Compression::Gzip | Compression::Zlib | Compression::Deflate => -1..=9,
+            Compression::Zstd => -7..=22,
+            _ => 0..=0,
+        };
+        if !levels.contains(&self.compression_params.level) {
+            let text = format!("the level must be within {} to {}", levels.start(), levels.end());
+            report.error("compression_params.level", text);
+        }
+        let unused = [("read_buffer_size", self.read_buffer_size), ("write_buffer_size", self.write_buffer_size)];
+        for (key, value) in unused {
+            if value.is_some() {
+                report.warning(key, "has no effect: buffers are sized by what is sent");
+            }
+        }
+        if self.max_conns_per_host > 0 {
+            report.warning("max_conns_per_host", "has no effect: `sending_queue.num_consumers` bounds the connections");
+        }
+        if self.uses_tls() {
+            report.nested("tls", &self.tls);
+        }
+        report.nested("headers", &self.headers);
+        report.nested("sending_queue", &self.sending_queue);
+        report.nested("retry_on_failure", &self.retry_on_failure);
+    }
+}

@@ -1,0 +1,196 @@
+//! An HTTP client for POSTing bodies that are lists of slices: HTTP/1.1, and HTTP/2 where TLS agrees on it.
+//!
+//! Connections are kept and reused by hyper-util's pool; a new one resolves its host afresh. Bodies are written from the
+//! slices themselves. Dropping a request closes its HTTP/1.1 connection or resets its HTTP/2 stream.
+//!
+//! Invariants: of an answer at most [`MAX_BODY`] bytes are read, and its headers are capped; redirects are not followed.
+//! It does NOT retry (a kept connection that turns out to be closed before anything was written is replaced), keep time, or
+//! judge answers.
+
+use super::connect::{Dialer, HostPort, Resolve, Stream};
+use super::join::joined;
+use crate::net::tls::client::ClientTls;
+use bytes::{Bytes, BytesMut};
+use flow::{Kind, Why};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use wire::{Chunks, ChunksBuf};
+
+/// What is read of an answer; the connection is closed if there is more.
+pub const MAX_BODY: usize = 64 * 1024;
+
+const MAX_HEADERS: usize = 64 * 1024;
+const MAX_HEADER_LIST: u32 = 16 * 1024;
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// How a client behaves.
+#[derive(Clone)]
+pub struct HttpConfig {
+    /// TLS for `https://`.
+    pub tls: Arc<ClientTls>,
+    /// Where names are looked up.
+    pub resolver: Arc<dyn Resolve>,
+    /// Connections kept when they have nothing to do. 0: none.
+    pub max_idle: usize,
+    /// How long they are kept. `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// Pings while a request is under way on HTTP/2.
+    pub ping_every: Duration,
+    /// How long the peer has to answer one.
+    pub ping_timeout: Duration,
+}
+
+/// A client. Clones share their connections.
+#[derive(Clone)]
+pub struct HttpClient {
+    client: Client<Connector, ChunksBody>,
+}
+
+/// An answer, its body cut at [`MAX_BODY`].
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The beginning of the body.
+    pub body: Bytes,
+}
+
+impl HttpClient {
+    /// A client that has not connected yet.
+    #[must_use]
+    pub fn new(config: HttpConfig) -> HttpClient {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_max_idle_per_host(config.max_idle)
+            .pool_idle_timeout(config.idle_timeout)
+            .http1_max_buf_size(MAX_HEADERS)
+            .http2_max_header_list_size(MAX_HEADER_LIST)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(config.ping_every)
+            .http2_keep_alive_timeout(config.ping_timeout)
+            .build(Connector { tls: config.tls, resolver: config.resolver });
+        HttpClient { client }
+    }
+
+    /// POSTs a body and reads the answer.
+    ///
+    /// # Errors
+    /// What went wrong on the way; whether the server has looked at the request is not known then.
+    pub async fn post(&self, uri: Uri, headers: HeaderMap, body: Chunks) -> Result<Answer, Why> {
+        let size = body.len();
+        let mut request = Request::new(ChunksBody(Some(ChunksBuf::from(joined(body.into_iter(), size)))));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let (head, mut body) = self.client.request(request).await.map_err(|e| why(&e))?.into_parts();
+        let mut kept = BytesMut::new();
+        while kept.len() < MAX_BODY {
+            // The status has been said: an answer that breaks off is an answer that is shorter.
+            let Some(Ok(frame)) = body.frame().await else { break };
+            if let Ok(data) = frame.into_data() {
+                let room = (MAX_BODY - kept.len()).min(data.len());
+                kept.extend_from_slice(&data[..room]);
+            }
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body: kept.freeze() })
+    }
+}
+
+fn why(e: &Error) -> Why {
+    let mut text = e.to_string();
+    let (mut kind, mut source) = (Kind::Unreachable, e.source());
+    while let Some(cause) = source {
+        if let Some(Unreachable(why)) = cause.downcast_ref() {
+            return why.clone();
+        }
+        if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
+            || cause.downcast_ref::<h2::Error>().is_some_and(|e| e.is_library())
+        {
+            kind = Kind::Protocol;
+        }
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    Why::new(kind, super::tidy(&text))
+}
+
+/// A body that is there as a whole.
+struct ChunksBody(Option<ChunksBuf>);
+
+impl Body for ChunksBody {
+    type Data = ChunksBuf;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<ChunksBuf>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|buf| Ok(Frame::data(buf))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |buf| bytes::Buf::remaining(buf) as u64))
+    }
+}
+
+#[derive(Clone)]
+struct Connector {
+    tls: Arc<ClientTls>,
+    resolver: Arc<dyn Resolve>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unreachable(Why);
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = Unreachable;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, Unreachable>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let is_tls = uri.scheme_str() == Some("https");
+        let authority = uri.authority().map_or("", |a| a.as_str());
+        let at = HostPort::parse(authority, Some(if is_tls { 443 } else { 80 }));
+        let (tls, resolver) = (is_tls.then(|| self.tls.clone()), self.resolver.clone());
+        Box::pin(async move {
+            let at = at.map_err(|e| Unreachable(Why::new(Kind::Unreachable, e)))?;
+            let dialer = Dialer { at, tls, resolver };
+            let mut last = Why::new(Kind::Unreachable, "no address");
+            for address in dialer.resolve().await.map_err(Unreachable)? {
+                match dialer.dial(address).await {
+                    Ok(stream) => return Ok(TokioIo::new(stream)),
+                    Err(why) => last = why,
+                }
+            }
+            Err(Unreachable(last))
+        })
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        let connected = Connected::new();
+        if self.alpn() == Some(b"h2") { connected.negotiated_h2() } else { connected }
+    }
+}

@@ -1,0 +1,260 @@
+//! Compression with a cap, for every receiver and every exporter. There is no other decompressor in the program.
+//!
+//! [`decompress`] never holds more than `cap` bytes of output (plus the constant state of one decoder), and asks `grow` for every
+//! byte *before* it allocates it, so that a bomb meets the memory budget instead of the machine's memory.
+//!
+//! Formats, as the collector takes them: gzip with any number of members; `zlib` and `deflate` are both RFC 1950; zstd with a window of at
+//! most [`MAX_WINDOW_LOG`] and no legacy frames; `snappy` is the block format, but a framed stream is recognised by its first
+//! chunk (older collectors and their gRPC codec send that; no block can begin with it); lz4 is the frame format.
+//!
+//! It does not know HTTP or gRPC, and it does not decide who may send what.
+
+use bytes::Bytes;
+use flow::Refusal;
+use std::io::{self, Read, Write};
+use wire::Chunks;
+
+/// log2 of the largest zstd window that is accepted: 8 MiB, what RFC 8878 asks of every decoder.
+pub const MAX_WINDOW_LOG: u32 = 23;
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// The bytes as they are.
+    Identity,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 1950, under either of its names, `zlib` and `deflate`.
+    Zlib,
+    /// RFC 8878.
+    Zstd,
+    /// Snappy's block format.
+    Snappy,
+    /// Snappy's stream format.
+    SnappyFramed,
+    /// The LZ4 frame format.
+    Lz4,
+}
+
+impl Encoding {
+    /// The encoding of this name as it stands in `content-encoding` or `grpc-encoding`; names have no case.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Encoding> {
+        const NAMES: [(&str, Encoding); 10] = [
+            ("", Encoding::Identity),
+            ("identity", Encoding::Identity),
+            ("gzip", Encoding::Gzip),
+            ("x-gzip", Encoding::Gzip),
+            ("zlib", Encoding::Zlib),
+            ("deflate", Encoding::Zlib),
+            ("zstd", Encoding::Zstd),
+            ("snappy", Encoding::Snappy),
+            ("x-snappy-framed", Encoding::SnappyFramed),
+            ("lz4", Encoding::Lz4),
+        ];
+        let name = name.trim();
+        NAMES.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, e)| *e)
+    }
+}
+
+/// Why nothing came out.
+#[derive(Debug, thiserror::Error)]
+pub enum DecompressError {
+    /// More than the cap would come out.
+    #[error("larger than the limit of {0} bytes after decompression")]
+    TooLarge(usize),
+    /// The bytes are not what the encoding says.
+    #[error("cannot be decompressed: {0}")]
+    Corrupt(String),
+    /// The budget has no room.
+    #[error("{}", .0.why)]
+    Refused(Refusal),
+}
+
+/// Decompresses `input` to at most `cap` bytes. `grow` is asked for memory before it is taken; what it granted in sum is the
+/// capacity of the returned bytes at its largest, so the caller shrinks its permit to the length afterwards.
+///
+/// # Errors
+/// See [`DecompressError`]. Whatever was granted stays granted: the caller drops its permit.
+pub fn decompress(
+    encoding: Encoding,
+    input: &Bytes,
+    cap: usize,
+    mut grow: impl FnMut(usize) -> Result<(), Refusal>,
+) -> Result<Bytes, DecompressError> {
+    let grow = &mut grow as &mut dyn FnMut(usize) -> Result<(), Refusal>;
+    // What most telemetry comes to; only a guess for the first allocation.
+    let guess = input.len().saturating_mul(4);
+    match encoding {
+        Encoding::Identity if input.len() > cap => Err(DecompressError::TooLarge(cap)),
+        Encoding::Identity => Ok(input.clone()),
+        // No bytes are no stream of any format, but every collector takes them for an empty request.
+        _ if input.is_empty() => Ok(Bytes::new()),
+        Encoding::Gzip => read_all(flate2::bufread::MultiGzDecoder::new(&input[..]), gzip_size(input).unwrap_or(guess), cap, grow),
+        Encoding::Zlib => read_all(flate2::bufread::ZlibDecoder::new(&input[..]), guess, cap, grow),
+        Encoding::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(&input[..]).map_err(corrupt)?;
+            decoder.window_log_max(MAX_WINDOW_LOG).map_err(corrupt)?;
+            read_all(decoder, zstd_size(input).unwrap_or(guess), cap, grow)
+        }
+        Encoding::Snappy if !input.starts_with(SNAPPY_STREAM) => snappy_block(input, cap, grow),
+        Encoding::Snappy | Encoding::SnappyFramed => read_all(snap::read::FrameDecoder::new(&input[..]), guess, cap, grow),
+        Encoding::Lz4 => lz4(input, guess, cap, grow),
+    }
+}
+
+/// The first chunk of a framed snappy stream.
+const SNAPPY_STREAM: &[u8] = b"\xff\x06\x00\x00sNaPpY";
+
+/// The smallest first allocation, and the step by which the cap is probed.
+const STEP: usize = 4096;
+
+type Grow<'a> = &'a mut dyn FnMut(usize) -> Result<(), Refusal>;
+
+fn corrupt(error: impl std::fmt::Display) -> DecompressError {
+    DecompressError::Corrupt(error.to_string())
+}
+
+/// Reads to the end, in a buffer that doubles until `cap`.
+fn read_all(mut from: impl Read, guess: usize, cap: usize, grow: Grow) -> Result<Bytes, DecompressError> {
+    let mut out: Vec<u8> = Vec::new();
+    let mut len = 0;
+    loop {
+        if len == out.len() {
+            if len == cap {
+                // Full to the brim: only the end may follow.
+                return match from.read(&mut [0; 1]).map_err(corrupt)? {
+                    0 => Ok(finish(out, len)),
+                    _ => Err(DecompressError::TooLarge(cap)),
+                };
+            }
+            let size = if len == 0 { guess.max(STEP) } else { len.saturating_mul(2) }.min(cap);
+            grow(size - len).map_err(DecompressError::Refused)?;
+            out.reserve_exact(size - len);
+            out.resize(size, 0);
+        }
+        match from.read(&mut out[len..]).map_err(corrupt)? {
+            0 => return Ok(finish(out, len)),
+            n => len += n,
+        }
+    }
+}
+
+/// Gives back what was allocated in vain when that is worth a copy.
+fn finish(mut out: Vec<u8>, len: usize) -> Bytes {
+    out.truncate(len);
+    if out.capacity() - len > STEP + len / 8 {
+        out.shrink_to_fit();
+    }
+    Bytes::from(out)
+}
+
+/// The size a gzip stream ends with: right for one member under 4 GiB, and only a guess whatever it says. Deflate cannot shrink
+/// anything below a 1032nd.
+fn gzip_size(input: &[u8]) -> Option<usize> {
+    let tail = input.last_chunk::<4>()?;
+    let size = u32::from_le_bytes(*tail) as usize;
+    // One more byte, so that the end is seen without another allocation.
+    (size / 1032 <= input.len()).then_some(size.saturating_add(1))
+}
+
+/// The content size in a zstd frame's header. Not bounded by any ratio, so it is believed only within what is usual.
+fn zstd_size(input: &[u8]) -> Option<usize> {
+    let size = zstd::zstd_safe::get_frame_content_size(input).ok().flatten()?;
+    usize::try_from(size).ok().filter(|s| s / 64 <= input.len()).map(|s| s + 1)
+}
+
+fn snappy_block(input: &[u8], cap: usize, grow: Grow) -> Result<Bytes, DecompressError> {
+    let size = snap::raw::decompress_len(input).map_err(corrupt)?;
+    if size > cap {
+        return Err(DecompressError::TooLarge(cap));
+    }
+    // A copy of 64 bytes takes three bytes, so no honest block claims more than this.
+    if size / 64 > input.len() {
+        return Err(corrupt("the length in the preamble cannot be true"));
+    }
+    grow(size).map_err(DecompressError::Refused)?;
+    let mut out = vec![0; size];
+    let n = snap::raw::Decoder::new().decompress(input, &mut out).map_err(corrupt)?;
+    out.truncate(n);
+    Ok(out.into())
+}
+
+/// The frame decoder takes an end of input between two blocks for the end of the stream, so the end mark is looked for here.
+fn lz4(input: &[u8], guess: usize, cap: usize, grow: Grow) -> Result<Bytes, DecompressError> {
+    let mut rest = input;
+    let out = read_all(lz4_flex::frame::FrameDecoder::new(&mut rest), guess, cap, grow)?;
+    if rest.is_empty() && !ends_like_lz4(input) {
+        return Err(corrupt("truncated lz4 frame"));
+    }
+    Ok(out)
+}
+
+/// Whether the input ends with the end mark (four zero bytes), or with it and the content checksum that the header announces.
+fn ends_like_lz4(input: &[u8]) -> bool {
+    const CONTENT_CHECKSUM: u8 = 1 << 2;
+    let tail = if input.get(4).is_some_and(|flags| flags & CONTENT_CHECKSUM != 0) { 4 } else { 0 };
+    input.len().checked_sub(tail).is_some_and(|end| input[..end].ends_with(&[0; 4]))
+}
+
+/// Compresses a whole message. `level` is the format's own; `None` is its default. Snappy and lz4 have no levels.
+///
+/// # Errors
+/// The level does not exist.
+pub fn compress(encoding: Encoding, level: Option<i32>, body: &Chunks) -> io::Result<Bytes> {
+    let out = Vec::with_capacity(body.len() / 4 + 64);
+    match encoding {
+        Encoding::Identity => Ok(body.contiguous()),
+        Encoding::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(out, deflate_level(level)?);
+            feed(&mut encoder, body)?;
+            encoder.finish().map(Bytes::from)
+        }
+        Encoding::Zlib => {
+            let mut encoder = flate2::write::ZlibEncoder::new(out, deflate_level(level)?);
+            feed(&mut encoder, body)?;
+            encoder.finish().map(Bytes::from)
+        }
+        Encoding::Zstd => {
+            let mut encoder = zstd::stream::write::Encoder::new(out, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))?;
+            encoder.set_pledged_src_size(Some(body.len() as u64))?;
+            // Receivers refuse larger windows, this one among them.
+            encoder.window_log(zstd_window_log(body.len()))?;
+            feed(&mut encoder, body)?;
+            encoder.finish().map(Bytes::from)
+        }
+        Encoding::Snappy => {
+            let whole = body.contiguous();
+            snap::raw::Encoder::new().compress_vec(&whole).map(Bytes::from).map_err(io::Error::other)
+        }
+        Encoding::SnappyFramed => {
+            let mut encoder = snap::write::FrameEncoder::new(out);
+            feed(&mut encoder, body)?;
+            encoder.into_inner().map(Bytes::from).map_err(|e| io::Error::other(e.to_string()))
+        }
+        Encoding::Lz4 => {
+            let mut encoder = lz4_flex::frame::FrameEncoder::new(out);
+            feed(&mut encoder, body)?;
+            encoder.finish().map(Bytes::from).map_err(io::Error::other)
+        }
+    }
+}
+
+fn feed(to: &mut impl Write, body: &Chunks) -> io::Result<()> {
+    body.iter().try_for_each(|chunk| to.write_all(chunk))
+}
+
+fn deflate_level(level: Option<i32>) -> io::Result<flate2::Compression> {
+    match level {
+        None | Some(-1) => Ok(flate2::Compression::default()),
+        Some(level @ 0..=9) => Ok(flate2::Compression::new(level.unsigned_abs())),
+        Some(level) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no compression level {level}"))),
+    }
+}
+
+fn zstd_window_log(len: usize) -> u32 {
+    len.max(1 << 17).next_power_of_two().ilog2().min(MAX_WINDOW_LOG)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! Listeners: where connections come in, how many, and how they end.
+//!
+//! A [`Listener`] accepts until a stop is requested, runs one task per connection and waits for those tasks until the stop's
+//! deadline. It refuses connections above its limit, ends TLS handshakes that take too long, and survives a machine that is
+//! out of file descriptors.
+//!
+//! Invariants: never more than `max_connections` tasks; when [`Listener::run`] returns, none is left.
+//! It does not know what is spoken on a connection.
+
+use crate::net::tls::Acceptor;
+use flow::Stop;
+use flow::stats::{Count, Gauge};
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
+
+/// Connections of one listener when nothing else is configured.
+pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause after an accept that failed for want of file descriptors or memory.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {endpoint}: {source}")]
+pub struct BindError {
+    /// As configured.
+    pub endpoint: String,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// What a listener counts.
+#[derive(Debug, Default)]
+pub struct ListenStats {
+    /// Connections open now.
+    pub open: Gauge,
+    /// Connections taken.
+    pub accepted: Count,
+    /// Connections refused because there were too many.
+    pub refused: Count,
+    /// Connections whose TLS handshake failed or took too long.
+    pub handshake_failed: Count,
+}
+
+/// An open listener.
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<Arc<Acceptor>>,
+    max_connections: usize,
+    stats: Arc<ListenStats>,
+}
+
+impl Listener {
+    /// Opens the listener. `endpoint` is `host:port`; an empty host is every address, as in Go; of a name with several addresses
+    /// IPv4 comes first.
+    ///
+    /// # Errors
+    /// The endpoint cannot be resolved or is taken.
+    pub async fn bind(endpoint: &str, tls: Option<Arc<Acceptor>>, max_connections: usize) -> Result<Listener, BindError> {
+        let socket = open(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
+        Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
+    }
+
+    /// The address it really has, for a port of 0.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn stats(&self) -> Arc<ListenStats> {
+        self.stats.clone()
+    }
+
+    /// Accepts connections and hands each to `serve`, in a task of its own, until a stop is requested; then waits for the tasks, which
+    /// are expected to end by themselves, and cuts off at the deadline what is left.
+    pub async fn run<S, F>(self, stop: Stop, serve: S)
+    where
+        S: Fn(Io, SocketAddr) -> F + Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Listener { socket, tls, max_connections, stats } = self;
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = socket.accept() => match accepted {
+                    Ok((_, peer)) if connections.len() >= max_connections => refuse(&stats, peer, max_connections),
+                    Ok((tcp, peer)) => {
+                        stats.accepted.add(1);
+                        let (tls, stats, serve) = (tls.clone(), stats.clone(), serve.clone());
+                        connections.spawn(async move {
+                            let _open = Open::count(stats.clone());
+                            if let Some(io) = establish(tcp, peer, tls, &stats).await {
+                                serve(io, peer).await;
+                            }
+                        });
+                    }
+                    Err(error) => survive(&error).await,
+                },
+                Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
+                _ = stop.requested() => break,
+            }
+        }
+        drop(socket);
+        loop {
+            tokio::select! {
+                ended = connections.join_next() => match ended {
+                    Some(ended) => note(ended),
+                    None => return,
+                },
+                () = stop.expired() => break,
+            }
+        }
+        tracing::warn!(connections = connections.len(), "connections cut off at the deadline");
+        connections.shutdown().await;
+    }
+}
+
+/// A connection that counts as open until its task ends, however it ends.
+struct Open(Arc<ListenStats>);
+
+impl Open {
+    fn count(stats: Arc<ListenStats>) -> Open {
+        stats.open.add(1);
+        Open(stats)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.sub(1);
+    }
+}
+
+fn refuse(stats: &ListenStats, peer: SocketAddr, limit: usize) {
+    stats.refused.add(1);
+    // The first, and then ever more rarely: a flood of connections must not become a flood of lines.
+    if stats.refused.get().is_power_of_two() {
+        tracing::warn!(%peer, limit, refused = stats.refused.get(), "connection refused: too many are open");
+    }
+}
+
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked");
+    }
+}
+
+/// An accept fails because of the peer (next!) or because the process is out of something (a pause, so as not to spin).
+async fn survive(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
+        tracing::warn!(%error, "cannot accept connections");
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+    }
+}
+
+async fn establish(tcp: TcpStream, peer: SocketAddr, tls: Option<Arc<Acceptor>>, stats: &ListenStats) -> Option<Io> {
+    // Answers are small and are written whole: there is nothing to gain from waiting for more.
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
+    }
+    let Some(tls) = tls else { return Some(Io::Plain(tcp)) };
+    let error = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await {
+        Ok(Ok(stream)) => return Some(Io::Tls(Box::new(stream))),
+        Ok(Err(error)) => error,
+        Err(_) => io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"),
+    };
+    stats.handshake_failed.add(1);
+    tracing::debug!(%peer, %error, "tls handshake failed");
+    None
+}
+
+async fn open(endpoint: &str) -> io::Result<TcpListener> {
+    if let Some(port) = endpoint.strip_prefix(':') {
+        let port = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a port"))?;
+        return match TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port)).await {
+            Ok(listener) => Ok(listener),
+            Err(_) => TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port)).await,
+        };
+    }
+    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(endpoint).await?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    TcpListener::bind(&addresses[..]).await
+}
+
+/// An accepted connection, encrypted or not.
+pub enum Io {
+    /// As it is.
+    Plain(TcpStream),
+    /// Behind TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Io {
+    /// The protocol agreed on in the TLS handshake, if any.
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Io::Plain(_) => None,
+            Io::Tls(tls) => tls.get_ref().1.alpn_protocol(),
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Io::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Io::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Io::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Io::Tls(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Io::Plain(io) => io.is_write_vectored(),
+            Io::Tls(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Io::Plain(io) => Pin::new(io).poll_flush(cx),
+            Io::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Io::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Io::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! OTLP/gRPC, driven directly on HTTP/2: one task per connection and, for the common request, nothing else.
+//!
+//! By the time a stream is accepted its body has usually arrived, so the call is polled once right there; only a call that has to
+//! wait (for its body, for delivery, for room) is kept among the connection's waiting calls. The answers of one round are written
+//! together, so that thirty requests which arrived in one read leave in one write.
+//!
+//! Invariants: waiting calls are at most `max_concurrent_streams`; a call whose sender has cancelled it is dropped; at a stop the sender is
+//! told (GOAWAY) and calls under way are finished, until the listener cuts them off at the deadline.
+//!
+//! What a call does is in [`call`], how its answer looks in [`reply`], when connections are pinged and closed in [`keepalive`].
+
+mod call;
+mod frame;
+mod keepalive;
+mod reply;
+
+use super::config;
+use super::intake::Intake;
+use crate::net::body::ReadBuffers;
+use crate::net::listen::Io;
+use bytes::Bytes;
+use call::Call;
+use flow::Stop;
+use futures_util::stream::{FuturesUnordered, Stream};
+use h2::server::{Connection, SendResponse};
+use keepalive::{Action, Keepalive};
+use reply::Reply;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// Large enough that the body of a usual batch arrives in one frame and needs no copy.
+const MAX_FRAME: u32 = 1 << 20;
+/// What one request may have under way before it is read.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// What one connection may have under way before it is read.
+const CONNECTION_WINDOW: u32 = 8 << 20;
+/// The headers of one request.
+const MAX_HEADERS: u32 = 16 << 10;
+/// What may wait to be written on one connection: answers are small.
+const MAX_SEND_BUFFER: usize = 64 << 10;
+/// Requests at once on one connection when nothing is configured.
+const MAX_STREAMS: u32 = 1000;
+/// For the client's preface and first settings.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Answers that are collected before they are written.
+const ROUND: usize = 32;
+
+/// What all connections of one listener share.
+pub(super) struct Server {
+    intake: Arc<Intake>,
+    max_message: usize,
+    max_streams: u32,
+    keepalive: config::ServerParameters,
+}
+
+impl Server {
+    pub fn new(config: &config::Grpc, intake: Intake) -> Server {
+        let max_streams = if config.max_concurrent_streams == 0 { MAX_STREAMS } else { config.max_concurrent_streams };
+        let keepalive = config.keepalive.as_ref().map(|k| k.server_parameters).unwrap_or_default();
+        Server { intake: Arc::new(intake), max_message: config.max_message(), max_streams, keepalive }
+    }
+
+    /// Serves one connection until it ends.
+    pub async fn serve(self: Arc<Self>, io: Io, peer: SocketAddr, stop: Stop) {
+        let mut builder = h2::server::Builder::new();
+        builder
+            .max_frame_size(MAX_FRAME)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MAX_HEADERS)
+            .max_concurrent_streams(self.max_streams)
+            .max_send_buffer_size(MAX_SEND_BUFFER);
+        let h2 = match tokio::time::timeout(PREFACE_TIMEOUT, builder.handshake(io)).await {
+            Ok(Ok(h2)) => h2,
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "not an http/2 client"),
+            Err(_) => return tracing::debug!(%peer, "no http/2 preface in time"),
+        };
+        let mut session = Session::new(self, h2);
+        let stopped = {
+            let mut ended = std::pin::pin!(std::future::poll_fn(|cx| session.poll(cx)));
+            tokio::select! {
+                biased;
+                result = &mut ended => Some(result),
+                _ = stop.requested() => None,
+            }
+        };
+        let result = match stopped {
+            Some(result) => result,
+            None => {
+                session.h2.graceful_shutdown();
+                std::future::poll_fn(|cx| session.poll(cx)).await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%peer, %error, "http/2 connection failed");
+        }
+    }
+}
+
+type Waiting = Pin<Box<dyn Future<Output = (SendResponse<Bytes>, Reply)> + Send>>;
+
+/// One connection.
+struct Session {
+    server: Arc<Server>,
+    h2: Connection<Io, Bytes>,
+    buffers: Arc<ReadBuffers>,
+    waiting: FuturesUnordered<Waiting>,
+    answers: Vec<(SendResponse<Bytes>, Reply)>,
+    keepalive: Keepalive,
+}
+
+impl Session {
+    fn new(server: Arc<Server>, mut h2: Connection<Io, Bytes>) -> Session {
+        let keepalive = Keepalive::new(server.keepalive, h2.ping_pong(), tokio::time::Instant::now());
+        let (buffers, waiting) = (Arc::default(), FuturesUnordered::new());
+        Session { server, h2, buffers, waiting, answers: Vec::with_capacity(ROUND), keepalive }
+    }
+
+    /// Ready when the connection has ended. Whatever is asked of HTTP/2 in here first reads what has arrived and writes what waits
+    /// to be written, so answers are handed over in rounds.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        loop {
+            if let Poll::Ready(ended) = self.accept(cx) {
+                return Poll::Ready(ended);
+            }
+            while self.answers.len() < ROUND
+                && let Poll::Ready(Some(answer)) = Pin::new(&mut self.waiting).poll_next(cx)
+            {
+                self.answers.push(answer);
+            }
+            if !self.answers.is_empty() {
+                for (respond, reply) in self.answers.drain(..) {
+                    reply.send(respond);
+                }
+                continue;
+            }
+            let busy = !self.waiting.is_empty() || self.h2.has_streams();
+            match ready!(self.keepalive.poll(cx, busy)) {
+                Action::Pinged => {}
+                Action::CloseWhenDone => self.h2.graceful_shutdown(),
+                Action::Close => self.h2.abrupt_shutdown(h2::Reason::NO_ERROR),
+            }
+        }
+    }
+
+    /// Starts what has arrived. Ready when the connection has ended; pending when there is no more, or when a round is full.
+    fn accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        while self.answers.len() < ROUND {
+            if self.waiting.len() >= self.server.max_streams as usize {
+                return self.h2.poll_closed(cx);
+            }
+            match ready!(self.h2.poll_accept(cx)) {
+                None => return Poll::Ready(Ok(())),
+                Some(accepted) => {
+                    let (request, respond) = accepted?;
+                    let call = Call { server: self.server.clone(), buffers: self.buffers.clone(), respond };
+                    let mut call: Waiting = Box::pin(call.run(request));
+                    match call.as_mut().poll(cx) {
+                        Poll::Ready(answer) => self.answers.push(answer),
+                        Poll::Pending => self.waiting.push(call),
+                    }
+                }
+            }
+        }
+        Poll::Pending
+    }
+}

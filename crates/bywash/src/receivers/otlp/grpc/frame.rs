@@ -1,0 +1,115 @@
+//! One length-prefixed message out of the data frames of a stream: gRPC's framing.
+//!
+//! The length is judged when its five bytes are there, before anything else is kept, and every piece is charged as it arrives. Exactly one
+//! message is expected. It does not decompress.
+
+use crate::net::body::{Assembler, ReadBuffers};
+use bytes::{Buf, Bytes};
+use flow::{Permit, Refusal};
+use h2::RecvStream;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+/// A sender that sends nothing for this long in the middle of a message is given up.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A message as it arrived.
+#[derive(Debug)]
+pub struct Message {
+    /// Whether the flag says that it is compressed.
+    pub compressed: bool,
+    /// The message.
+    pub body: Bytes,
+}
+
+/// Why there is no message.
+#[derive(Debug)]
+pub enum FrameError {
+    /// It is larger than the limit.
+    TooLarge,
+    /// The budget has no room.
+    Refused(Refusal),
+    /// The framing is broken.
+    Broken(&'static str),
+    /// The sender stalls.
+    Idle,
+    /// The sender has cancelled the call, or is gone.
+    Gone,
+}
+
+impl From<Refusal> for FrameError {
+    fn from(refusal: Refusal) -> Self {
+        FrameError::Refused(refusal)
+    }
+}
+
+/// Reads the one message of a unary call, to the end of the stream.
+pub async fn read(
+    stream: &mut RecvStream,
+    limit: usize,
+    buffers: &ReadBuffers,
+    permit: &mut Permit,
+) -> Result<Message, FrameError> {
+    let mut prefix = [0u8; 5];
+    let mut have = 0;
+    let mut message: Option<(usize, Assembler)> = None;
+    while let Some(mut piece) = next(stream).await? {
+        if message.is_none() {
+            let n = piece.len().min(prefix.len() - have);
+            prefix[have..have + n].copy_from_slice(&piece[..n]);
+            piece.advance(n);
+            have += n;
+            if have < prefix.len() {
+                continue;
+            }
+            let [_, length @ ..] = prefix;
+            let length = u32::from_be_bytes(length) as usize;
+            if prefix[0] > 1 {
+                return Err(FrameError::Broken("unknown flags before the message"));
+            }
+            if length > limit {
+                return Err(FrameError::TooLarge);
+            }
+            message = Some((length, Assembler::new(Some(length))));
+        }
+        let Some((length, assembler)) = &mut message else { continue };
+        if assembler.len() + piece.len() > *length {
+            return Err(FrameError::Broken("bytes after the message of a unary call"));
+        }
+        assembler.push(piece, permit)?;
+    }
+    match message {
+        Some((length, assembler)) if assembler.len() == length => {
+            Ok(Message { compressed: prefix[0] == 1, body: assembler.finish(buffers, permit) })
+        }
+        Some(_) => Err(FrameError::Broken("the stream ended before its message did")),
+        None => Err(FrameError::Broken("the stream ended before a message began")),
+    }
+}
+
+/// The next data frame; `None` at the end of the stream.
+async fn next(stream: &mut RecvStream) -> Result<Option<Bytes>, FrameError> {
+    if stream.is_end_stream() {
+        return Ok(None);
+    }
+    // Usually it is there, and needs no timer.
+    let piece = match poll_fn(|cx| Poll::Ready(stream.poll_data(cx))).await {
+        Poll::Ready(piece) => piece,
+        Poll::Pending => match tokio::time::timeout(IDLE_TIMEOUT, poll_fn(|cx| stream.poll_data(cx))).await {
+            Ok(piece) => piece,
+            Err(_) => return Err(FrameError::Idle),
+        },
+    };
+    match piece {
+        None => Ok(None),
+        Some(Err(_)) => Err(FrameError::Gone),
+        Some(Ok(piece)) => {
+            // At the end of the stream all is released at once, when it is dropped.
+            if !stream.is_end_stream() && stream.flow_control().release_capacity(piece.len()).is_err() {
+                return Err(FrameError::Gone);
+            }
+            Ok(Some(piece))
+        }
+    }
+}

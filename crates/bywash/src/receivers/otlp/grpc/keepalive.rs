@@ -1,0 +1,139 @@
+//! When a connection is pinged and closed: the collector's `keepalive.server_parameters`.
+//!
+//! One timer per connection, at the nearest of its deadlines; nothing is done per request unless `max_connection_idle` is set.
+//! It does not touch the connection: it says what is to be done.
+
+use super::config::ServerParameters;
+use h2::{Ping, PingPong};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+const TIME: Duration = Duration::from_secs(2 * 3600);
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What the connection has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write the ping that was just handed in.
+    Pinged,
+    /// Take no more requests, and close when those under way are done.
+    CloseWhenDone,
+    /// Close now.
+    Close,
+}
+
+/// The times of one connection.
+pub struct Keepalive {
+    pings: Option<PingPong>,
+    time: Duration,
+    timeout: Duration,
+    idle: Option<Duration>,
+    /// When the next ping is due, or the answer to the last one.
+    ping_at: Instant,
+    waits_for_pong: bool,
+    idle_since: Option<Instant>,
+    /// When the connection is old; then, when its grace ends.
+    age_at: Option<Instant>,
+    grace: Option<Duration>,
+    closing: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Keepalive {
+    /// The times of a connection that begins now.
+    pub fn new(parameters: ServerParameters, pings: Option<PingPong>, now: Instant) -> Keepalive {
+        let or = |given: Duration, default| if given.is_zero() { default } else { given };
+        let some = |given: Duration| (!given.is_zero()).then_some(given);
+        let time = or(parameters.time.0, TIME);
+        // A tenth either way, so that a fleet that came at once does not go at once.
+        let age = some(parameters.max_connection_age.0).map(|age| age.mul_f64(0.9 + 0.2 * fastrand::f64()));
+        let mut this = Keepalive {
+            pings,
+            time,
+            timeout: or(parameters.timeout.0, TIMEOUT),
+            idle: some(parameters.max_connection_idle.0),
+            ping_at: now + time,
+            waits_for_pong: false,
+            idle_since: None,
+            age_at: age.map(|age| now + age),
+            grace: some(parameters.max_connection_age_grace.0),
+            closing: false,
+            timer: Box::pin(tokio::time::sleep_until(now + time)),
+        };
+        this.rearm();
+        this
+    }
+
+    /// What is to be done now, if anything. `busy`: requests are under way.
+    pub fn poll(&mut self, cx: &mut Context<'_>, busy: bool) -> Poll<Action> {
+        if let Some(idle) = self.idle {
+            match (busy, self.idle_since) {
+                (true, Some(_)) => self.idle_since = None,
+                (false, None) => {
+                    let now = Instant::now();
+                    self.idle_since = Some(now);
+                    if now + idle < self.timer.deadline() {
+                        self.rearm();
+                    }
+                }
+                _ => {}
+            }
+        }
+        if self.waits_for_pong
+            && let Some(pings) = &mut self.pings
+            && pings.poll_pong(cx).is_ready()
+        {
+            self.waits_for_pong = false;
+            self.ping_at = Instant::now() + self.time;
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let action = self.due(Instant::now());
+            self.rearm();
+            if let Some(action) = action {
+                return Poll::Ready(action);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Which of the deadlines has come.
+    fn due(&mut self, now: Instant) -> Option<Action> {
+        if self.age_at.is_some_and(|at| at <= now) {
+            if self.closing {
+                self.age_at = None;
+                return Some(Action::Close);
+            }
+            self.closing = true;
+            self.age_at = self.grace.map(|grace| now + grace);
+            return Some(Action::CloseWhenDone);
+        }
+        if let (Some(idle), Some(since)) = (self.idle, self.idle_since)
+            && now >= since + idle
+            && !self.closing
+        {
+            self.closing = true;
+            return Some(Action::CloseWhenDone);
+        }
+        if now < self.ping_at {
+            return None;
+        }
+        if self.waits_for_pong {
+            return Some(Action::Close);
+        }
+        self.waits_for_pong = self.pings.as_mut().is_some_and(|p| p.send_ping(Ping::opaque()).is_ok());
+        self.ping_at = now + if self.waits_for_pong { self.timeout } else { self.time };
+        Some(Action::Pinged)
+    }
+
+    fn rearm(&mut self) {
+        let idle_at = match (self.idle, self.idle_since) {
+            (Some(idle), Some(since)) if !self.closing => Some(since + idle),
+            _ => None,
+        };
+        let next = [self.age_at, idle_at].into_iter().flatten().fold(self.ping_at, Instant::min);
+        self.timer.as_mut().reset(next);
+    }
+}

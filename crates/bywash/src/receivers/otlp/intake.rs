@@ -1,0 +1,155 @@
+//! What both transports do with a request between its headers and its answer.
+//!
+//! In this order: is the signal served, may the sender send, is there room (all before anything of the body is read); then the body
+//! is decompressed, transcoded and checked; then it is offered to the inlet. Every step that turns a request away counts it, once.
+//!
+//! It knows neither sockets nor how an answer looks on the wire.
+
+use super::status::{Code, Status};
+use crate::net::auth::Authenticator;
+use crate::net::compression::{DecompressError, Encoding, decompress};
+use crate::receivers::Inlets;
+use bytes::Bytes;
+use flow::{Accepted, Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
+use http::{HeaderMap, HeaderName};
+use std::sync::Arc;
+use wire::json::JsonError;
+use wire::{CheckLimits, Signal};
+
+/// The longest tenant name; a longer one counts as none.
+const MAX_TENANT: usize = 128;
+
+/// Work beyond these sizes is done on a task of its own, so that it does not hold up the other requests of its connection.
+const HEAVY_PACKED: usize = 64 << 10;
+const HEAVY_PLAIN: usize = 1 << 20;
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Protobuf,
+    Json,
+}
+
+/// A body as it arrived.
+pub(super) struct Packed {
+    pub signal: Signal,
+    pub encoding: Encoding,
+    pub form: Form,
+    pub body: Bytes,
+    /// The largest size after decompression.
+    pub limit: usize,
+}
+
+/// A body that was found sound, with the permit that holds its bytes.
+pub(super) struct Unpacked {
+    signal: Signal,
+    body: Bytes,
+    records: u32,
+    permit: Permit,
+}
+
+/// See the module.
+pub(super) struct Intake {
+    pub inlets: Inlets,
+    pub budget: Budget,
+    pub authenticator: Option<Authenticator>,
+    pub tenant_header: Option<HeaderName>,
+    pub limits: CheckLimits,
+}
+
+impl Intake {
+    pub fn inlet(&self, signal: Signal) -> &Inlet {
+        self.inlets.of(signal)
+    }
+
+    /// Everything that can be decided from the headers. The caller must not read a body before.
+    pub fn admit(&self, signal: Signal, headers: &HeaderMap) -> Result<(Permit, Arc<Meta>), Status> {
+        if let Some(auth) = &self.authenticator
+            && !auth.allows(headers)
+        {
+            self.inlet(signal).count_refused(Kind::Auth);
+            return Err(Status::new(Code::Unauthenticated, "missing or wrong credentials"));
+        }
+        let tenant = self.tenant(headers);
+        let permit = self.budget.open(tenant).map_err(|refusal| self.refused(signal, refusal))?;
+        let meta = match tenant {
+            None => Meta::none(),
+            Some(name) => Arc::new(Meta { tenant: Some(name.into()) }),
+        };
+        Ok((permit, meta))
+    }
+
+    fn tenant<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let value = headers.get(self.tenant_header.as_ref()?)?.to_str().ok()?.trim();
+        (!value.is_empty() && value.len() <= MAX_TENANT && !value.contains('\t')).then_some(value)
+    }
+
+    /// The answer to a refusal that happened before the inlet knew the request.
+    pub fn refused(&self, signal: Signal, refusal: Refusal) -> Status {
+        self.inlet(signal).count_refused(refusal.why.kind);
+        refusal.into()
+    }
+
+    /// The answer to a request beyond a limit.
+    pub fn too_large(&self, signal: Signal, what: &str, limit: usize) -> Status {
+        self.inlet(signal).count_refused(Kind::TooLarge);
+        Status::too_large(what, limit)
+    }
+
+    /// The answer to a request that is broken.
+    pub fn malformed(&self, signal: Signal, status: Status) -> Status {
+        self.inlet(signal).count_malformed();
+        status
+    }
+
+    /// Decompresses, transcodes and checks.
+    pub async fn unpack(self: &Arc<Self>, packed: Packed, permit: Permit) -> Result<Unpacked, Status> {
+        let cheap = packed.encoding == Encoding::Identity && packed.form == Form::Protobuf;
+        if packed.body.len() <= if cheap { HEAVY_PLAIN } else { HEAVY_PACKED } {
+            return self.unpack_now(packed, permit);
+        }
+        let intake = self.clone();
+        let work = tokio::spawn(async move { intake.unpack_now(packed, permit) });
+        work.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "unpacking a request failed");
+            Err(Status::new(Code::Internal, "internal error").with_http(http::StatusCode::INTERNAL_SERVER_ERROR))
+        })
+    }
+
+    fn unpack_now(&self, packed: Packed, mut permit: Permit) -> Result<Unpacked, Status> {
+        let Packed { signal, encoding, form, mut body, limit } = packed;
+        if encoding != Encoding::Identity {
+            body = decompress(encoding, &body, limit, |n| permit.grow(n)).map_err(|error| match error {
+                DecompressError::TooLarge(limit) => self.too_large(signal, "the decompressed request", limit),
+                DecompressError::Corrupt(_) => self.malformed(signal, Status::invalid(format!("the body {error}"))),
+                DecompressError::Refused(refusal) => self.refused(signal, refusal),
+            })?;
+            permit.shrink(body.len());
+        }
+        if form == Form::Json {
+            body = self.transcode(signal, &body, limit, &mut permit)?;
+            permit.shrink(body.len());
+        }
+        let census = wire::check(signal, &body, &self.limits)
+            .map_err(|error| self.malformed(signal, Status::invalid(error.to_string())))?;
+        let Ok(records) = u32::try_from(census.records) else { return Err(self.too_large(signal, "the request", u32::MAX as usize)) };
+        Ok(Unpacked { signal, body, records, permit })
+    }
+
+    fn transcode(&self, signal: Signal, json: &[u8], limit: usize, permit: &mut Permit) -> Result<Bytes, Status> {
+        // Lists of doubles are what grows most on the way: "0," becomes eight bytes.
+        permit.grow(json.len().saturating_mul(4).min(limit)).map_err(|refusal| self.refused(signal, refusal))?;
+        match wire::json::to_protobuf(wire::schema::request(signal), json, limit) {
+            Ok(body) => Ok(body.into()),
+            Err(JsonError::TooLarge { limit }) => Err(self.too_large(signal, "the request as protobuf", limit)),
+            Err(error) => Err(self.malformed(signal, Status::invalid(error.to_string()))),
+        }
+    }
+
+    /// Hands it over; what comes back is the answer.
+    pub async fn offer(&self, unpacked: Unpacked, meta: Arc<Meta>) -> Result<Accepted, Status> {
+        let Unpacked { signal, body, records, permit } = unpacked;
+        let payload = Payload { signal, body: body.into(), records, meta };
+        self.inlet(signal).offer(payload, permit).await.map_err(Status::from)
+    }
+}

@@ -1,0 +1,133 @@
+use super::*;
+use flow::Target;
+
+fn lane(target: &str, state: &'static str, oldest: Option<Instant>) -> LaneView {
+    LaneView { target: Target::new(target), state, bytes: 7, oldest, waiting: 1 }
+}
+
+/// A moment in which everything has happened once.
+fn eventful() -> Snapshot {
+    let now = flow::clock::now() + Duration::from_secs(1000);
+    let logs = InletStats::default();
+    logs.accepted.add(90);
+    logs.requests_accepted.add(9);
+    logs.requests_refused.add(2);
+    logs.requests_failed.add(1);
+    logs.shed.add(Kind::SoftLimit, 6);
+    logs.refused.add(Kind::QueueFull, 4);
+    logs.refused_requests.add(Kind::QueueFull, 1);
+    logs.refused_requests.add(Kind::HardLimit, 1);
+    logs.failed.add(3);
+    let spans = InletStats::default();
+    spans.accepted.add(5);
+    spans.requests_accepted.add(1);
+    let sent = ExporterStats::default();
+    sent.sent.add(80);
+    sent.failed.add(Kind::Expired, 5);
+    sent.enqueue_failed.add(Kind::LaneFull, 2);
+    sent.requests.add(4);
+    sent.bytes.add(4096);
+    sent.retries.add(Kind::Timeout, 5);
+    sent.partial.add(1);
+    sent.divided.add(1);
+    sent.in_flight.add(2);
+    sent.waiting.add(1);
+    let mut totals = ExporterTotals::default();
+    totals.add(&sent);
+    let ago = |seconds| Some(now - Duration::from_secs(seconds));
+    let receiver =
+        |transport, signal, stats| ReceiverState { receiver: "otlp".into(), transport, signal, stats: Arc::new(stats) };
+    Snapshot {
+        now,
+        uptime: Duration::from_millis(1500),
+        resource: vec![("service.name".into(), "bywash".into()), ("1st \"label\"".into(), "a\nb".into())],
+        budget: BudgetState {
+            bytes: 950,
+            limit: 1000,
+            soft: 0.9,
+            records: 10,
+            max_records: 20,
+            requests: 1,
+            max_requests: 0,
+            tenants: 2,
+            level: Level::Priority,
+        },
+        receivers: vec![
+            receiver("grpc", Signal::Logs, logs),
+            receiver("http", Signal::Logs, InletStats::default()),
+            receiver("grpc", Signal::Traces, spans),
+        ],
+        exporters: vec![ExporterState {
+            exporter: "otlp/backend".into(),
+            signal: Signal::Logs,
+            totals,
+            queue_size: 3,
+            queue_capacity: 1000,
+            bytes: 1234,
+            lanes: vec![
+                lane("a:4317", "passing", ago(2)),
+                lane("b:4317", "halted", ago(60)),
+                lane("c", "passing", None),
+            ],
+        }],
+        limiters: vec![LimiterState {
+            processor: "memory_limiter".into(),
+            signal: Signal::Logs,
+            accepted: 90,
+            refused: 6,
+        }],
+        process: Some(ProcessStats {
+            cpu_seconds: 1.25,
+            memory_rss: 4096,
+            memory_virtual: 8192,
+            threads: 3,
+            open_fds: 12,
+        }),
+        reloads: ReloadState {
+            succeeded: 2,
+            failed: 1,
+            last_successful: false,
+            last_success: Duration::from_secs(1_700_000_000),
+        },
+        suppressed_lines: 42,
+        leaked: 0,
+    }
+}
+
+/// Scenario: a moment in which everything has happened once. Guarantee: the whole page, names, labels and types.
+#[test]
+fn the_page_is_as_agreed() {
+    insta::assert_snapshot!(render(&eventful()));
+}
+
+/// Scenario: ten thousand lanes with long names. Guarantee: the page stays bounded and shows those with the oldest records.
+#[test]
+fn many_lanes_do_not_make_a_long_page() {
+    let mut snapshot = eventful();
+    let now = snapshot.now;
+    snapshot.exporters[0].lanes = (0..10_000u64)
+        .map(|n| lane(&format!("{n}-{}", "x".repeat(1000)), "halted", Some(now - Duration::from_secs(n))))
+        .collect();
+    let page = render(&snapshot);
+    assert_eq!(page.matches("bywash_lane_state{").count(), MAX_LANES);
+    assert!(page.contains("target=\"9999-") && !page.contains("target=\"5-"));
+    assert!(
+        page.contains("bywash_exporter_lanes{exporter=\"otlp/backend\",data_type=\"logs\",state=\"halted\"} 10000")
+    );
+    assert!(page.len() < 200_000, "{}", page.len());
+}
+
+/// Scenario: an exporter replaced another of the same id. Guarantee: their counters add up, reason by reason.
+#[test]
+fn totals_add_up_over_generations() {
+    let (old, new) = (ExporterStats::default(), ExporterStats::default());
+    old.sent.add(10);
+    old.failed.add(Kind::Expired, 1);
+    new.sent.add(5);
+    new.failed.add(Kind::Auth, 2);
+    let mut totals = ExporterTotals::default();
+    totals.add(&old);
+    totals.add(&new);
+    assert_eq!((totals.sent, totals.failed.total()), (15, 3));
+    assert_eq!(totals.failed.iter().collect::<Vec<_>>(), [(Kind::Auth, 2), (Kind::Expired, 1)]);
+}

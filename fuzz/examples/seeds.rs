@@ -1,0 +1,49 @@
+//! Writes the seed corpora from the generators of the property tests, the same ones on every run.
+
+use otlp_oracle::generate;
+use proptest::strategy::{Strategy, ValueTree as _};
+use proptest::test_runner::TestRunner;
+use prost::Message;
+use std::fs;
+use std::path::{Path, PathBuf};
+use wire::{Signal, schema};
+
+/// Seeds per signal and target; small ones, so that the fuzzer reaches every byte.
+const SEEDS: usize = 8;
+const MAX_LEN: usize = 1500;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut runner = TestRunner::deterministic();
+    write(&corpus, Signal::Logs, generate::logs(), &mut runner)?;
+    write(&corpus, Signal::Traces, generate::traces(), &mut runner)?;
+    write(&corpus, Signal::Metrics, generate::metrics(), &mut runner)?;
+    Ok(())
+}
+
+fn write<M: Message>(
+    corpus: &Path,
+    signal: Signal,
+    requests: impl Strategy<Value = M>,
+    runner: &mut TestRunner,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut written = 0;
+    while written < SEEDS {
+        let body = requests.new_tree(runner).map_err(|reason| reason.to_string())?.current().encode_to_vec();
+        if !(20..MAX_LEN).contains(&body.len()) {
+            continue;
+        }
+        let first = signal as u8;
+        let json = wire::json::to_json(schema::request(signal), &body)?;
+        let path = |target: &str| -> PathBuf { corpus.join(target).join(format!("{signal}-{written:02}")) };
+        for (target, head, body) in
+            [("check", &[first][..], &body), ("split_merge", &[first, 3, 1, 4, 60], &body), ("json", &[first], &json)]
+        {
+            let path = path(target);
+            fs::create_dir_all(path.parent().expect("a file in a folder"))?;
+            fs::write(path, [head, body].concat())?;
+        }
+        written += 1;
+    }
+    Ok(())
+}
