@@ -13,7 +13,7 @@ use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
 use crate::stats::ExporterStats;
-use crate::{Ack, Batch, Kind, Outcome, Payload, Why, clock};
+use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 /// How an exporter's outlet behaves: the collector's `sending_queue`, `retry_on_failure` and `timeout`.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +42,8 @@ pub struct OutletConfig {
     pub retry: RetryConfig,
     /// The time one attempt may take. 0: no limit.
     pub timeout: Duration,
+    /// Sends of one lane of a dynamic router that may be under way at once; none: half of `workers`.
+    pub lane_in_flight: Option<usize>,
     /// The part of the capacity, 0..=1, that one lane may hold when there are several.
     pub lane_share: f64,
     /// A lane of a dynamic router ends after being idle for this long.
@@ -60,10 +63,21 @@ impl OutletConfig {
             batch: BatchConfig::default(),
             retry: RetryConfig::default(),
             timeout: Duration::from_secs(5),
+            lane_in_flight: None,
             lane_share: 0.5,
             lane_idle: Duration::from_secs(300),
         }
     }
+}
+
+/// How long past the deadline of a close its drains may take to settle what they hold.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// Whether the limit of a lane counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fullness {
+    Counts,
+    Ignored,
 }
 
 /// An outlet as an inlet sees it, whatever its exporter and router.
@@ -116,12 +130,20 @@ pub struct Outlet<E: Exporter, R: Router> {
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
     /// What has no target at present. Bounded by the capacity: each holds its room.
     orphans: Mutex<Vec<Item>>,
+    /// Lanes of targets that are gone, until what they hold is sent or routed again.
+    draining: watch::Sender<Vec<Lane>>,
 }
 
 impl<E: Exporter, R: Router> Outlet<E, R> {
     /// An outlet without lanes yet. Must be used within a tokio runtime.
     #[must_use]
     pub fn new(config: OutletConfig, exporter: E, router: R) -> Outlet<E, R> {
+        Outlet::watched(config, exporter, router, Arc::new(()))
+    }
+
+    /// The same with somebody who hears what happens in its lanes.
+    #[must_use]
+    pub fn watched(config: OutletConfig, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
         let context = Arc::new(Context {
             exporter,
             stats: Arc::default(),
@@ -133,12 +155,14 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             batch: config.batch.clone(),
             timeout: config.timeout,
             limits: match router.is_dynamic() {
-                true => LaneLimits::among_many(config.workers, config.lane_idle),
+                true => LaneLimits::among_many(config.lane_in_flight.unwrap_or(config.workers / 2), config.lane_idle),
                 false => LaneLimits::alone(config.workers.max(1)),
             },
+            watch,
         });
         let capacity = Capacity::new(config.capacity.clone());
-        Outlet { config, context, capacity, router, lanes: Mutex::new(Some(HashMap::new())), orphans: Mutex::default() }
+        let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
+        Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0 }
     }
 
     /// The router, for whoever changes what it knows.
@@ -149,28 +173,39 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
 
     /// To be called after the router's targets changed: lanes of targets that are no longer `live` take nothing more at once, try
     /// to send what they hold for `grace`, and what is left then is routed again, piece by piece, as is what had no target.
-    /// Waits for the drains; nobody else does.
+    /// Waits for the drains; nobody else does but [`Outgoing::close`], which also brings their deadline nearer.
     pub async fn retire(&self, live: impl Fn(&Target) -> bool, grace: Duration) {
-        let gone: Vec<Lane> = match self.lanes.lock().as_mut() {
-            Some(lanes) => lanes.extract_if(|target, _| !live(target)).map(|(_, lane)| lane).collect(),
-            None => vec![],
-        };
         let deadline = clock::now() + grace;
+        let gone: Vec<Lane> = {
+            let mut lanes = self.lanes.lock();
+            let gone = lanes.iter_mut().flat_map(|lanes| lanes.extract_if(|target, _| !live(target)));
+            let gone: Vec<Lane> = gone.map(|(_, lane)| lane).collect();
+            // Under the lock, so that whoever closes the outlet finds each lane in one place or the other.
+            self.draining.send_modify(|draining| draining.extend(gone.iter().cloned()));
+            gone
+        };
         for lane in &gone {
             lane.close(deadline);
         }
-        self.reroute(std::mem::take(&mut *self.orphans.lock()));
-        for lane in gone {
-            self.reroute(lane.ended().await);
+        let orphans = std::mem::take(&mut *self.orphans.lock());
+        orphans.into_iter().for_each(|item| drop(self.reroute(None, item)));
+        // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
+        let mut ends = JoinSet::new();
+        gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
+        while let Some(Ok((lane, left))) = ends.join_next().await {
+            left.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
+            self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
         }
     }
 
-    fn reroute(&self, items: Vec<Item>) {
-        for item in items {
-            if let Err(item) = self.route(item) {
-                self.orphan(item);
-            }
+    /// Routes what a lane gave back. It has its room already, so that no lane is too full for it.
+    fn reroute(&self, from: Option<&Target>, item: Item) -> Outcome {
+        let records = u64::from(item.batch.payload.records);
+        let routed = self.route(item, Fullness::Ignored);
+        if from.is_some() {
+            self.context.watch.rerouted(records, routed.is_ok());
         }
+        routed.unwrap_or_else(|item| self.orphan(item))
     }
 
     /// Keeps an item until there is a target for it; once the outlet is closed there never will be.
@@ -181,30 +216,30 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             return Outcome::Delivered;
         }
         drop(lanes);
-        self.stopping(item)
+        self.stopping(None, item)
     }
 
-    fn stopping(&self, item: Item) -> Outcome {
+    fn stopping(&self, target: Option<&Target>, item: Item) -> Outcome {
         let why = Why::new(Kind::Stopping, "the exporter is stopping");
         let outcome = Outcome::failed(u64::from(item.batch.payload.records), why.clone());
-        self.context.give_up(item, why);
+        self.context.give_up(target, item, why);
         outcome
     }
 
     /// Divides an item over its targets' lanes. Gives it back if there is no target.
-    fn route(&self, item: Item) -> Result<Outcome, Item> {
+    fn route(&self, item: Item, fullness: Fullness) -> Result<Outcome, Item> {
         let mut routes = Routes::new();
         self.router.route(item.batch.payload.clone(), &mut routes);
         match routes.as_slice() {
             [] => Err(item),
-            [(target, _)] => Ok(self.push_to(target, item)),
+            [(target, _)] => Ok(self.push_to(target, item, fullness)),
             _ => {
                 let (targets, pieces): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
                 let items = item.divide(pieces.into_iter());
                 Ok(targets
                     .iter()
                     .zip(items)
-                    .fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item))))
+                    .fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item, fullness))))
             }
         }
     }
@@ -216,11 +251,12 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     }
 
     /// Enqueues at one target. What finds the lane full is settled as dropped, and said.
-    fn push_to(&self, target: &Target, mut item: Item) -> Outcome {
+    fn push_to(&self, target: &Target, mut item: Item, fullness: Fullness) -> Outcome {
         loop {
-            let Some(lane) = self.lane(target) else { return self.stopping(item) };
+            let Some(lane) = self.lane(target) else { return self.stopping(Some(target), item) };
             let held = lane.bytes();
-            if held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit() {
+            let is_full = held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit();
+            if is_full && fullness == Fullness::Counts {
                 return self.drop_full(target, item);
             }
             match lane.push(item) {
@@ -288,7 +324,8 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
-        match self.route(Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits }) {
+        let item = Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None };
+        match self.route(item, Fullness::Counts) {
             Ok(lost) => lost,
             // The last target went away since room was taken: it waits for the next one, with its room.
             Err(item) => self.orphan(item),
@@ -330,12 +367,20 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             for lane in &lanes {
                 lane.close(deadline);
             }
-            let mut left = std::mem::take(&mut *self.orphans.lock());
+            self.draining.borrow().iter().for_each(|lane| lane.close(deadline));
+            let why = || Why::new(Kind::Stopping, "stopped before it was delivered");
+            let orphans = std::mem::take(&mut *self.orphans.lock());
+            orphans.into_iter().for_each(|item| self.context.give_up(None, item, why()));
             for lane in lanes {
-                left.extend(lane.ended().await);
+                let target = lane.target().clone();
+                let left = lane.ended().await;
+                left.into_iter().for_each(|item| self.context.give_up(Some(&target), item, why()));
             }
-            for item in left {
-                self.context.give_up(item, Why::new(Kind::Stopping, "stopped before it was delivered"));
+            // The drains settle what they hold; if whoever ran them is gone, so is what they held.
+            let mut draining = self.draining.subscribe();
+            let ended = draining.wait_for(Vec::is_empty);
+            if tokio::time::timeout_at((deadline + LAST_WAIT).into(), ended).await.is_err() {
+                tracing::error!(exporter = self.config.name, "a drain did not end in time");
             }
         })
     }
