@@ -7,4 +7,5 @@ pub mod extensions;
 pub mod net;
 pub mod processors;
 pub mod receivers;
+pub mod resolvers;
 pub mod telemetry;

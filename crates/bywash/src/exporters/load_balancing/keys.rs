@@ -18,36 +18,36 @@
 //! It does not hash for the ring and does not know backends.
 
 use base64::Engine;
-use serde::Deserialize;
 use std::fmt::Write;
 use wire::key::{self, AnyValue};
 use wire::{Entry, Record, Signal};
 use xxhash_rust::xxh64::xxh64;
 
 /// The collector's `routing_key`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoutingKey {
     /// By trace.
-    #[serde(rename = "traceID")]
     TraceId,
     /// By `service.name`.
-    #[serde(rename = "service")]
     Service,
     /// By all attributes of the resource.
-    #[serde(rename = "resource")]
     Resource,
     /// By the metric's name.
-    #[serde(rename = "metric")]
     Metric,
     /// By the identity of the metric stream.
-    #[serde(rename = "streamID")]
     StreamId,
     /// By the attributes named in `routing_attributes`.
-    #[serde(rename = "attributes")]
     Attributes,
 }
 
 impl RoutingKey {
+    /// The key of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<RoutingKey> {
+        use RoutingKey::{Attributes, Metric, Resource, Service, StreamId, TraceId};
+        [TraceId, Service, Resource, Metric, StreamId, Attributes].into_iter().find(|key| key.name() == name)
+    }
+
     /// The name in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -79,6 +79,17 @@ impl RoutingKey {
     }
 }
 
+/// What holds the key of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// An entry above it, by its place in the request.
+    Entry(usize),
+    /// Its trace within a scope entry.
+    Trace(usize, [u8; 16]),
+    /// Itself.
+    Record,
+}
+
 /// Writes the keys of one request's records.
 #[derive(Debug)]
 pub struct Keys<'a> {
@@ -90,23 +101,32 @@ pub struct Keys<'a> {
     random: Option<(usize, [u8; 8])>,
     /// The hash of the last resource entry.
     resource: Option<(usize, Fnv)>,
-    text: String,
 }
 
 impl<'a> Keys<'a> {
     /// For one request.
     #[must_use]
     pub fn new(key: RoutingKey, attributes: &'a [String], ignore_trace_id: bool) -> Keys<'a> {
-        Keys { key, attributes, ignore_trace_id, random: None, resource: None, text: String::new() }
+        Keys { key, attributes, ignore_trace_id, random: None, resource: None }
     }
 
-    /// What makes records share their key for certain, so that it need not be written again: the entry that holds it.
+    /// What makes records share their key for certain, so that it need not be written again.
     #[must_use]
-    pub fn holder(&self, record: &Record) -> Option<usize> {
+    pub fn holder(&self, record: &Record) -> Holder {
         match (self.key, record.signal()) {
-            (RoutingKey::Service, Signal::Logs | Signal::Metrics) | (RoutingKey::Resource, _) => Some(record.resource().id()),
-            (RoutingKey::Metric, _) => record.metric().map(|m| m.id()),
-            _ => None,
+            (RoutingKey::Service, Signal::Logs | Signal::Metrics) | (RoutingKey::Resource, _) => {
+                Holder::Entry(record.resource().id())
+            }
+            (RoutingKey::Metric, _) => record.metric().map_or(Holder::Record, |metric| Holder::Entry(metric.id())),
+            // The collector takes these keys from the first span of a trace in a scope entry.
+            (RoutingKey::Service | RoutingKey::Attributes, Signal::Traces) => {
+                let mut trace = [0; 16];
+                if let Some(id) = key::trace_id(record).filter(|id| id.len() == trace.len()) {
+                    trace.copy_from_slice(id);
+                }
+                Holder::Trace(record.scope().id(), trace)
+            }
+            _ => Holder::Record,
         }
     }
 
@@ -167,7 +187,11 @@ impl<'a> Keys<'a> {
         let resource = record.resource();
         match self.resource {
             Some((of, hash)) if of == resource.id() => hash,
-            _ => self.resource.insert((resource.id(), Fnv::new().with(&attributes_hash(key::resource_attributes(&resource))))).1,
+            _ => {
+                self.resource
+                    .insert((resource.id(), Fnv::new().with(&attributes_hash(key::resource_attributes(&resource)))))
+                    .1
+            }
         }
     }
 
@@ -220,7 +244,13 @@ fn span_kind(span: &[u8]) -> &'static str {
 }
 
 fn scope_version<'a>(scope: &Entry<'a>) -> &'a [u8] {
-    scope.fields().filter(|f| f.number == 1).filter_map(|f| f.bytes()).map(|m| last_bytes(m, 2)).last().unwrap_or_default()
+    scope
+        .fields()
+        .filter(|f| f.number == 1)
+        .filter_map(|f| f.bytes())
+        .map(|m| last_bytes(m, 2))
+        .last()
+        .unwrap_or_default()
 }
 
 fn metric_unit<'a>(metric: &Entry<'a>) -> &'a [u8] {
@@ -336,7 +366,9 @@ fn put_text(value: &AnyValue, out: &mut Vec<u8>) {
         AnyValue::Bool(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
         AnyValue::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
         AnyValue::Double(number) => out.extend_from_slice(go_float(*number).as_bytes()),
-        AnyValue::Bytes(bytes) => out.extend_from_slice(base64::engine::general_purpose::STANDARD.encode(bytes).as_bytes()),
+        AnyValue::Bytes(bytes) => {
+            out.extend_from_slice(base64::engine::general_purpose::STANDARD.encode(bytes).as_bytes())
+        }
         AnyValue::KvList(list) => {
             out.push(b'{');
             for (n, (name, value)) in sorted(list.iter()).iter().enumerate() {
@@ -382,3 +414,6 @@ fn go_float(number: f64) -> String {
     }
     format!("{number}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,7 +160,10 @@ fn even(backends: &[Target], weight: impl Fn(&Target) -> u32) -> Box<[u16]> {
 
 /// FNV-1a of 64 bits, finished by the mixer of SplitMix64, so that names that differ in one digit walk differently.
 fn fnv(name: &str, seed: u8) -> u64 {
-    let hash = [seed].iter().chain(name.as_bytes()).fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+    let hash = [seed]
+        .iter()
+        .chain(name.as_bytes())
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
     let mixed = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ mixed >> 31
@@ -193,7 +196,18 @@ mod tests {
         assert_eq!(at, [0x21ca, 0x29d3, 0x3984, 0x5eaf, 0x8bc1]);
         let two = v2_points(&targets(&["endpoint-A", "endpoint-B"]), 5);
         let named: Vec<_> = two.iter().map(|(at, b)| (*at, ["A", "B"][*b as usize])).collect();
-        let expected = [(0xdde, "B"), (0x162e, "A"), (0x21f5, "B"), (0x34e5, "A"), (0x61fb, "B"), (0x6910, "B"), (0x76a0, "A"), (0x7e2b, "A"), (0x7f7c, "A"), (0x85ac, "B")];
+        let expected = [
+            (0xdde, "B"),
+            (0x162e, "A"),
+            (0x21f5, "B"),
+            (0x34e5, "A"),
+            (0x61fb, "B"),
+            (0x6910, "B"),
+            (0x76a0, "A"),
+            (0x7e2b, "A"),
+            (0x7f7c, "A"),
+            (0x85ac, "B"),
+        ];
         assert_eq!(named, expected);
     }
 
@@ -206,7 +220,8 @@ mod tests {
         assert_eq!(owner(&r, b"ad-service-7"), "endpoint-2");
         assert_eq!(owner(&r, b"get-recommendations-1"), "endpoint-1");
         let r = ring(RingKind::V2, targets(&["10.0.0.1:4317", "10.0.0.2:4317", "10.0.0.3:4317"]));
-        let trace = |hex: &str| (0..16).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect::<Vec<_>>();
+        let trace =
+            |hex: &str| (0..16).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect::<Vec<_>>();
         assert_eq!(owner(&r, &trace("0af7651916cd43dd8448eb211c80319c")), "10.0.0.1:4317");
         assert_eq!(owner(&r, &[0; 16]), "10.0.0.1:4317");
         assert_eq!(owner(&r, &trace("4bf92f3577b34da6a3ce929d0e0e4736")), "10.0.0.3:4317");
@@ -238,7 +253,8 @@ mod tests {
         let gone = before.backends[42].clone();
         let after = ring(RingKind::Even, before.backends.iter().filter(|b| **b != gone).cloned().collect());
         let keys: Vec<_> = (0..20_000u32).map(u32::to_le_bytes).collect();
-        let moved = keys.iter().filter(|k| before.owner(*k) != after.owner(*k) && before.owner(*k) != Some(&gone)).count();
+        let moved =
+            keys.iter().filter(|k| before.owner(*k) != after.owner(*k) && before.owner(*k) != Some(&gone)).count();
         assert!(moved < 20_000 / 20, "{moved} of 20000 moved without need");
         assert_eq!(ring(RingKind::Even, many(100)), before);
     }

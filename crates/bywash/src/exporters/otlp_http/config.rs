@@ -3,7 +3,7 @@
 
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
-use crate::exporters::otlp_grpc::{Auth, Middleware};
+use crate::exporters::otlp_client::{Auth, Middleware};
 use crate::exporters::queue::{RetryOnFailure, SendingQueue};
 use crate::net::client::compress::{Compression, Level};
 use crate::net::client::headers::Headers;
