@@ -1,5 +1,39 @@
-//! The program: receivers, exporters, configuration and telemetry around the flow.
+//! The program around the flow: receivers, exporters, configuration, telemetry, and what holds them together.
+//!
+//! # The map
+//!
+//! ```text
+//!                     app                    reads a configuration, builds what it says, reloads it, ends it
+//!                      │
+//!  receivers  exporters  processors  extensions      siblings: none imports another
+//!                      │
+//!                  telemetry                 metrics, logs, health: what is shown of all this
+//!                      │
+//!              net   config   clock          know no component
+//!                      │
+//!                flow (crate)                payload, ack, budget, inlet, lane: knows no protocol
+//!                      │
+//!                wire (crate)                OTLP on bytes: no async, no I/O
+//! ```
+//!
+//! A layer uses only what lies below it.
+//!
+//! | to change | open |
+//! |---|---|
+//! | how OTLP comes in: gRPC, HTTP, answers, limits | [`receivers::otlp`] |
+//! | how OTLP goes out | [`exporters::otlp_grpc`], [`exporters::otlp_http`] |
+//! | what `sending_queue`, `retry_on_failure` and `timeout` mean | [`exporters::queue`] |
+//! | what `batch` and `memory_limiter` mean | [`processors`] |
+//! | the health page, who may send | [`extensions`] |
+//! | the metrics and their names, the log | [`telemetry`] |
+//! | keys of `service`, error messages of configurations | [`config`] |
+//! | listeners, connections, TLS, compression | [`net`] |
+//! | commands, start, reload, stop | [`app`] |
+//! | which components there are | [`app::components`], [`exporters`] |
+//! | batching, queues, retries, breakers, admission, memory | the crate `flow` |
+//! | what OTLP looks like on the wire: check, split, merge, JSON | the crate `wire` |
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod exporters;

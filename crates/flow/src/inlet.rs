@@ -45,7 +45,7 @@ pub struct Funnel {
 }
 
 /// How an inlet behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InletConfig {
     /// When success is answered.
     pub acknowledge: Acknowledge,
@@ -185,6 +185,11 @@ impl Inlet {
             return Ok(Accepted::ALL);
         }
         let opening = self.opening.load_full();
+        if opening.funnels.is_empty() {
+            // A reload, or the end, took the last pipeline away after the request came in: what nobody takes is not accepted.
+            let why = Why::new(Kind::NoTarget, "no pipeline takes this signal any more");
+            return Err(Refusal { retry_after: permit.refuse(why.kind).retry_after, why });
+        }
         let total = u64::from(payload.records);
         permit.set_records(payload.records);
         let (payload, shed) = self.shed(payload, &mut permit, &opening.config)?;

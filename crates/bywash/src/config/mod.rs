@@ -41,4 +41,6 @@ pub use size::ByteSize;
 pub use validate::{Report, Validate, decode_valid};
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

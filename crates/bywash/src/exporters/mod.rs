@@ -10,8 +10,6 @@ pub mod otlp_grpc;
 pub mod otlp_http;
 pub mod queue;
 #[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod tests;
 
 use crate::config::duration::GoDuration;
@@ -117,6 +115,15 @@ pub fn build(name: &str, config: &ExporterConfig) -> Result<Built, BuildError> {
 }
 
 impl Built {
+    /// The exporter, if it balances over backends: for a look at them.
+    #[must_use]
+    pub fn load_balancer(&self) -> Option<load_balancing::LoadBalancing> {
+        match &self.kind {
+            BuiltKind::LoadBalancing(exporter) => Some(exporter.clone()),
+            _ => None,
+        }
+    }
+
     /// The outlet for one signal, holding at most `max_bytes` of memory. `pipeline_batch` is what a `batch` processor of the
     /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. Must be called within a tokio runtime.
     ///

@@ -11,6 +11,7 @@ use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
 use crate::net::client::compress::Compression;
 use crate::net::client::connect::{Dialer, HostPort, Resolve, SystemResolver};
+use crate::net::client::extensions::{Auth, Middleware};
 use crate::net::client::grpc::{Failure, GrpcClient, GrpcConfig};
 use crate::net::client::headers::Headers;
 use crate::net::client::partial::PartialSuccess;
@@ -62,22 +63,6 @@ pub struct Config {
     pub sending_queue: SendingQueue,
     /// The retries.
     pub retry_on_failure: RetryOnFailure,
-}
-
-/// The collector's `auth` of a client.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// The id of an extension.
-    pub authenticator: String,
-}
-
-/// The collector's `middlewares` of a client.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Middleware {
-    /// The id of an extension.
-    pub id: String,
 }
 
 /// The collector's `keepalive` of a gRPC client.
@@ -275,15 +260,26 @@ impl OtlpGrpc {
     /// # Errors
     /// If the TLS material cannot be loaded.
     pub fn new(config: &Config) -> Result<OtlpGrpc, BuildError> {
-        OtlpGrpc::with_default_port(config, None)
+        OtlpGrpc::build(config, Arc::new(SystemResolver), None)
     }
 
     /// The same for targets that may come without a port.
     ///
     /// # Errors
     /// If the TLS material cannot be loaded.
-    pub fn with_default_port(config: &Config, default_port: Option<u16>) -> Result<OtlpGrpc, BuildError> {
-        let resolver = Arc::new(SystemResolver);
+    pub fn with_default_port(config: &Config, port: u16) -> Result<OtlpGrpc, BuildError> {
+        OtlpGrpc::build(config, Arc::new(SystemResolver), Some(port))
+    }
+
+    /// The same with another source of addresses.
+    ///
+    /// # Errors
+    /// If the TLS material cannot be loaded.
+    pub fn with_resolver(config: &Config, resolver: Arc<dyn Resolve>) -> Result<OtlpGrpc, BuildError> {
+        OtlpGrpc::build(config, resolver, None)
+    }
+
+    fn build(config: &Config, resolver: Arc<dyn Resolve>, default_port: Option<u16>) -> Result<OtlpGrpc, BuildError> {
         let tls = match config.uses_tls() {
             true => Some(Arc::new(
                 ClientTls::new(&config.tls, &[b"h2"], flow::clock::now()).map_err(|e| BuildError(e.to_string()))?,

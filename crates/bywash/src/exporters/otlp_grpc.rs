@@ -25,7 +25,7 @@ impl Validate for Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exporters::testing::problems;
+    use crate::config::testing::problems;
 
     /// Scenario: no endpoint, and ones that nothing can be connected to. Guarantee: an error at the key; a sound one has none.
     #[test]

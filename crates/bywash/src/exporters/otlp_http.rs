@@ -13,12 +13,12 @@ mod tests;
 pub use config::{Config, Encoding};
 
 use super::BuildError;
-use crate::net::client::compress::{Compression, Level, compress};
+use crate::net::client::compress::{Compression, compress};
 use crate::net::client::connect::{Resolve, SystemResolver};
 use crate::net::client::http::{Answer, HttpClient, HttpConfig};
 use crate::net::client::partial::PartialSuccess;
 use crate::net::client::{USER_AGENT, retry_after, status, tidy};
-use crate::net::tls::client::{ClientTls, TlsConfig};
+use crate::net::tls::client::ClientTls;
 use config::Url;
 use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -41,7 +41,7 @@ struct Shared {
     name: String,
     encoding: Encoding,
     compression: Compression,
-    level: Level,
+    level: Option<i32>,
     headers: HeaderMap,
     logs: Option<Url>,
     traces: Option<Url>,
@@ -63,16 +63,14 @@ impl OtlpHttp {
     /// If a URL is wrong or the TLS material cannot be loaded.
     pub fn with_resolver(config: &Config, resolver: Arc<dyn Resolve>) -> Result<OtlpHttp, BuildError> {
         let alpn: &[&[u8]] = if config.force_attempt_http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
-        // Without any `https://` URL the material is not looked at, and never used.
         let tls = match config.uses_tls() {
-            true => config.tls.clone(),
-            false => TlsConfig { insecure_skip_verify: true, ..TlsConfig::default() },
+            true => Some(ClientTls::new(&config.tls, alpn, flow::clock::now()).map_err(|e| BuildError(e.to_string()))?),
+            false => None,
         };
-        let tls = ClientTls::new(&tls, alpn, flow::clock::now()).map_err(|e| BuildError(e.to_string()))?;
         let (max_idle, idle_timeout) = config.idle();
         let or = |d: Duration| if d.is_zero() { PING } else { d };
         let client = HttpClient::new(HttpConfig {
-            tls: Arc::new(tls),
+            tls: tls.map(Arc::new),
             resolver,
             max_idle,
             idle_timeout,

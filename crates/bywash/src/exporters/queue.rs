@@ -332,7 +332,7 @@ pub fn outlet_config(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exporters::testing::{decoded, errors, problems};
+    use crate::config::testing::{decoded, errors, problems};
 
     fn queue(yaml: &str) -> SendingQueue {
         decoded(yaml)

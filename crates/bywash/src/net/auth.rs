@@ -92,7 +92,10 @@ impl Bearer {
             read_tokens(&config.filename)?
         };
         if tokens.is_empty() {
-            return Err(AuthError::Setting { key: "token", message: "no bearer token: set token, tokens or filename".into() });
+            return Err(AuthError::Setting {
+                key: "token",
+                message: "no bearer token: set token, tokens or filename".into(),
+            });
         }
         let (scheme, filename) = (config.scheme.clone(), config.filename.clone());
         Ok(Bearer { header, scheme, filename, tokens: ArcSwap::from_pointee(tokens) })
@@ -226,11 +229,17 @@ mod tests {
     /// Scenario: two tokens; right, nearly right, missing and misplaced ones. Guarantee: only a whole token behind its scheme opens.
     #[test]
     fn only_a_whole_token_opens() {
-        let auth = bearer(BearerConfig { token: "alpha".to_owned().into(), tokens: vec!["beta".to_owned().into()], ..Default::default() });
+        let auth = bearer(BearerConfig {
+            token: "alpha".to_owned().into(),
+            tokens: vec!["beta".to_owned().into()],
+            ..Default::default()
+        });
         for good in ["Bearer alpha", "bearer beta"] {
             assert!(auth.allows(&headers(good)), "{good}");
         }
-        for bad in ["Bearer alph", "Bearer alphaa", "Bearer ", "Bearer", "alpha", "Basic alpha", "Bearer alpha beta", ""] {
+        for bad in
+            ["Bearer alph", "Bearer alphaa", "Bearer ", "Bearer", "alpha", "Basic alpha", "Bearer alpha beta", ""]
+        {
             assert!(!auth.allows(&headers(bad)), "{bad}");
         }
         assert!(!auth.allows(&HeaderMap::new()));
@@ -248,7 +257,12 @@ mod tests {
     /// Scenario: another scheme in another header. Guarantee: both are honoured.
     #[test]
     fn header_and_scheme_are_configurable() {
-        let config = BearerConfig { header: "x-key".into(), scheme: String::new(), token: "k".to_owned().into(), ..Default::default() };
+        let config = BearerConfig {
+            header: "x-key".into(),
+            scheme: String::new(),
+            token: "k".to_owned().into(),
+            ..Default::default()
+        };
         let auth = bearer(config);
         assert!(auth.allows(&HeaderMap::from_iter([(HeaderName::from_static("x-key"), "k".parse().unwrap())])));
         assert!(!auth.allows(&headers("k")));
@@ -260,7 +274,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "old\n").unwrap();
-        let bearer = Bearer::new(&BearerConfig { filename: path.to_str().unwrap().into(), ..Default::default() }).unwrap();
+        let bearer =
+            Bearer::new(&BearerConfig { filename: path.to_str().unwrap().into(), ..Default::default() }).unwrap();
         assert!(bearer.allows(&headers("Bearer old")));
         std::fs::write(&path, "new-1\nnew-2\n").unwrap();
         assert!(bearer.reload());

@@ -9,10 +9,11 @@
 //!
 //! It does not know HTTP or gRPC, and it does not decide who may send what.
 
+pub use compressor::{Compressor, compress};
+
 use bytes::Bytes;
 use flow::Refusal;
-use std::io::{self, Read, Write};
-use wire::Chunks;
+use std::io::Read;
 
 /// log2 of the largest zstd window that is accepted: 8 MiB, what RFC 8878 asks of every decoder.
 pub const MAX_WINDOW_LOG: u32 = 23;
@@ -90,7 +91,9 @@ pub fn decompress(
         Encoding::Identity => Ok(input.clone()),
         // No bytes are no stream of any format, but every collector takes them for an empty request.
         _ if input.is_empty() => Ok(Bytes::new()),
-        Encoding::Gzip => read_all(flate2::bufread::MultiGzDecoder::new(&input[..]), gzip_size(input).unwrap_or(guess), cap, grow),
+        Encoding::Gzip => {
+            read_all(flate2::bufread::MultiGzDecoder::new(&input[..]), gzip_size(input).unwrap_or(guess), cap, grow)
+        }
         Encoding::Zlib => read_all(flate2::bufread::ZlibDecoder::new(&input[..]), guess, cap, grow),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(&input[..]).map_err(corrupt)?;
@@ -98,7 +101,9 @@ pub fn decompress(
             read_all(decoder, zstd_size(input).unwrap_or(guess), cap, grow)
         }
         Encoding::Snappy if !input.starts_with(SNAPPY_STREAM) => snappy_block(input, cap, grow),
-        Encoding::Snappy | Encoding::SnappyFramed => read_all(snap::read::FrameDecoder::new(&input[..]), guess, cap, grow),
+        Encoding::Snappy | Encoding::SnappyFramed => {
+            read_all(snap::read::FrameDecoder::new(&input[..]), guess, cap, grow)
+        }
         Encoding::Lz4 => lz4(input, guess, cap, grow),
     }
 }
@@ -197,64 +202,6 @@ fn ends_like_lz4(input: &[u8]) -> bool {
     input.len().checked_sub(tail).is_some_and(|end| input[..end].ends_with(&[0; 4]))
 }
 
-/// Compresses a whole message. `level` is the format's own; `None` is its default. Snappy and lz4 have no levels.
-///
-/// # Errors
-/// The level does not exist.
-pub fn compress(encoding: Encoding, level: Option<i32>, body: &Chunks) -> io::Result<Bytes> {
-    let out = Vec::with_capacity(body.len() / 4 + 64);
-    match encoding {
-        Encoding::Identity => Ok(body.contiguous()),
-        Encoding::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(out, deflate_level(level)?);
-            feed(&mut encoder, body)?;
-            encoder.finish().map(Bytes::from)
-        }
-        Encoding::Zlib => {
-            let mut encoder = flate2::write::ZlibEncoder::new(out, deflate_level(level)?);
-            feed(&mut encoder, body)?;
-            encoder.finish().map(Bytes::from)
-        }
-        Encoding::Zstd => {
-            let mut encoder = zstd::stream::write::Encoder::new(out, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))?;
-            encoder.set_pledged_src_size(Some(body.len() as u64))?;
-            // Receivers refuse larger windows, this one among them.
-            encoder.window_log(zstd_window_log(body.len()))?;
-            feed(&mut encoder, body)?;
-            encoder.finish().map(Bytes::from)
-        }
-        Encoding::Snappy => {
-            let whole = body.contiguous();
-            snap::raw::Encoder::new().compress_vec(&whole).map(Bytes::from).map_err(io::Error::other)
-        }
-        Encoding::SnappyFramed => {
-            let mut encoder = snap::write::FrameEncoder::new(out);
-            feed(&mut encoder, body)?;
-            encoder.into_inner().map(Bytes::from).map_err(|e| io::Error::other(e.to_string()))
-        }
-        Encoding::Lz4 => {
-            let mut encoder = lz4_flex::frame::FrameEncoder::new(out);
-            feed(&mut encoder, body)?;
-            encoder.finish().map(Bytes::from).map_err(io::Error::other)
-        }
-    }
-}
-
-fn feed(to: &mut impl Write, body: &Chunks) -> io::Result<()> {
-    body.iter().try_for_each(|chunk| to.write_all(chunk))
-}
-
-fn deflate_level(level: Option<i32>) -> io::Result<flate2::Compression> {
-    match level {
-        None | Some(-1) => Ok(flate2::Compression::default()),
-        Some(level @ 0..=9) => Ok(flate2::Compression::new(level.unsigned_abs())),
-        Some(level) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no compression level {level}"))),
-    }
-}
-
-fn zstd_window_log(len: usize) -> u32 {
-    len.max(1 << 17).next_power_of_two().ilog2().min(MAX_WINDOW_LOG)
-}
-
+mod compressor;
 #[cfg(test)]
 mod tests;

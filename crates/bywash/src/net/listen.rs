@@ -69,7 +69,11 @@ impl Listener {
     ///
     /// # Errors
     /// The endpoint cannot be resolved or is taken.
-    pub async fn bind(endpoint: &str, tls: Option<Arc<Acceptor>>, max_connections: usize) -> Result<Listener, BindError> {
+    pub async fn bind(
+        endpoint: &str,
+        tls: Option<Arc<Acceptor>>,
+        max_connections: usize,
+    ) -> Result<Listener, BindError> {
         let socket = open(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
         Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
     }
@@ -100,8 +104,15 @@ impl Listener {
         loop {
             tokio::select! {
                 accepted = socket.accept() => match accepted {
-                    Ok((_, peer)) if connections.len() >= max_connections => refuse(&stats, peer, max_connections),
                     Ok((tcp, peer)) => {
+                        // Those that have ended make room before anyone is refused.
+                        while let Some(ended) = connections.try_join_next() {
+                            note(ended);
+                        }
+                        if connections.len() >= max_connections {
+                            refuse(&stats, peer, max_connections);
+                            continue;
+                        }
                         stats.accepted.add(1);
                         let (tls, stats, serve) = (tls.clone(), stats.clone(), serve.clone());
                         connections.spawn(async move {
@@ -238,7 +249,11 @@ impl AsyncWrite for Io {
         }
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),

@@ -7,9 +7,11 @@
 //! which come and go with the data, at most [`MAX_LANES`] per exporter and signal are shown one by one.
 
 mod exporters;
+pub mod load_balancing;
 mod program;
 mod receivers;
 
+use crate::net::listen::ListenStats;
 use crate::telemetry::exposition::Page;
 use crate::telemetry::process::ProcessStats;
 use flow::lane::LaneView;
@@ -35,8 +37,12 @@ pub struct Snapshot {
     pub budget: BudgetState,
     /// Its receivers, one per transport and signal.
     pub receivers: Vec<ReceiverState>,
+    /// The listeners of its receivers.
+    pub listeners: Vec<ListenerState>,
     /// Its exporters, one per signal.
     pub exporters: Vec<ExporterState>,
+    /// Its load balancing exporters.
+    pub load_balancers: Vec<load_balancing::LoadBalancerState>,
     /// Its memory limiters, one per signal.
     pub limiters: Vec<LimiterState>,
     /// What the operating system says.
@@ -102,6 +108,17 @@ pub struct ReceiverState {
     pub signal: Signal,
     /// Its counters.
     pub stats: Arc<InletStats>,
+}
+
+/// A listener of a receiver.
+#[derive(Clone, Debug)]
+pub struct ListenerState {
+    /// The receiver's id.
+    pub receiver: String,
+    /// `grpc` or `http`.
+    pub transport: &'static str,
+    /// Its counters.
+    pub stats: Arc<ListenStats>,
 }
 
 /// An exporter, for one signal.
@@ -225,6 +242,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     let mut page = Page::new();
     receivers::render(&mut page, snapshot);
     exporters::render(&mut page, snapshot);
+    load_balancing::render(&mut page, snapshot);
     program::render(&mut page, snapshot);
     page.finish()
 }

@@ -193,3 +193,16 @@ async fn a_reopened_inlet_loses_and_doubles_nothing() {
     replacement.close(clock::now()).await;
     house.close().await;
 }
+
+/// Scenario: the last pipeline is taken away while a request is on its way in. Guarantee: it is refused, not swallowed.
+#[tokio::test(start_paused = true)]
+async fn without_a_pipeline_nothing_is_accepted() {
+    let d = Destination::default();
+    let house = House::new(queued(), BudgetConfig::default(), &[(&d, queue(100))]);
+    house.inlet.reopen(Opening { funnels: vec![], config: queued() });
+    let refusal = house.offer(logs("s", &["1"])).await.unwrap_err();
+    assert_eq!(refusal.why.kind, Kind::NoTarget);
+    assert!(refusal.retry_after.is_some());
+    assert_eq!(house.inlet.stats().accepted.get(), 0);
+    house.close().await;
+}

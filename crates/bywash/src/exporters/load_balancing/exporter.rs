@@ -8,10 +8,11 @@ use super::backends::Backends;
 use super::config::{Config, DEFAULT_PORT, ProbeKind};
 use super::probe;
 use super::router::RingRouter;
-use super::stats::{Stats, View};
+use super::stats::Stats;
 use crate::exporters::BuildError;
 use crate::exporters::otlp_client::{self, OtlpGrpc};
 use crate::resolvers::{Resolution, Resolver};
+use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use flow::batcher::{BatchConfig, Request};
 use flow::capacity::Slot;
 use flow::outlet::OutletView;
@@ -62,9 +63,15 @@ impl Backend for OtlpGrpc {
     }
 }
 
-/// The exporter, before it has outlets.
+/// The exporter. Clones share everything.
 pub struct LoadBalancing<B: Backend = OtlpGrpc> {
     shared: Arc<Shared<B>>,
+}
+
+impl<B: Backend> Clone for LoadBalancing<B> {
+    fn clone(&self) -> Self {
+        LoadBalancing { shared: self.shared.clone() }
+    }
 }
 
 /// Makes the resolver whenever the tasks begin.
@@ -96,7 +103,7 @@ impl LoadBalancing<OtlpGrpc> {
     /// # Errors
     /// If the TLS material cannot be loaded.
     pub fn new(name: &str, config: &Config) -> Result<LoadBalancing, BuildError> {
-        let backend = OtlpGrpc::with_default_port(&config.protocol.otlp, Some(DEFAULT_PORT))?;
+        let backend = OtlpGrpc::with_default_port(&config.protocol.otlp, DEFAULT_PORT)?;
         let resolver = config.resolver.clone();
         Ok(LoadBalancing::of(name, config, backend, Box::new(move || resolver.build())))
     }
@@ -152,7 +159,7 @@ impl<B: Backend> LoadBalancing<B> {
 
     /// A look at its backends, for the metrics page.
     #[must_use]
-    pub fn view(&self) -> View {
+    pub fn view(&self) -> LoadBalancerState {
         let address = |target: &Target| otlp_client::address(target.name(), DEFAULT_PORT);
         let mut view = self.shared.stats.view(&self.shared.name, self.shared.config.resolver.kind(), address);
         for (signal, outlet) in self.shared.outlets.lock().iter() {

@@ -6,7 +6,7 @@
 //!
 //! It does NOT render: the telemetry module does.
 
-use flow::lane::LaneView;
+use crate::telemetry::metrics::load_balancing::{BatchState, EndpointState, HistogramState, LoadBalancerState};
 use flow::stats::{ByKind, Count};
 use flow::watch::Cause;
 use flow::{Attempt, Payload, Target};
@@ -46,27 +46,20 @@ impl Histogram {
         self.sum.fetch_add((value * 1000.0) as u64, Relaxed);
     }
 
-    /// For each bound the observations up to it.
+    fn count(&self) -> u64 {
+        self.counts.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
+    /// A look at it.
     #[must_use]
-    pub fn buckets(&self) -> Vec<(f64, u64)> {
+    pub fn view(&self) -> HistogramState {
         let mut below = 0;
         let counts = self.counts.iter().map(|count| {
             below += count.load(Relaxed);
             below
         });
-        self.bounds.iter().copied().zip(counts).collect()
-    }
-
-    /// How many.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.counts.iter().map(|count| count.load(Relaxed)).sum()
-    }
-
-    /// All together.
-    #[must_use]
-    pub fn sum(&self) -> f64 {
-        self.sum.load(Relaxed) as f64 / 1000.0
+        let buckets = self.bounds.iter().copied().zip(counts).collect();
+        HistogramState { buckets, sum: self.sum.load(Relaxed) as f64 / 1000.0, count: self.count() }
     }
 }
 
@@ -113,10 +106,22 @@ impl Batches {
         self.age[cause as usize].observe(age.as_secs_f64() * 1000.0);
     }
 
-    /// Requests formed for this reason.
-    #[must_use]
-    pub fn flushes(&self, cause: Cause) -> u64 {
-        self.age[cause as usize].count()
+    /// A look at it; `None` if there was never anything.
+    fn view(&self) -> Option<BatchState> {
+        let dropped: Vec<_> = self.dropped.iter().map(|(kind, n)| (kind.as_str(), n)).collect();
+        if self.size.count() == 0 && self.requests.get() == 0 && dropped.is_empty() {
+            return None;
+        }
+        Some(BatchState {
+            size: self.size.view(),
+            bytes: self.bytes.view(),
+            ages: Cause::ALL.iter().map(|cause| (cause.as_str(), self.age[*cause as usize].view())).collect(),
+            errors: self.errors.get(),
+            dropped,
+            requests: self.requests.get(),
+            request_bytes: self.request_bytes.get(),
+            items: self.items.get(),
+        })
     }
 }
 
@@ -187,14 +192,23 @@ impl BackendStats {
         *self.unquarantines.lock().entry(reason).or_default() += 1;
     }
 
-    /// Quarantines begun and ended, by reason.
-    #[must_use]
-    pub fn quarantines(&self) -> [Vec<(&'static str, u64)>; 2] {
-        [&self.quarantines, &self.unquarantines].map(|by| {
+    /// A look at it.
+    fn view(&self, endpoint: String) -> EndpointState {
+        let [quarantines, unquarantines] = [&self.quarantines, &self.unquarantines].map(|by| {
             let mut all: Vec<_> = by.lock().iter().map(|(reason, n)| (*reason, *n)).collect();
             all.sort_unstable();
             all
-        })
+        });
+        let batches = Signal::ALL.into_iter().zip(&self.batches);
+        EndpointState {
+            endpoint,
+            latency: self.latency.view(),
+            succeeded: self.succeeded.get(),
+            failed: self.failed.get(),
+            quarantines,
+            unquarantines,
+            batches: batches.filter_map(|(signal, batches)| Some((signal, batches.view()?))).collect(),
+        }
     }
 }
 
@@ -274,12 +288,17 @@ impl Stats {
         });
     }
 
-    /// A look at it.
+    /// A look at it. `address` is what a backend is called there.
     #[must_use]
-    pub fn view(&self, exporter: &str, resolver: &'static str, address: impl Fn(&Target) -> String) -> View {
-        let mut endpoints: Vec<_> = self.backends.read().iter().map(|(t, stats)| (address(t), stats.clone())).collect();
-        endpoints.sort_by(|a, b| a.0.cmp(&b.0));
-        View {
+    pub fn view(
+        &self,
+        exporter: &str,
+        resolver: &'static str,
+        address: impl Fn(&Target) -> String,
+    ) -> LoadBalancerState {
+        let mut endpoints: Vec<_> = self.backends.read().iter().map(|(t, stats)| stats.view(address(t))).collect();
+        endpoints.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
+        LoadBalancerState {
             exporter: exporter.to_owned(),
             resolver,
             resolutions: [self.resolutions[0].get(), self.resolutions[1].get()],
@@ -294,33 +313,4 @@ impl Stats {
             lanes: vec![],
         }
     }
-}
-
-/// A look at an exporter and its backends, for the metrics page.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Its id.
-    pub exporter: String,
-    /// `static`, `dns`, …
-    pub resolver: &'static str,
-    /// Resolutions that failed, and that succeeded.
-    pub resolutions: [u64; 2],
-    /// Changes of the ring.
-    pub updates: u64,
-    /// Backends that were resolved.
-    pub resolved: u64,
-    /// Backends in the ring.
-    pub used: u64,
-    /// Backends in quarantine.
-    pub quarantined: u64,
-    /// How often all backends came to be used because too many were quarantined.
-    pub fail_opens: u64,
-    /// Records routed again for which there was no backend, and for which there was one.
-    pub rerouted: [u64; 2],
-    /// When backends were last resolved.
-    pub last_resolution: Option<Instant>,
-    /// The backends that there are and were lately, by address.
-    pub endpoints: Vec<(String, Arc<BackendStats>)>,
-    /// What waits for them now: signal, address, lane.
-    pub lanes: Vec<(Signal, String, LaneView)>,
 }

@@ -3,9 +3,9 @@
 
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
-use crate::exporters::otlp_client::{Auth, Middleware};
 use crate::exporters::queue::{RetryOnFailure, SendingQueue};
-use crate::net::client::compress::{Compression, Level};
+use crate::net::client::compress::Compression;
+use crate::net::client::extensions::{Auth, Middleware};
 use crate::net::client::headers::Headers;
 use crate::net::tls::client::TlsConfig;
 use base64::Engine;
@@ -214,8 +214,8 @@ impl Config {
         }
     }
 
-    pub(super) fn level(&self) -> Level {
-        Level((self.compression_params.level != 0).then_some(self.compression_params.level))
+    pub(super) fn level(&self) -> Option<i32> {
+        (self.compression_params.level != 0).then_some(self.compression_params.level)
     }
 
     /// What is kept of idle connections: how many, and how long.

@@ -9,13 +9,14 @@
 //! It does NOT retry, with one exception: a request that the peer says it has not looked at (GOAWAY, REFUSED_STREAM) goes to
 //! another connection once. It does NOT keep time: the deadline is only passed on to the server.
 
-use super::compress::{Compression, Level, compress};
-use super::connect::Dialer;
+use super::compress::{Compression, compress};
+use super::connect::{Dialer, MAX_ADDRESSES};
 use super::join::joined;
 use super::pool::{Lease, Pool, PoolConfig};
 use super::status::{Code, Status};
 use bytes::{BufMut, Bytes, BytesMut};
 use flow::{Attempt, Kind, Scope, Why};
+use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
@@ -125,7 +126,7 @@ impl GrpcClient {
     /// # Errors
     /// What the server said, or what went wrong on the way.
     pub async fn call(&self, method: &Uri, message: &Chunks, deadline: Instant) -> Result<Bytes, Failure> {
-        let body = compress(self.compression, Level::default(), message)
+        let body = compress(self.compression, None, message)
             .await
             .map_err(|e| Failure::broken(Kind::Other, format!("cannot compress: {e}")))?;
         let body = framed(body, self.compression != Compression::None)?;
@@ -169,18 +170,22 @@ impl GrpcClient {
         })
     }
 
-    /// A connection that takes requests. One that has been closed since it was last used is put away.
-    async fn ready(&self) -> Result<(Lease, h2::client::SendRequest<ChunksBuf>), Why> {
-        loop {
+    /// A connection that takes requests. One that has been closed since it was last used is put away; a server that closes
+    /// every connection at once is given up after as many as there can be.
+    async fn ready(&self) -> Result<(Lease, SendRequest<ChunksBuf>), Why> {
+        let mut last = Why::new(Kind::Unreachable, "no connection");
+        for _ in 0..=MAX_ADDRESSES {
             let mut lease = self.pool.acquire().await?;
             match lease.sender().ready().await {
                 Ok(sender) => return Ok((lease, sender)),
-                Err(_) => {
+                Err(e) => {
+                    last = Why::new(kind_of(&e), super::tidy(&format!("{}: {e}", lease.address())));
                     lease.answered();
                     self.pool.retire(&lease);
                 }
             }
         }
+        Err(last)
     }
 }
 
@@ -212,7 +217,9 @@ fn seen(e: &h2::Error) -> Seen {
 fn kind_of(e: &h2::Error) -> Kind {
     match e.reason() {
         None => Kind::Unreachable,
-        Some(_) if e.is_remote() && e.is_go_away() => Kind::Unavailable,
+        // It was us who broke off: the peer does not keep to HTTP/2, or to our limits.
+        Some(_) if !e.is_remote() => Kind::Protocol,
+        Some(_) if e.is_go_away() => Kind::Unavailable,
         Some(Reason::ENHANCE_YOUR_CALM) => Kind::Throttled,
         Some(Reason::REFUSED_STREAM | Reason::CANCEL | Reason::NO_ERROR) => Kind::Unavailable,
         Some(_) => Kind::Protocol,

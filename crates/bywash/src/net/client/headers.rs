@@ -126,7 +126,7 @@ mod tests {
             [("a b", "x"), ("x", "a\nb"), ("Content-Length", "3"), ("grpc-status", "0"), ("TE", "x"), ("", "x")]
         {
             let headers: Headers = [(name, value)].into_iter().collect();
-            assert_eq!(crate::exporters::testing::errors(&headers).len(), 1, "{name}");
+            assert_eq!(crate::config::testing::errors(&headers).len(), 1, "{name}");
             assert!(headers.to_map().is_empty(), "{name}");
         }
     }

@@ -37,8 +37,8 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How a client behaves.
 #[derive(Clone)]
 pub struct HttpConfig {
-    /// TLS for `https://`.
-    pub tls: Arc<ClientTls>,
+    /// TLS for `https://`; without it such URLs cannot be reached.
+    pub tls: Option<Arc<ClientTls>>,
     /// Where names are looked up.
     pub resolver: Arc<dyn Resolve>,
     /// Connections kept when they have nothing to do. 0: none.
@@ -151,7 +151,7 @@ impl Body for ChunksBody {
 
 #[derive(Clone)]
 struct Connector {
-    tls: Arc<ClientTls>,
+    tls: Option<Arc<ClientTls>>,
     resolver: Arc<dyn Resolve>,
 }
 
@@ -172,9 +172,12 @@ impl tower_service::Service<Uri> for Connector {
         let is_tls = uri.scheme_str() == Some("https");
         let authority = uri.authority().map_or("", |a| a.as_str());
         let at = HostPort::parse(authority, Some(if is_tls { 443 } else { 80 }));
-        let (tls, resolver) = (is_tls.then(|| self.tls.clone()), self.resolver.clone());
+        let (tls, resolver) = (self.tls.clone().filter(|_| is_tls), self.resolver.clone());
         Box::pin(async move {
             let at = at.map_err(|e| Unreachable(Why::new(Kind::Unreachable, e)))?;
+            if is_tls && tls.is_none() {
+                return Err(Unreachable(Why::new(Kind::Unreachable, "no TLS is set up for https")));
+            }
             let dialer = Dialer { at, tls, resolver };
             let mut last = Why::new(Kind::Unreachable, "no address");
             for address in dialer.resolve().await.map_err(Unreachable)? {

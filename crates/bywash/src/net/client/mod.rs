@@ -10,10 +10,11 @@
 //! | when an HTTP server says to come back | [`retry_after`] |
 //! | how bodies are compressed | [`compress`], and tiny slices joined: [`join`] |
 //! | what is said about records refused in an accepted request | [`partial`] |
-//! | header lists in the configuration | [`headers`] |
+//! | header lists in the configuration, and references to extensions | [`headers`], [`extensions`] |
 
 pub mod compress;
 pub mod connect;
+pub mod extensions;
 pub mod grpc;
 pub mod headers;
 pub mod http;

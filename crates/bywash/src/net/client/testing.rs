@@ -24,6 +24,8 @@ pub(crate) struct Seen {
     pub(crate) compressed: bool,
     /// Which connection it came on, from 1.
     pub(crate) connection: usize,
+    /// Which request of the server it is, from 0.
+    pub(crate) number: usize,
 }
 
 /// What a gRPC server does with a request.
@@ -43,12 +45,16 @@ pub(crate) enum Answer {
     Stall,
     /// RST_STREAM once the request has been read.
     Reset(Reason),
+    /// A status before the request's body is read, then RST_STREAM(NO_ERROR), as gRPC for Go does with a body that is too large.
+    Early(u8, &'static str),
     /// RST_STREAM before the request's body is read.
     ResetEarly(Reason),
     /// GOAWAY before the request is looked at: it was not processed.
     Refuse,
     /// The whole connection is cut.
     Hangup,
+    /// The peer vanishes: the connection stays open, but nobody reads or writes on it any more.
+    Vanish,
     /// Trailers with a header list beyond the client's limit.
     Bloated,
 }
@@ -150,19 +156,22 @@ impl Context {
             let accepted = tokio::select! {
                 accepted = connection.accept() => accepted,
                 Some(done) = streams.join_next() => match done {
-                    Ok(Some(Answer::Hangup)) => return,
+                    // The handle of the stream is kept: dropping it would send a reset.
+                    Ok(Some((Answer::Hangup, _open))) => return,
+                    Ok(Some((Answer::Vanish, _open))) => std::future::pending().await,
                     _ => continue,
                 },
             };
-            let Some(Ok((request, respond))) = accepted else { return };
-            let answer = (self.answer)(self.requests.fetch_add(1, SeqCst));
+            let Some(Ok((request, mut respond))) = accepted else { return };
+            let request_number = self.requests.fetch_add(1, SeqCst);
+            let answer = (self.answer)(request_number);
             if matches!(answer, Answer::Refuse) {
                 connection.graceful_shutdown();
-                continue_refusing(respond);
+                respond.send_reset(Reason::REFUSED_STREAM);
                 continue;
             }
             let context = self.clone();
-            streams.spawn(async move { context.exchange(request, respond, answer, number).await });
+            streams.spawn(async move { context.exchange(request, respond, answer, (number, request_number)).await });
         }
     }
 
@@ -171,11 +180,16 @@ impl Context {
         request: Request<h2::RecvStream>,
         mut respond: SendResponse<Bytes>,
         answer: Answer,
-        connection: usize,
-    ) -> Option<Answer> {
+        (connection, number): (usize, usize),
+    ) -> Option<(Answer, SendResponse<Bytes>)> {
         let (head, mut body) = request.into_parts();
         if let Answer::ResetEarly(reason) = answer {
             respond.send_reset(reason);
+            return None;
+        }
+        if let Answer::Early(code, text) = answer {
+            // Letting go of a stream that was answered but not read is the reset.
+            reply(&mut respond, &Answer::Status(code, text, None)).await;
             return None;
         }
         let mut whole = BytesMut::new();
@@ -186,14 +200,10 @@ impl Context {
         }
         let compressed = whole.first().copied() == Some(1);
         let message = whole.freeze().slice(5..);
-        let _ = self.to.try_send(Seen { head, message, compressed, connection });
+        let _ = self.to.try_send(Seen { head, message, compressed, connection, number });
         reply(&mut respond, &answer).await;
-        Some(answer)
+        Some((answer, respond))
     }
-}
-
-fn continue_refusing(mut respond: SendResponse<Bytes>) {
-    respond.send_reset(Reason::REFUSED_STREAM);
 }
 
 async fn reply(respond: &mut SendResponse<Bytes>, answer: &Answer) {
@@ -232,7 +242,7 @@ async fn reply(respond: &mut SendResponse<Bytes>, answer: &Answer) {
             let mut stream = respond.send_response(head("application/grpc", 200), false).unwrap();
             stream.send_trailers(trailers(&[("grpc-status", "0".into()), ("x-long", "x".repeat(100_000))])).unwrap();
         }
-        Answer::Hangup | Answer::Refuse | Answer::ResetEarly(_) => {}
+        Answer::Hangup | Answer::Vanish | Answer::Refuse | Answer::Early(..) | Answer::ResetEarly(_) => {}
     }
 }
 
@@ -277,4 +287,156 @@ pub(crate) async fn says(text: &'static [u8]) -> SocketAddr {
 /// An address where nothing listens.
 pub(crate) async fn nowhere() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap()
+}
+
+/// The `google.rpc.Status` details of a RetryInfo, as they stand in `grpc-status-details-bin`.
+pub(crate) fn retry_info(delay: std::time::Duration) -> String {
+    use base64::Engine;
+    base64::prelude::BASE64_STANDARD_NO_PAD.encode(retry_info_bytes(delay.as_secs(), u64::from(delay.subsec_nanos())))
+}
+
+/// The same as bytes, with any numbers.
+pub(crate) fn retry_info_bytes(seconds: u64, nanos: u64) -> Vec<u8> {
+    use wire::field::{put_len_field, put_varint_field};
+    let (mut duration, mut info, mut any, mut status) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    put_varint_field(&mut duration, 1, seconds);
+    put_varint_field(&mut duration, 2, nanos);
+    put_len_field(&mut info, 1, &duration);
+    put_len_field(&mut any, 1, b"type.googleapis.com/google.rpc.RetryInfo");
+    put_len_field(&mut any, 2, &info);
+    put_varint_field(&mut status, 1, 14);
+    put_len_field(&mut status, 3, b"\x0a\x01x");
+    put_len_field(&mut status, 3, &any);
+    status
+}
+
+/// A resolver whose answers tests change while it is in use.
+#[derive(Clone, Default)]
+pub(crate) struct Names(Arc<parking_lot::Mutex<Vec<SocketAddr>>>);
+
+impl Names {
+    pub(crate) fn of(addresses: &[SocketAddr]) -> Names {
+        Names(Arc::new(parking_lot::Mutex::new(addresses.to_vec())))
+    }
+
+    pub(crate) fn change(&self, addresses: &[SocketAddr]) {
+        *self.0.lock() = addresses.to_vec();
+    }
+}
+
+impl super::connect::Resolve for Names {
+    fn resolve<'a>(
+        &'a self,
+        _: &'a super::connect::HostPort,
+    ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send + 'a>> {
+        let answer = self.0.lock().clone();
+        Box::pin(async move { Ok(answer) })
+    }
+}
+
+/// A certificate authority and what it has signed.
+pub(crate) struct Authority {
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+    pub(crate) pem: String,
+}
+
+/// A certificate and its key, as PEM.
+pub(crate) struct Identity {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Authority {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: rcgen::Issuer::new(params, key), pem }
+    }
+
+    pub(crate) fn sign(&self, name: &str) -> Identity {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        Identity { cert: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
+    }
+
+    /// A server of that name; with `clients`, clients must show a certificate of that authority.
+    pub(crate) fn server(&self, name: &str, clients: Option<&Authority>, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        use rustls_pki_types::pem::PemObject;
+        let identity = self.sign(name);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let mut roots = rustls::RootCertStore::empty();
+                roots.add(rustls_pki_types::CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
+                let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let chain = vec![rustls_pki_types::CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap()];
+        let key = rustls_pki_types::PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+        let mut config = builder.with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+}
+
+/// An HTTP answer: status, headers, body; `None` hangs up.
+pub(crate) type HttpAnswer = Option<(u16, Vec<(&'static str, String)>, Bytes)>;
+
+/// An HTTP server, of both versions, that answers as `answer` says, given the number of the request from 0.
+pub(crate) async fn http(setup: Setup, answer: impl Fn(usize) -> HttpAnswer + Send + Sync + 'static) -> Server {
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let listener = TcpListener::bind(setup.at.unwrap_or(([127, 0, 0, 1], 0).into())).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (to, seen) = mpsc::channel(1000);
+    let connections = Arc::<AtomicUsize>::default();
+    let acceptor = setup.tls.map(TlsAcceptor::from);
+    let (answer, requests) = (Arc::new(answer), Arc::<AtomicUsize>::default());
+    let task = tokio::spawn({
+        let connections = connections.clone();
+        async move {
+            let mut all = tokio::task::JoinSet::new();
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let connection = connections.fetch_add(1, SeqCst) + 1;
+                let (answer, requests, to, acceptor) = (answer.clone(), requests.clone(), to.clone(), acceptor.clone());
+                let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+                    let (answer, requests, to) = (answer.clone(), requests.clone(), to.clone());
+                    async move {
+                        let (head, mut body) = request.into_parts();
+                        let mut message = BytesMut::new();
+                        while let Some(frame) = body.frame().await {
+                            message.extend_from_slice(&frame.map_err(std::io::Error::other)?.into_data().unwrap());
+                        }
+                        let number = requests.fetch_add(1, SeqCst);
+                        let message = message.freeze();
+                        let _ = to.try_send(Seen { head, message, compressed: false, connection, number });
+                        let answer = answer(number).ok_or_else(|| std::io::Error::other("x"))?;
+                        let mut response = Response::new(Full::new(answer.2));
+                        *response.status_mut() = http::StatusCode::from_u16(answer.0).unwrap();
+                        response.headers_mut().extend(trailers(&answer.1));
+                        Ok::<_, std::io::Error>(response)
+                    }
+                });
+                all.spawn(async move {
+                    let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    match acceptor {
+                        None => drop(builder.serve_connection(TokioIo::new(tcp), service).await),
+                        Some(acceptor) => {
+                            if let Ok(tls) = acceptor.accept(tcp).await {
+                                drop(builder.serve_connection(TokioIo::new(tls), service).await);
+                            }
+                        }
+                    }
+                });
+            }
+        }
+    });
+    Server { address, seen, connections, task }
 }

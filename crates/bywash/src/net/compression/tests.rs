@@ -1,4 +1,6 @@
 use super::*;
+use std::io::Write;
+use wire::Chunks;
 use flow::{Budget, BudgetConfig};
 use proptest::prelude::*;
 
@@ -39,7 +41,9 @@ fn bombs_stop_at_the_cap() {
 /// Scenario: bombs against a small budget. Guarantee: the budget's refusal comes through and its limit was never passed.
 #[test]
 fn bombs_stop_at_the_budget() {
-    for encoding in [Encoding::Gzip, Encoding::Zlib, Encoding::Zstd, Encoding::Snappy, Encoding::SnappyFramed, Encoding::Lz4] {
+    for encoding in
+        [Encoding::Gzip, Encoding::Zlib, Encoding::Zstd, Encoding::Snappy, Encoding::SnappyFramed, Encoding::Lz4]
+    {
         let budget = Budget::new(BudgetConfig { bytes: 1 << 20, ..BudgetConfig::default() });
         let mut permit = budget.open(None).unwrap();
         let result = decompress(encoding, &bomb(encoding, 64 << 20), usize::MAX, |n| {

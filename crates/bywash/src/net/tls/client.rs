@@ -5,6 +5,7 @@
 //! what was loaded before in use.
 //! It does NOT open connections. TLS 1.0 and 1.1 and TPM keys do not exist here and are clear errors.
 
+use super::TlsError;
 use crate::config::duration::GoDuration;
 use crate::config::secret::Secret;
 use crate::config::validate::{Report, Validate};
@@ -12,8 +13,7 @@ use parking_lot::Mutex;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
-use rustls_pki_types::pem::PemObject;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -96,92 +96,35 @@ impl TlsConfig {
     /// # Errors
     /// What is wrong, with the key that says it.
     pub fn load(&self, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, TlsError> {
-        let provider = Arc::new(self.provider()?);
+        let provider = super::provider(&self.cipher_suites, &self.curve_preferences)?;
         let roots = Arc::new(self.roots()?);
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(&self.versions()?)
-            .map_err(|e| TlsError::new("min_version", e.to_string()))?;
+        let versions = super::versions(&self.min_version, &self.max_version)?;
+        let builder = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions)?;
         let builder = if self.insecure_skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerifier(provider)))
         } else if roots.is_empty() {
-            return Err(TlsError::new(
-                "ca_file",
-                "no certificate authority is known: the system has none and none is configured",
-            ));
+            let text = "no certificate authority is known: the system has none and none is configured";
+            return Err(TlsError::setting("ca_file", text));
         } else {
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
-                .build()
-                .map_err(|e| TlsError::new("ca_file", e.to_string()))?;
-            builder.with_webpki_verifier(verifier)
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+            builder.with_webpki_verifier(verifier.map_err(|e| TlsError::setting("ca_file", e.to_string()))?)
         };
         let mut config = match self.identity()? {
-            Some((chain, key)) => {
-                builder.with_client_auth_cert(chain, key).map_err(|e| TlsError::new("cert_file", e.to_string()))?
-            }
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|e| TlsError::setting("cert_file", format!("does not go with the key: {e}")))?,
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::new(config))
     }
 
-    fn versions(&self) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
-        let number = |key: &'static str, text: &str, default: u8| match text {
-            "" => Ok(default),
-            "1.2" => Ok(2),
-            "1.3" => Ok(3),
-            "1.0" | "1.1" => Err(TlsError::new(key, format!("TLS {text} is not supported; 1.2 and 1.3 are"))),
-            _ => Err(TlsError::new(key, format!("unknown TLS version {text:?}; 1.2 and 1.3 are supported"))),
-        };
-        let (min, max) = (number("min_version", &self.min_version, 2)?, number("max_version", &self.max_version, 3)?);
-        if min > max {
-            return Err(TlsError::new("min_version", "min_version is above max_version"));
-        }
-        let all = [(2, &rustls::version::TLS12), (3, &rustls::version::TLS13)];
-        Ok(all.into_iter().filter(|(n, _)| (min..=max).contains(n)).map(|(_, v)| v).collect())
-    }
-
-    fn provider(&self) -> Result<CryptoProvider, TlsError> {
-        let mut provider = rustls::crypto::ring::default_provider();
-        if !self.cipher_suites.is_empty() {
-            let name = |s: &rustls::SupportedCipherSuite| format!("{:?}", s.suite()).replace("TLS13_", "TLS_");
-            let known: Vec<String> = provider.cipher_suites.iter().map(name).collect();
-            // Go calls the ChaCha suites of TLS 1.2 by their names with and without `_SHA256`.
-            let matches = |wanted: &str, known: &str| known == wanted || known.strip_suffix("_SHA256") == Some(wanted);
-            if let Some(unknown) = self.cipher_suites.iter().find(|w| !known.iter().any(|k| matches(w, k))) {
-                return Err(TlsError::new(
-                    "cipher_suites",
-                    format!("{unknown} is not supported; these are: {}", known.join(", ")),
-                ));
-            }
-            provider.cipher_suites.retain(|s| self.cipher_suites.iter().any(|w| matches(w, &name(s))));
-        }
-        if !self.curve_preferences.is_empty() {
-            let mut groups = Vec::new();
-            for wanted in &self.curve_preferences {
-                let name = match wanted.as_str() {
-                    "X25519" => rustls::NamedGroup::X25519,
-                    "P256" => rustls::NamedGroup::secp256r1,
-                    "P384" => rustls::NamedGroup::secp384r1,
-                    _ => {
-                        return Err(TlsError::new(
-                            "curve_preferences",
-                            format!("{wanted} is not supported; X25519, P256 and P384 are"),
-                        ));
-                    }
-                };
-                groups.extend(provider.kx_groups.iter().filter(|g| g.name() == name).copied());
-            }
-            provider.kx_groups = groups;
-        }
-        Ok(provider)
-    }
-
     fn roots(&self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
-        if self.has_ca() {
+        if let Some(pem) = super::pem("ca_file", &self.ca_file, "ca_pem", self.ca_pem.expose())? {
             let key = if self.ca_file.is_empty() { "ca_pem" } else { "ca_file" };
-            for certificate in certificates(key, &pem(key, &self.ca_file, &self.ca_pem)?)? {
-                roots.add(certificate).map_err(|e| TlsError::new(key, format!("not a usable authority: {e}")))?;
+            for certificate in super::certificates(key, &pem)? {
+                roots.add(certificate).map_err(|e| TlsError::setting(key, format!("not a usable authority: {e}")))?;
             }
         }
         if (!self.has_ca() && !self.insecure_skip_verify) || self.include_system_ca_certs_pool {
@@ -191,40 +134,24 @@ impl TlsConfig {
     }
 
     fn identity(&self) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, TlsError> {
-        let has_cert = !self.cert_file.is_empty() || !self.cert_pem.is_empty();
-        let has_key = !self.key_file.is_empty() || !self.key_pem.is_empty();
-        match (has_cert, has_key) {
-            (false, false) => return Ok(None),
-            (true, false) => return Err(TlsError::new("key_file", "a certificate is given without its key")),
-            (false, true) => return Err(TlsError::new("cert_file", "a key is given without its certificate")),
-            (true, true) => {}
+        let cert = super::pem("cert_file", &self.cert_file, "cert_pem", self.cert_pem.expose())?;
+        let key = super::pem("key_file", &self.key_file, "key_pem", self.key_pem.expose())?;
+        match (cert, key) {
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(TlsError::setting("key_file", "a certificate is given without its key")),
+            (None, Some(_)) => Err(TlsError::setting("cert_file", "a key is given without its certificate")),
+            (Some(cert), Some(key)) => {
+                let cert_key = if self.cert_file.is_empty() { "cert_pem" } else { "cert_file" };
+                let key_key = if self.key_file.is_empty() { "key_pem" } else { "key_file" };
+                Ok(Some((super::certificates(cert_key, &cert)?, super::private_key(key_key, &key)?)))
+            }
         }
-        let cert_key = if self.cert_file.is_empty() { "cert_pem" } else { "cert_file" };
-        let key_key = if self.key_file.is_empty() { "key_pem" } else { "key_file" };
-        let chain = certificates(cert_key, &pem(cert_key, &self.cert_file, &self.cert_pem)?)?;
-        let text = pem(key_key, &self.key_file, &self.key_pem)?;
-        // The error of the parser is not passed on: it must not quote a key.
-        let key = PrivateKeyDer::from_pem_slice(&text)
-            .map_err(|_| TlsError::new(key_key, "no private key in PEM form is in it"))?;
-        Ok(Some((chain, key)))
     }
 }
 
 impl Validate for TlsConfig {
     /// Files are read, so that a bad one is found before the start.
     fn validate(&self, report: &mut Report<'_>) {
-        let pairs = [
-            ("ca_file", !self.ca_file.is_empty(), "ca_pem", !self.ca_pem.is_empty()),
-            ("cert_file", !self.cert_file.is_empty(), "cert_pem", !self.cert_pem.is_empty()),
-            ("key_file", !self.key_file.is_empty(), "key_pem", !self.key_pem.is_empty()),
-        ];
-        let mut is_sound = !self.tpm.enabled;
-        for (file, has_file, pem, has_pem) in pairs {
-            if has_file && has_pem {
-                report.error(file, format!("only one of {file} and {pem} may be given"));
-                is_sound = false;
-            }
-        }
         if self.tpm.enabled {
             report.error("tpm.enabled", "keys in a TPM are not supported");
         }
@@ -234,41 +161,13 @@ impl Validate for TlsConfig {
         if !self.reload_interval.is_zero() && !self.reads_files() {
             report.warning("reload_interval", "has no effect: no file is configured");
         }
-        if is_sound && let Err(e) = self.load(&[]) {
-            report.error(e.key, e.what);
+        if let Err(e) = self.load(&[]) {
+            match e {
+                TlsError::Setting { key, message } => report.error(key, message),
+                TlsError::File { key, .. } => report.error(key, e.to_string()),
+                TlsError::Rustls(e) => report.error("", e.to_string()),
+            }
         }
-    }
-}
-
-fn pem(key: &'static str, file: &str, text: &Secret) -> Result<Vec<u8>, TlsError> {
-    if file.is_empty() {
-        return Ok(text.expose().as_bytes().to_vec());
-    }
-    std::fs::read(file).map_err(|e| TlsError::new(key, format!("cannot read {file}: {e}")))
-}
-
-fn certificates(key: &'static str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    match all {
-        Ok(all) if !all.is_empty() => Ok(all),
-        Ok(_) => Err(TlsError::new(key, "no certificate in PEM form is in it")),
-        Err(e) => Err(TlsError::new(key, format!("not PEM: {e}"))),
-    }
-}
-
-/// What is wrong with a `tls` section.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("tls.{key}: {what}")]
-pub struct TlsError {
-    /// The key of the section that is concerned.
-    pub key: &'static str,
-    /// What is wrong with it.
-    pub what: String,
-}
-
-impl TlsError {
-    fn new(key: &'static str, what: impl Into<String>) -> TlsError {
-        TlsError { key, what: what.into() }
     }
 }
 
@@ -311,7 +210,7 @@ impl ClientTls {
     pub fn server_name(&self, host: &str) -> Result<ServerName<'static>, TlsError> {
         let name = if self.config.server_name_override.is_empty() { host } else { &self.config.server_name_override };
         ServerName::try_from(name.to_owned()).map_err(|_| {
-            TlsError::new("server_name_override", format!("{name:?} is not a name a certificate can have"))
+            TlsError::setting("server_name_override", format!("{name:?} is not a name a certificate can have"))
         })
     }
 }

@@ -56,7 +56,12 @@ impl TlsError {
 ///
 /// # Errors
 /// Both are set, or the file cannot be read.
-pub fn pem(file_key: &'static str, file: &str, inline_key: &'static str, inline: &str) -> Result<Option<Vec<u8>>, TlsError> {
+pub fn pem(
+    file_key: &'static str,
+    file: &str,
+    inline_key: &'static str,
+    inline: &str,
+) -> Result<Option<Vec<u8>>, TlsError> {
     match (file.is_empty(), inline.is_empty()) {
         (true, true) => Ok(None),
         (true, false) => Ok(Some(inline.as_bytes().to_vec())),
@@ -92,10 +97,13 @@ pub fn private_key(key: &'static str, pem: &[u8]) -> Result<PrivateKeyDer<'stati
 /// # Errors
 /// A version does not exist here, or the two cross.
 pub fn versions(min: &str, max: &str) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
-    const ALL: [(&str, &SupportedProtocolVersion); 2] = [("1.2", &rustls::version::TLS12), ("1.3", &rustls::version::TLS13)];
+    const ALL: [(&str, &SupportedProtocolVersion); 2] =
+        [("1.2", &rustls::version::TLS12), ("1.3", &rustls::version::TLS13)];
     let position = |key, text: &str, default| match text {
         "" => Ok(default),
-        "1.0" | "1.1" => Err(TlsError::setting(key, format!("TLS {text} is not supported: it is broken; use 1.2 or 1.3"))),
+        "1.0" | "1.1" => {
+            Err(TlsError::setting(key, format!("TLS {text} is not supported: it is broken; use 1.2 or 1.3")))
+        }
         _ => ALL
             .iter()
             .position(|(name, _)| *name == text)
@@ -131,7 +139,8 @@ pub fn provider(cipher_suites: &[String], curves: &[String]) -> Result<Arc<Crypt
                 Some(s) if is_tls13(s) => {}
                 Some(s) => chosen.push(*s),
                 None => {
-                    let names: Vec<_> = all.iter().filter_map(|s| s.suite().as_str()).filter(|n| !n.starts_with("TLS13_")).collect();
+                    let names: Vec<_> =
+                        all.iter().filter_map(|s| s.suite().as_str()).filter(|n| !n.starts_with("TLS13_")).collect();
                     return Err(TlsError::setting(
                         "cipher_suites",
                         format!("{name:?} is not available; available are {}", names.join(", ")),
@@ -148,7 +157,12 @@ pub fn provider(cipher_suites: &[String], curves: &[String]) -> Result<Arc<Crypt
                 "X25519" => rustls::NamedGroup::X25519,
                 "P256" => rustls::NamedGroup::secp256r1,
                 "P384" => rustls::NamedGroup::secp384r1,
-                _ => return Err(TlsError::setting("curve_preferences", format!("{curve:?} is not available; use X25519, P256 or P384"))),
+                _ => {
+                    return Err(TlsError::setting(
+                        "curve_preferences",
+                        format!("{curve:?} is not available; use X25519, P256 or P384"),
+                    ));
+                }
             };
             provider.kx_groups.extend(all.iter().copied().filter(|g| g.name() == group));
         }

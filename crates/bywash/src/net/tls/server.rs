@@ -65,8 +65,10 @@ impl ServerTls {
     /// See [`TlsError`].
     pub fn load(&self, alpn: &[&[u8]]) -> Result<rustls::ServerConfig, TlsError> {
         let missing = |key| TlsError::setting(key, "a TLS server needs a certificate and its key");
-        let cert = pem("cert_file", &self.cert_file, "cert_pem", self.cert_pem.expose())?.ok_or_else(|| missing("cert_file"))?;
-        let key = pem("key_file", &self.key_file, "key_pem", self.key_pem.expose())?.ok_or_else(|| missing("key_file"))?;
+        let cert = pem("cert_file", &self.cert_file, "cert_pem", self.cert_pem.expose())?
+            .ok_or_else(|| missing("cert_file"))?;
+        let key =
+            pem("key_file", &self.key_file, "key_pem", self.key_pem.expose())?.ok_or_else(|| missing("key_file"))?;
         let provider = provider(&self.cipher_suites, &self.curve_preferences)?;
         let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&versions(&self.min_version, &self.max_version)?)?;
@@ -89,7 +91,10 @@ impl ServerTls {
     }
 
     fn files(&self) -> impl Iterator<Item = &str> {
-        [&self.cert_file, &self.key_file, &self.client_ca_file].into_iter().filter(|f| !f.is_empty()).map(String::as_str)
+        [&self.cert_file, &self.key_file, &self.client_ca_file]
+            .into_iter()
+            .filter(|f| !f.is_empty())
+            .map(String::as_str)
     }
 }
 

@@ -296,7 +296,10 @@ impl Validate for Grpc {
         }
         let policy = self.keepalive.as_ref().map(|k| k.enforcement_policy).unwrap_or_default();
         if policy != EnforcementPolicy::default() {
-            report.warning("keepalive.enforcement_policy", "`enforcement_policy` has no effect: pings of clients are not policed");
+            report.warning(
+                "keepalive.enforcement_policy",
+                "`enforcement_policy` has no effect: pings of clients are not policed",
+            );
         }
         if let Some(tls) = &self.tls {
             report.nested("tls", tls);
@@ -338,7 +341,10 @@ impl Validate for Http {
             report.warning("profiles_url_path", "`profiles_url_path` has no effect: profiles are not served");
         }
         if self.auth.as_ref().is_some_and(|a| !a.request_params.is_empty()) {
-            report.warning("auth.request_params", "`request_params` has no effect: credentials are taken from headers only");
+            report.warning(
+                "auth.request_params",
+                "`request_params` has no effect: credentials are taken from headers only",
+            );
         }
         if let Some(tls) = &self.tls {
             report.nested("tls", tls);
@@ -400,7 +406,14 @@ mod tests {
     fn every_key_of_the_collector_is_taken() {
         let (config, found) = read(include_str!("tests/all_keys.yaml"));
         let config = config.unwrap_or_else(|| panic!("{found}"));
-        for key in ["read_buffer_size", "include_metadata", "enforcement_policy", "profiles_url_path", "request_params", "ca_file"] {
+        for key in [
+            "read_buffer_size",
+            "include_metadata",
+            "enforcement_policy",
+            "profiles_url_path",
+            "request_params",
+            "ca_file",
+        ] {
             assert!(found.contains(&format!("`{key}` has no effect")), "{key}: {found}");
         }
         let grpc = config.protocols.grpc.unwrap();

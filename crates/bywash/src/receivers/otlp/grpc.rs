@@ -91,7 +91,7 @@ impl Server {
         let result = match stopped {
             Some(result) => result,
             None => {
-                session.h2.graceful_shutdown();
+                session.close_when_done();
                 std::future::poll_fn(|cx| session.poll(cx)).await
             }
         };
@@ -120,6 +120,12 @@ impl Session {
         Session { server, h2, buffers, waiting, answers: Vec::with_capacity(ROUND), keepalive }
     }
 
+    /// Tells the client to go elsewhere; what is under way is finished.
+    fn close_when_done(&mut self) {
+        self.h2.graceful_shutdown();
+        self.keepalive.close_when_done();
+    }
+
     /// Ready when the connection has ended. Whatever is asked of HTTP/2 in here first reads what has arrived and writes what waits
     /// to be written, so answers are handed over in rounds.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
@@ -141,7 +147,7 @@ impl Session {
             let busy = !self.waiting.is_empty() || self.h2.has_streams();
             match ready!(self.keepalive.poll(cx, busy)) {
                 Action::Pinged => {}
-                Action::CloseWhenDone => self.h2.graceful_shutdown(),
+                Action::CloseWhenDone => self.close_when_done(),
                 Action::Close => self.h2.abrupt_shutdown(h2::Reason::NO_ERROR),
             }
         }

@@ -47,6 +47,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Pings on HTTP/2, so that a vanished client does not keep its connection.
 const PING_EVERY: Duration = Duration::from_secs(60);
+/// A client that was told to go has this long to do so, once its requests are answered.
+const LEAVE: Duration = Duration::from_secs(3);
 /// The pause between two looks at a connection's first bytes.
 const PEEK_PAUSE: Duration = Duration::from_millis(5);
 /// The first bytes of HTTP/2.
@@ -134,7 +136,10 @@ impl Server {
             Version::Http2 => {
                 let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                 builder.timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
-                builder.max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEADER_LIST).max_frame_size(MAX_FRAME);
+                builder
+                    .max_concurrent_streams(MAX_STREAMS)
+                    .max_header_list_size(MAX_HEADER_LIST)
+                    .max_frame_size(MAX_FRAME);
                 builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
                 self.drive(builder.serve_connection(io, service), &shared, &stop, |c| c.graceful_shutdown()).await
             }
@@ -162,7 +167,10 @@ impl Server {
             () = self.idle(shared) => {}
         }
         finish(connection.as_mut());
-        connection.await
+        tokio::select! {
+            result = connection => result,
+            () = done(shared) => Ok(()),
+        }
     }
 
     /// Ends when nothing was asked for during `idle_timeout`.
@@ -177,7 +185,11 @@ impl Server {
         }
     }
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        shared: Arc<Shared>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
         shared.active.fetch_add(1, Relaxed);
         let _active = Active(shared.clone());
         let origin = request.headers().get(http::header::ORIGIN).cloned();
@@ -194,6 +206,16 @@ impl Server {
         };
         response.headers_mut().extend(self.extra_headers.clone());
         Ok(response)
+    }
+}
+
+/// Ends when nothing is under way and the client has had time to go.
+async fn done(shared: &Shared) {
+    loop {
+        tokio::time::sleep(LEAVE).await;
+        if shared.active.load(Relaxed) == 0 {
+            return;
+        }
     }
 }
 

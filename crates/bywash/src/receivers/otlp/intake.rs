@@ -132,7 +132,9 @@ impl Intake {
         }
         let census = wire::check(signal, &body, &self.limits)
             .map_err(|error| self.malformed(signal, Status::invalid(error.to_string())))?;
-        let Ok(records) = u32::try_from(census.records) else { return Err(self.too_large(signal, "the request", u32::MAX as usize)) };
+        let Ok(records) = u32::try_from(census.records) else {
+            return Err(self.too_large(signal, "the request", u32::MAX as usize));
+        };
         Ok(Unpacked { signal, body, records, permit })
     }
 

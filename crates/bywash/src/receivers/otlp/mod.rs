@@ -67,12 +67,19 @@ impl Otlp {
     /// See [`BindError`].
     pub async fn bind(id: ComponentId, config: &Config, setup: Setup<'_>) -> Result<Otlp, BindError> {
         let intake = |endpoint: &str, auth: Option<&AuthRef>, inlets: Inlets| {
-            let authenticator = auth.map(|auth| setup.authenticators.get(&auth.authenticator).cloned().ok_or(&auth.authenticator));
+            let authenticator =
+                auth.map(|auth| setup.authenticators.get(&auth.authenticator).cloned().ok_or(&auth.authenticator));
             let authenticator = authenticator
                 .transpose()
                 .map_err(|id| BindError::Authenticator { endpoint: endpoint.to_owned(), id: id.clone() })?;
             let (budget, tenant_header) = (setup.budget.clone(), setup.tenant_header.clone());
-            Ok::<_, BindError>(Intake { inlets, budget, authenticator, tenant_header, limits: wire::CheckLimits::default() })
+            Ok::<_, BindError>(Intake {
+                inlets,
+                budget,
+                authenticator,
+                tenant_header,
+                limits: wire::CheckLimits::default(),
+            })
         };
         let grpc = match config.protocols.grpc.as_ref().filter(|c| c.enabled) {
             None => None,
@@ -143,7 +150,11 @@ impl Otlp {
     }
 }
 
-fn acceptor(endpoint: &str, tls: Option<&ServerTls>, alpn: &[&'static [u8]]) -> Result<Option<Arc<Acceptor>>, BindError> {
+fn acceptor(
+    endpoint: &str,
+    tls: Option<&ServerTls>,
+    alpn: &[&'static [u8]],
+) -> Result<Option<Arc<Acceptor>>, BindError> {
     let acceptor = tls.map(|tls| Acceptor::new(tls.clone(), alpn)).transpose();
     let acceptor = acceptor.map_err(|source| BindError::Tls { endpoint: endpoint.to_owned(), source })?;
     Ok(acceptor.map(Arc::new))

@@ -149,7 +149,12 @@ impl From<Refusal> for Status {
             return Status::new(Code::ResourceExhausted, refusal.why.to_string());
         };
         let overload = match refusal.why.kind {
-            Kind::SoftLimit | Kind::HardLimit | Kind::TenantShare | Kind::QueueFull | Kind::LaneFull | Kind::Throttled => true,
+            Kind::SoftLimit
+            | Kind::HardLimit
+            | Kind::TenantShare
+            | Kind::QueueFull
+            | Kind::LaneFull
+            | Kind::Throttled => true,
             Kind::NoTarget
             | Kind::Stopping
             | Kind::Unreachable
@@ -202,7 +207,9 @@ pub fn response_json(signal: Signal, accepted: &Accepted) -> Bytes {
         Signal::Traces => "rejectedSpans",
         Signal::Metrics => "rejectedDataPoints",
     };
-    serde_json::json!({ "partialSuccess": { rejected: records.to_string(), "errorMessage": message } }).to_string().into()
+    serde_json::json!({ "partialSuccess": { rejected: records.to_string(), "errorMessage": message } })
+        .to_string()
+        .into()
 }
 
 /// Protobuf's JSON form of a duration: seconds with 0, 3, 6 or 9 decimals.

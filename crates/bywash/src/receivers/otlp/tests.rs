@@ -88,12 +88,17 @@ impl Plan {
         // The answer waits for the one attempt, so that nothing is under way once it is there.
         let config = InletConfig { sync: true, ..InletConfig::default() };
         let inlet = |signal: Signal| {
-            let outlet = Outlet::new(OutletConfig { timeout: Duration::from_secs(3600), ..OutletConfig::new("sink", u64::MAX) }, sink.clone(), Direct(Target::new("sink")));
+            let outlet = Outlet::new(
+                OutletConfig { timeout: Duration::from_secs(3600), ..OutletConfig::new("sink", u64::MAX) },
+                sink.clone(),
+                Direct(Target::new("sink")),
+            );
             let funnel = Funnel { name: signal.to_string(), stages: vec![], outlets: vec![Arc::new(outlet)] };
             let funnels = if self.unconnected.contains(&signal) { vec![] } else { vec![funnel] };
             Inlet::new(signal, Opening { funnels, config: config.clone() }, Arc::default())
         };
-        let inlets = Inlets { logs: inlet(Signal::Logs), traces: inlet(Signal::Traces), metrics: inlet(Signal::Metrics) };
+        let inlets =
+            Inlets { logs: inlet(Signal::Logs), traces: inlet(Signal::Traces), metrics: inlet(Signal::Metrics) };
         let budget = Budget::new(self.budget);
         let config = Config { protocols: Protocols { grpc: Some(self.grpc), http: Some(self.http) } };
         let setup = Setup {
@@ -130,7 +135,9 @@ impl House {
 
     /// Requests that were refused for this reason, over all signals.
     fn refused(&self, kind: Kind) -> u64 {
-        let of = |s: &Signal| self.inlets.of(*s).stats().refused_requests.iter().find(|(k, _)| *k == kind).map_or(0, |(_, n)| n);
+        let of = |s: &Signal| {
+            self.inlets.of(*s).stats().refused_requests.iter().find(|(k, _)| *k == kind).map_or(0, |(_, n)| n)
+        };
         Signal::ALL.iter().map(of).sum()
     }
 
@@ -188,7 +195,14 @@ fn why(kind: Kind) -> Why {
     Why::new(kind, "said the sink")
 }
 
-/// Peak memory of this process in bytes. Other tests share it, so bounds on it are wide.
+/// The peak of this process's memory has hardly risen since. Other tests share it, so the bound is wide: what it must catch is gigabytes.
+#[track_caller]
+fn assert_memory_stays(before: u64) {
+    let risen = peak_rss().saturating_sub(before);
+    assert!(risen < 256 << 20, "{} MiB", risen >> 20);
+}
+
+/// Peak memory of this process in bytes.
 fn peak_rss() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();

@@ -65,6 +65,7 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
         }
     }
     reasons(page, snapshot);
+    connections(page, snapshot);
     for l in &snapshot.limiters {
         let labels = [("processor", l.processor.as_str())];
         let [accepted, refused] = limiter_names(l.signal);
@@ -99,5 +100,18 @@ fn reasons(page: &mut Page, snapshot: &Snapshot) {
                 page.counter(name, help).add(&labels, n);
             }
         }
+    }
+}
+
+fn connections(page: &mut Page, snapshot: &Snapshot) {
+    for l in &snapshot.listeners {
+        let labels = [("receiver", l.receiver.as_str()), ("transport", l.transport)];
+        page.gauge("bywash_receiver_connections", "Connections open.").add(&labels, l.stats.open.get());
+        page.counter("bywash_receiver_connections_accepted", "Connections taken.")
+            .add(&labels, l.stats.accepted.get());
+        page.counter("bywash_receiver_connections_refused", "Connections refused because too many were open.")
+            .add(&labels, l.stats.refused.get());
+        page.counter("bywash_receiver_handshakes_failed", "Connections whose TLS handshake failed or took too long.")
+            .add(&labels, l.stats.handshake_failed.get());
     }
 }

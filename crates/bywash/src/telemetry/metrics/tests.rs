@@ -21,6 +21,9 @@ fn eventful() -> Snapshot {
     let spans = InletStats::default();
     spans.accepted.add(5);
     spans.requests_accepted.add(1);
+    let connections = ListenStats::default();
+    connections.open.add(3);
+    connections.accepted.add(7);
     let sent = ExporterStats::default();
     sent.sent.add(80);
     sent.failed.add(Kind::Expired, 5);
@@ -57,6 +60,7 @@ fn eventful() -> Snapshot {
             receiver("http", Signal::Logs, InletStats::default()),
             receiver("grpc", Signal::Traces, spans),
         ],
+        listeners: vec![ListenerState { receiver: "otlp".into(), transport: "grpc", stats: Arc::new(connections) }],
         exporters: vec![ExporterState {
             exporter: "otlp/backend".into(),
             signal: Signal::Logs,
@@ -70,6 +74,7 @@ fn eventful() -> Snapshot {
                 lane("c", "passing", None),
             ],
         }],
+        load_balancers: vec![],
         limiters: vec![LimiterState {
             processor: "memory_limiter".into(),
             signal: Signal::Logs,

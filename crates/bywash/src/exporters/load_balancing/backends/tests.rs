@@ -3,7 +3,7 @@ use super::*;
 const S: fn(u64) -> Duration = Duration::from_secs;
 
 fn health(yaml: &str) -> EndpointHealth {
-    crate::exporters::testing::decoded(yaml)
+    crate::config::testing::decoded(yaml)
 }
 
 fn backends(health: EndpointHealth, names: &[&str]) -> Backends {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::exporters::testing::{decoded, problems};
+use crate::config::testing::{decoded, problems};
 
 const STATIC: &str = "resolver: {static: {hostnames: [a, b]}}";
 

@@ -1,1 +1,132 @@
+use super::*;
+use crate::config::testing::{decoded, problems};
+use crate::net::client::connect::{Dialer, HostPort};
+use crate::net::client::grpc::{Failure, GrpcClient, GrpcConfig};
+use crate::net::client::testing::{Answer, Authority, Names, Server, Setup, grpc};
+use flow::Kind;
+use std::net::SocketAddr;
 
+async fn server(ca: &Authority, clients: Option<&Authority>) -> Server {
+    grpc(Setup { tls: Some(ca.server("backend.test", clients, &[b"h2"])), ..Setup::default() }, |_| Answer::Ok(vec![]))
+        .await
+}
+
+async fn call(address: SocketAddr, tls: TlsConfig) -> Result<bytes::Bytes, Failure> {
+    let tls = Some(Arc::new(ClientTls::new(&tls, &[b"h2"], flow::clock::now()).unwrap()));
+    let at = HostPort::parse("backend.test:4317", None).unwrap();
+    let client = GrpcClient::new(GrpcConfig {
+        dialer: Dialer { at, tls, resolver: Arc::new(Names::of(&[address])) },
+        pool: Default::default(),
+        authority: "backend.test".to_owned(),
+        headers: Default::default(),
+        user_agent: "t".to_owned(),
+        compression: Default::default(),
+    })
+    .unwrap();
+    let deadline = flow::clock::now() + Duration::from_secs(5);
+    client.call(&client.method("/a.B/C").unwrap(), &wire::Chunks::from(vec![1]), deadline).await
+}
+
+fn trusting(ca: &Authority) -> TlsConfig {
+    TlsConfig { ca_pem: Secret::new(ca.pem.as_str()), ..TlsConfig::default() }
+}
+
+fn unreachable(result: &Result<bytes::Bytes, Failure>) -> bool {
+    matches!(result, Err(Failure::Broken(why)) if why.kind == Kind::Unreachable)
+}
+
+/// Scenario: the right authority, a wrong one, a wrong name, an overridden name, no verification. Guarantee: only sound ones are sent.
+#[tokio::test]
+async fn certificates_are_verified() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let server = server(&ca, None).await;
+    assert!(call(server.address, trusting(&ca)).await.is_ok());
+    assert!(unreachable(&call(server.address, trusting(&other)).await));
+    let elsewhere = TlsConfig { server_name_override: "elsewhere.test".to_owned(), ..trusting(&ca) };
+    assert!(unreachable(&call(server.address, elsewhere).await));
+    let blind = TlsConfig { insecure_skip_verify: true, ..TlsConfig::default() };
+    assert!(call(server.address, blind).await.is_ok());
+    let strict = TlsConfig { min_version: "1.3".to_owned(), ..trusting(&ca) };
+    assert!(call(server.address, strict).await.is_ok());
+    let old = TlsConfig { max_version: "1.2".to_owned(), ..trusting(&ca) };
+    assert!(call(server.address, old).await.is_ok());
+}
+
+/// Scenario: the server wants a certificate of the client. Guarantee: sent with one of the right authority, else not.
+#[tokio::test]
+async fn clients_show_their_certificate() {
+    let (ca, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    let server = server(&ca, Some(&clients)).await;
+    let with = |authority: &Authority| {
+        let identity = authority.sign("client");
+        TlsConfig { cert_pem: Secret::new(identity.cert), key_pem: Secret::new(identity.key), ..trusting(&ca) }
+    };
+    assert!(call(server.address, with(&clients)).await.is_ok());
+    assert!(unreachable(&call(server.address, with(&strangers)).await));
+    assert!(unreachable(&call(server.address, trusting(&ca)).await));
+}
+
+/// Scenario: the CA file is replaced, then broken. Guarantee: after the interval the new one is in use; a broken one changes nothing.
+#[tokio::test]
+async fn files_are_read_again_after_the_interval() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write(&Authority::new().pem);
+    let every = Duration::from_secs(60);
+    let config = TlsConfig {
+        ca_file: file.to_str().unwrap().to_owned(),
+        reload_interval: GoDuration(every),
+        ..TlsConfig::default()
+    };
+    let t0 = flow::clock::now();
+    let tls = ClientTls::new(&config, &[b"h2"], t0).unwrap();
+    let first = tls.current(t0);
+    write(&Authority::new().pem);
+    assert!(Arc::ptr_eq(&tls.current(t0 + every / 2), &first));
+    let second = tls.current(t0 + every);
+    assert!(!Arc::ptr_eq(&second, &first));
+    write("garbage");
+    assert!(Arc::ptr_eq(&tls.current(t0 + every * 2), &second));
+}
+
+/// Scenario: settings that cannot be honoured. Guarantee: an error at the key, and keys never print.
+#[test]
+fn what_cannot_be_honoured_is_an_error_at_its_key() {
+    let identity = Authority::new().sign("x");
+    let indent = |pem: &str| pem.trim_end().replace('\n', "\n  ");
+    let (cert, key) = (indent(&identity.cert), indent(&identity.key));
+    for (yaml, path) in [
+        ("min_version: '1.1'".to_owned(), "min_version"),
+        ("max_version: '1.4'".to_owned(), "max_version"),
+        ("{min_version: '1.3', max_version: '1.2'}".to_owned(), "max_version"),
+        ("cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]".to_owned(), "cipher_suites"),
+        ("curve_preferences: [P521]".to_owned(), "curve_preferences"),
+        ("ca_file: /nowhere/ca.pem".to_owned(), "ca_file"),
+        ("ca_pem: nothing".to_owned(), "ca_pem"),
+        ("tpm: {enabled: true}".to_owned(), "tpm.enabled"),
+        (format!("insecure_skip_verify: true\ncert_pem: |\n  {cert}"), "key_file"),
+        (format!("insecure_skip_verify: true\nkey_pem: |\n  {key}"), "cert_file"),
+        (format!("insecure_skip_verify: true\ncert_pem: |\n  {key}\nkey_pem: |\n  {key}"), "cert_pem"),
+        (format!("insecure_skip_verify: true\ncert_pem: |\n  {cert}\nkey_pem: hunter2"), "key_pem"),
+    ] {
+        let found = problems::<TlsConfig>(&yaml);
+        assert_eq!(found.len(), 1, "{yaml}: {found:?}");
+        assert_eq!(found[0].0, path, "{yaml}");
+        assert!(!found[0].1.contains("hunter2"));
+    }
+    let secret: TlsConfig = decoded("key_pem: hunter2");
+    assert!(!format!("{secret:?}").contains("hunter2"));
+}
+
+/// Scenario: suites and groups by Go's names. Guarantee: of TLS 1.2 exactly those are offered, of TLS 1.3 all, as Go has it.
+#[test]
+fn suites_and_groups_are_chosen_by_name() {
+    let yaml = "{insecure_skip_verify: true, curve_preferences: [P384], \
+                cipher_suites: [TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305]}";
+    let config = decoded::<TlsConfig>(yaml).load(&[]).unwrap();
+    let provider = config.crypto_provider();
+    let tls12: Vec<_> = provider.cipher_suites.iter().filter(|s| s.tls13().is_none()).map(|s| s.suite()).collect();
+    assert_eq!(tls12, [rustls::CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256]);
+    assert_eq!(provider.kx_groups.len(), 1);
+}

@@ -90,7 +90,10 @@ impl Call {
         let encoding = match (message.compressed, encoding) {
             (false, _) => Encoding::Identity,
             (true, Encoding::Identity) => {
-                let status = Status::new(Code::Internal, "the message says that it is compressed, but there is no grpc-encoding");
+                let status = Status::new(
+                    Code::Internal,
+                    "the message says that it is compressed, but there is no grpc-encoding",
+                );
                 return Err(intake.malformed(signal, status).into());
             }
             (true, encoding) => encoding,
@@ -184,7 +187,12 @@ mod tests {
     #[test]
     fn only_grpc_is_grpc() {
         let is = |value: &str| is_grpc(&HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]));
-        assert!(is("application/grpc") && is("application/grpc+proto") && is("application/grpc;x=y") && is("application/grpc+proto;x"));
+        assert!(
+            is("application/grpc")
+                && is("application/grpc+proto")
+                && is("application/grpc;x=y")
+                && is("application/grpc+proto;x")
+        );
         assert!(!is("application/grpc-web") && !is("application/grpc+json") && !is("application/json") && !is(""));
     }
 }

@@ -53,9 +53,11 @@ pub async fn read(
 ) -> Result<Message, FrameError> {
     let mut prefix = [0u8; 5];
     let mut have = 0;
-    let mut message: Option<(usize, Assembler)> = None;
-    while let Some(mut piece) = next(stream).await? {
-        if message.is_none() {
+    // Known once the prefix is there.
+    let mut length = None;
+    let mut message = Assembler::new(None);
+    while let Some(mut piece) = next(stream, &mut message, permit).await? {
+        if length.is_none() {
             let n = piece.len().min(prefix.len() - have);
             prefix[have..have + n].copy_from_slice(&piece[..n]);
             piece.advance(n);
@@ -63,43 +65,54 @@ pub async fn read(
             if have < prefix.len() {
                 continue;
             }
-            let [_, length @ ..] = prefix;
-            let length = u32::from_be_bytes(length) as usize;
-            if prefix[0] > 1 {
-                return Err(FrameError::Broken("unknown flags before the message"));
-            }
-            if length > limit {
-                return Err(FrameError::TooLarge);
-            }
-            message = Some((length, Assembler::new(Some(length))));
+            let announced = judge(prefix, limit)?;
+            message.expect(announced);
+            length = Some(announced);
         }
-        let Some((length, assembler)) = &mut message else { continue };
-        if assembler.len() + piece.len() > *length {
+        if length.is_some_and(|length| message.len() + piece.len() > length) {
             return Err(FrameError::Broken("bytes after the message of a unary call"));
         }
-        assembler.push(piece, permit)?;
+        message.push(piece, permit)?;
     }
-    match message {
-        Some((length, assembler)) if assembler.len() == length => {
-            Ok(Message { compressed: prefix[0] == 1, body: assembler.finish(buffers, permit) })
+    match length {
+        Some(length) if message.len() == length => {
+            Ok(Message { compressed: prefix[0] == 1, body: message.finish(buffers, permit) })
         }
         Some(_) => Err(FrameError::Broken("the stream ended before its message did")),
         None => Err(FrameError::Broken("the stream ended before a message began")),
     }
 }
 
+/// The length of the message behind this prefix.
+fn judge(prefix: [u8; 5], limit: usize) -> Result<usize, FrameError> {
+    let [flags, length @ ..] = prefix;
+    let length = u32::from_be_bytes(length) as usize;
+    if flags > 1 {
+        Err(FrameError::Broken("unknown flags before the message"))
+    } else if length > limit {
+        Err(FrameError::TooLarge)
+    } else {
+        Ok(length)
+    }
+}
+
 /// The next data frame; `None` at the end of the stream.
-async fn next(stream: &mut RecvStream) -> Result<Option<Bytes>, FrameError> {
+async fn next(
+    stream: &mut RecvStream,
+    message: &mut Assembler,
+    permit: &mut Permit,
+) -> Result<Option<Bytes>, FrameError> {
     if stream.is_end_stream() {
         return Ok(None);
     }
     // Usually it is there, and needs no timer.
     let piece = match poll_fn(|cx| Poll::Ready(stream.poll_data(cx))).await {
         Poll::Ready(piece) => piece,
-        Poll::Pending => match tokio::time::timeout(IDLE_TIMEOUT, poll_fn(|cx| stream.poll_data(cx))).await {
-            Ok(piece) => piece,
-            Err(_) => return Err(FrameError::Idle),
-        },
+        Poll::Pending => {
+            message.wait(permit)?;
+            let piece = tokio::time::timeout(IDLE_TIMEOUT, poll_fn(|cx| stream.poll_data(cx))).await;
+            piece.map_err(|_| FrameError::Idle)?
+        }
     };
     match piece {
         None => Ok(None),

@@ -14,6 +14,9 @@ use tokio::time::{Instant, Sleep};
 const TIME: Duration = Duration::from_secs(2 * 3600);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A client that was told to go (GOAWAY) has this long to do so, once its requests are answered.
+const LEAVE: Duration = Duration::from_secs(2);
+
 /// What the connection has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -38,7 +41,8 @@ pub struct Keepalive {
     /// When the connection is old; then, when its grace ends.
     age_at: Option<Instant>,
     grace: Option<Duration>,
-    closing: bool,
+    /// Set once the client was told to go: when that is looked after.
+    leave_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -60,11 +64,17 @@ impl Keepalive {
             idle_since: None,
             age_at: age.map(|age| now + age),
             grace: some(parameters.max_connection_age_grace.0),
-            closing: false,
+            leave_at: None,
             timer: Box::pin(tokio::time::sleep_until(now + time)),
         };
         this.rearm();
         this
+    }
+
+    /// The client was told to go.
+    pub fn close_when_done(&mut self) {
+        self.leave_at = Some(Instant::now() + LEAVE);
+        self.rearm();
     }
 
     /// What is to be done now, if anything. `busy`: requests are under way.
@@ -90,7 +100,7 @@ impl Keepalive {
             self.ping_at = Instant::now() + self.time;
         }
         while self.timer.as_mut().poll(cx).is_ready() {
-            let action = self.due(Instant::now());
+            let action = self.due(Instant::now(), busy);
             self.rearm();
             if let Some(action) = action {
                 return Poll::Ready(action);
@@ -100,21 +110,19 @@ impl Keepalive {
     }
 
     /// Which of the deadlines has come.
-    fn due(&mut self, now: Instant) -> Option<Action> {
-        if self.age_at.is_some_and(|at| at <= now) {
-            if self.closing {
-                self.age_at = None;
-                return Some(Action::Close);
-            }
-            self.closing = true;
-            self.age_at = self.grace.map(|grace| now + grace);
-            return Some(Action::CloseWhenDone);
+    fn due(&mut self, now: Instant, busy: bool) -> Option<Action> {
+        let past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if past(self.leave_at) {
+            self.leave_at = Some(now + LEAVE);
+            return (!busy).then_some(Action::Close);
         }
-        if let (Some(idle), Some(since)) = (self.idle, self.idle_since)
-            && now >= since + idle
-            && !self.closing
-        {
-            self.closing = true;
+        if past(self.age_at) {
+            // The second time it is the end of the grace.
+            let old = self.leave_at.is_some();
+            self.age_at = self.grace.filter(|_| !old).map(|grace| now + grace);
+            return Some(if old { Action::Close } else { Action::CloseWhenDone });
+        }
+        if past(self.idle_at()) {
             return Some(Action::CloseWhenDone);
         }
         if now < self.ping_at {
@@ -128,12 +136,13 @@ impl Keepalive {
         Some(Action::Pinged)
     }
 
+    fn idle_at(&self) -> Option<Instant> {
+        let at = self.idle_since? + self.idle?;
+        self.leave_at.is_none().then_some(at)
+    }
+
     fn rearm(&mut self) {
-        let idle_at = match (self.idle, self.idle_since) {
-            (Some(idle), Some(since)) if !self.closing => Some(since + idle),
-            _ => None,
-        };
-        let next = [self.age_at, idle_at].into_iter().flatten().fold(self.ping_at, Instant::min);
+        let next = [self.age_at, self.idle_at(), self.leave_at].into_iter().flatten().fold(self.ping_at, Instant::min);
         self.timer.as_mut().reset(next);
     }
 }

@@ -7,8 +7,9 @@
 use super::config;
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -46,7 +47,10 @@ impl Cors {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let out = response.headers_mut();
-        out.insert(VARY, HeaderValue::from_static("origin, access-control-request-method, access-control-request-headers"));
+        out.insert(
+            VARY,
+            HeaderValue::from_static("origin, access-control-request-method, access-control-request-headers"),
+        );
         let wanted = headers.get(ACCESS_CONTROL_REQUEST_HEADERS);
         let allowed = asked == "POST" && wanted.is_none_or(|w| self.may_send(w));
         if let (true, Some(origin)) = (allowed, headers.get(ORIGIN).filter(|o| self.allows(o))) {
@@ -87,7 +91,9 @@ impl Cors {
         let origin = origin.to_ascii_lowercase();
         self.origins.iter().any(|pattern| match pattern.split_once('*') {
             None => *pattern == origin,
-            Some((from, to)) => origin.len() >= from.len() + to.len() && origin.starts_with(from) && origin.ends_with(to),
+            Some((from, to)) => {
+                origin.len() >= from.len() + to.len() && origin.starts_with(from) && origin.ends_with(to)
+            }
         })
     }
 
@@ -106,8 +112,13 @@ mod tests {
     fn cors(origins: &[&str], headers: &[&str]) -> Cors {
         let strings = |list: &[&str]| list.iter().map(|s| s.to_string()).collect();
         let exposed_headers = vec!["x-a".to_owned(), "x-b".to_owned()];
-        Cors::new(&config::Cors { allowed_origins: strings(origins), allowed_headers: strings(headers), exposed_headers, max_age: 7200 })
-            .unwrap()
+        Cors::new(&config::Cors {
+            allowed_origins: strings(origins),
+            allowed_headers: strings(headers),
+            exposed_headers,
+            max_age: 7200,
+        })
+        .unwrap()
     }
 
     fn preflight(cors: &Cors, origin: &str, headers: &str) -> HeaderMap {
@@ -124,7 +135,8 @@ mod tests {
     /// Scenario: a browser of an allowed origin asks. Guarantee: it is allowed by name, with the headers it asked for.
     #[test]
     fn an_allowed_origin_may_send() {
-        let headers = preflight(&cors(&["https://*.example.com"], &["X-Key"]), "https://a.example.com", "content-type, x-key");
+        let headers =
+            preflight(&cors(&["https://*.example.com"], &["X-Key"]), "https://a.example.com", "content-type, x-key");
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://a.example.com");
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_HEADERS], "content-type, x-key");
@@ -135,7 +147,13 @@ mod tests {
     #[test]
     fn others_may_not() {
         let cors = cors(&["https://*.example.com"], &[]);
-        for origin in ["https://example.com", "https://evil.com", "https://a.example.com.evil.com", "http://a.example.com", "null"] {
+        for origin in [
+            "https://example.com",
+            "https://evil.com",
+            "https://a.example.com.evil.com",
+            "http://a.example.com",
+            "null",
+        ] {
             assert!(!preflight(&cors, origin, "").contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), "{origin}");
         }
         assert!(!preflight(&cors, "https://a.example.com", "x-key").contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));

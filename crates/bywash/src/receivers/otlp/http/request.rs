@@ -9,7 +9,7 @@ use super::{Server, Shared};
 use crate::net::body::Assembler;
 use crate::net::compression::Encoding;
 use bytes::Bytes;
-use flow::Permit;
+use flow::{Permit, Refusal};
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -48,7 +48,12 @@ impl Server {
         }
     }
 
-    async fn export(&self, request: Request<Incoming>, form: Option<Form>, shared: &Shared) -> Result<(Form, Bytes), Status> {
+    async fn export(
+        &self,
+        request: Request<Incoming>,
+        form: Option<Form>,
+        shared: &Shared,
+    ) -> Result<(Form, Bytes), Status> {
         let (head, mut body) = request.into_parts();
         // Until it was read, so that no way out of here forgets it.
         shared.unread.store(!body.is_end_stream(), Relaxed);
@@ -58,11 +63,17 @@ impl Server {
             return Err(Status::new(Code::Unimplemented, "nothing is served at this path"));
         };
         if head.method != Method::POST {
-            return Err(Status::new(Code::Unimplemented, "only POST is served").with_http(StatusCode::METHOD_NOT_ALLOWED));
+            return Err(
+                Status::new(Code::Unimplemented, "only POST is served").with_http(StatusCode::METHOD_NOT_ALLOWED)
+            );
         }
-        let unsupported = |message: String| intake.malformed(signal, Status::invalid(message).with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        let form = form.ok_or_else(|| unsupported(format!("the content type must be {PROTOBUF} or {JSON}, in UTF-8")))?;
-        let encoding = self.encoding(&head.headers).ok_or_else(|| unsupported("the content encoding is not supported".into()))?;
+        let unsupported = |message: String| {
+            intake.malformed(signal, Status::invalid(message).with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+        };
+        let form =
+            form.ok_or_else(|| unsupported(format!("the content type must be {PROTOBUF} or {JSON}, in UTF-8")))?;
+        let encoding =
+            self.encoding(&head.headers).ok_or_else(|| unsupported("the content encoding is not supported".into()))?;
         let (mut permit, meta) = intake.admit(signal, &head.headers)?;
         let announced = head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|n| n > self.max_body) {
@@ -72,10 +83,13 @@ impl Server {
         shared.unread.store(false, Relaxed);
         let unpacked = intake.unpack(Packed { signal, encoding, form, body, limit: self.max_body }, permit).await?;
         let accepted = intake.offer(unpacked, meta).await?;
-        Ok((form, match form {
-            Form::Protobuf => response_protobuf(&accepted),
-            Form::Json => response_json(signal, &accepted),
-        }))
+        Ok((
+            form,
+            match form {
+                Form::Protobuf => response_protobuf(&accepted),
+                Form::Json => response_json(signal, &accepted),
+            },
+        ))
     }
 
     /// Reads the whole body, charging the permit for it.
@@ -91,10 +105,13 @@ impl Server {
         let deadline = self.read_timeout.map(|limit| Instant::now() + limit);
         let mut assembler = Assembler::new(announced);
         loop {
-            let piece = match next(body, deadline).await {
+            let piece = match next(body, deadline, &mut assembler, permit).await {
                 Piece::Data(piece) => piece,
                 Piece::End => return Ok(assembler.finish(&shared.buffers, permit)),
-                Piece::Broken(error) => return Err(intake.malformed(signal, Status::invalid(format!("the body cannot be read: {error}")))),
+                Piece::Broken(error) => {
+                    return Err(intake.malformed(signal, Status::invalid(format!("the body cannot be read: {error}"))));
+                }
+                Piece::Refused(refusal) => return Err(intake.refused(signal, refusal)),
                 Piece::Late => {
                     let status = Status::new(Code::DeadlineExceeded, "the body did not arrive in time");
                     return Err(intake.malformed(signal, status.with_http(StatusCode::REQUEST_TIMEOUT)));
@@ -152,16 +169,21 @@ enum Piece {
     Data(Bytes),
     End,
     Broken(hyper::Error),
+    /// There is no room to wait.
+    Refused(Refusal),
     Late,
 }
 
 /// The next piece of a body, waited for no longer than [`BODY_IDLE`] and the deadline.
-async fn next(body: &mut Incoming, deadline: Option<Instant>) -> Piece {
+async fn next(body: &mut Incoming, deadline: Option<Instant>, message: &mut Assembler, permit: &mut Permit) -> Piece {
     loop {
         // Usually it is there, and needs no timer.
         let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                if let Err(refusal) = message.wait(permit) {
+                    return Piece::Refused(refusal);
+                }
                 let idle = Instant::now() + BODY_IDLE;
                 let until = deadline.map_or(idle, |d| d.min(idle));
                 match timeout_at(until, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await {
@@ -187,7 +209,8 @@ fn form(headers: &HeaderMap) -> Option<Form> {
     let media = parts.next()?.trim();
     for parameter in parts {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if name.trim().eq_ignore_ascii_case("charset") && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8") {
+        if name.trim().eq_ignore_ascii_case("charset") && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        {
             return None;
         }
     }
@@ -210,7 +233,9 @@ mod tests {
         let form = |value: &str| form(&HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]));
         assert_eq!(form("application/x-protobuf"), Some(Form::Protobuf));
         assert_eq!(form("Application/JSON; Charset=\"UTF-8\"; q=1"), Some(Form::Json));
-        for other in ["application/json; charset=utf-16", "text/plain", "", "application/jsonp", "application/x-protobuf2"] {
+        for other in
+            ["application/json; charset=utf-16", "text/plain", "", "application/jsonp", "application/x-protobuf2"]
+        {
             assert_eq!(form(other), None, "{other}");
         }
     }

@@ -1,10 +1,10 @@
-//! Configurations from text, for tests.
+//! Configurations from text, for the tests of components.
 
-use crate::config::validate::{Report, Validate};
-use crate::config::{Diagnostics, Located, decode, parse, path::Path, source::Source};
+use super::validate::{Report, Validate};
+use super::{Diagnostics, Located, decode, parse, path::Path, source::Source};
 use serde::de::DeserializeOwned;
 
-fn node(yaml: &str) -> crate::config::node::Node {
+fn node(yaml: &str) -> super::node::Node {
     parse::parse(&Source::new("test.yaml", yaml), &mut Diagnostics::new()).unwrap()
 }
 

@@ -1,0 +1,86 @@
+//! From a plan to outlets and pipelines.
+//!
+//! Invariants: an outlet whose plan did not change is the same outlet, with its lanes and what they hold; nothing is started
+//! for a plan that cannot be built whole.
+
+use crate::app::components::DestinationConfig;
+use crate::app::plan::{OutletPlan, Plan};
+use crate::app::summary::Summary;
+use crate::config::ComponentId;
+use crate::exporters::load_balancing::LoadBalancing;
+use crate::exporters::{self, Built};
+use flow::inlet::Opening;
+use flow::outlet::OutletConfig;
+use flow::router::Direct;
+use flow::{Funnel, Outgoing, Outlet, Target};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wire::Signal;
+
+/// An outlet and what it was made from.
+#[derive(Clone)]
+pub struct LiveOutlet {
+    /// The plan.
+    pub plan: OutletPlan,
+    /// The outlet.
+    pub outgoing: Arc<dyn Outgoing>,
+    /// Its exporter, if that balances over backends.
+    pub balancer: Option<LoadBalancing>,
+}
+
+/// An exporter that cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error("exporter {id}: {source}")]
+pub struct AssembleError {
+    id: ComponentId,
+    #[source]
+    source: exporters::BuildError,
+}
+
+/// The outlets of a plan, in its order; those of `old` that did not change stay. Must be called within a runtime.
+///
+/// # Errors
+/// An exporter cannot be built. Outlets that were built before are dropped; they never held anything.
+pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec<LiveOutlet>, AssembleError> {
+    // The outlets of one exporter share its connections.
+    let mut built: HashMap<&ComponentId, Built> = HashMap::new();
+    let mut all = Vec::with_capacity(plan.outlets.len());
+    for wanted in &plan.outlets {
+        if let Some(same) = old.iter().find(|o| o.plan == *wanted) {
+            all.push(same.clone());
+            continue;
+        }
+        let failed = |source| AssembleError { id: wanted.id.clone(), source };
+        let (outgoing, balancer) = match &wanted.config {
+            DestinationConfig::Summary => (summary_outlet(wanted, summary), None),
+            DestinationConfig::Exporter(config) => {
+                if !built.contains_key(&wanted.id) {
+                    built.insert(&wanted.id, exporters::build(&wanted.id.to_string(), config).map_err(failed)?);
+                }
+                let built = &built[&wanted.id];
+                let outgoing = built.outlet(wanted.signal, wanted.max_bytes, wanted.batch.clone()).map_err(failed)?;
+                (outgoing, built.load_balancer())
+            }
+        };
+        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer });
+    }
+    Ok(all)
+}
+
+fn summary_outlet(plan: &OutletPlan, summary: &Summary) -> Arc<dyn Outgoing> {
+    let target = Target::new("terminal");
+    Arc::new(Outlet::new(OutletConfig::new(plan.id.to_string(), plan.max_bytes), summary.clone(), Direct(target)))
+}
+
+/// What is behind the inlet of a receiver and signal: every pipeline of the signal that names the receiver. `outlets` are those
+/// of the plan.
+#[must_use]
+pub fn opening(plan: &Plan, receiver: &ComponentId, signal: Signal, outlets: &[LiveOutlet]) -> Opening {
+    let pipelines = plan.pipelines.iter().filter(|p| p.signal == signal && p.receivers.contains(receiver));
+    let funnels = pipelines.map(|p| Funnel {
+        name: p.id.to_string(),
+        stages: vec![],
+        outlets: p.outlets.iter().map(|at| outlets[*at].outgoing.clone()).collect(),
+    });
+    Opening { funnels: funnels.collect(), config: plan.inlet.clone() }
+}

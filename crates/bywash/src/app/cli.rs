@@ -1,0 +1,225 @@
+//! The commands and their arguments.
+//!
+//! Results go to standard output, what is wrong to standard error, and the exit code says which it was: see [`super::run`].
+
+use crate::app::components::{BUILT_IN_KINDS, KINDS, SIGNALS};
+use crate::app::plan::{self, Plan, Sources};
+use crate::app::run::{self, EX_CONFIG, Exit, Options};
+use crate::app::terminal;
+use crate::config::{Diagnostics, Kind, ProcessEnvironment};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use serde_json::json;
+use std::fmt::Write;
+
+/// What `bywash` without arguments runs.
+pub const BUILT_IN: &str = include_str!("built_in.yaml");
+
+/// A telemetry pipeline: OTLP in, OTLP out, and nothing acknowledged is lost.
+///
+/// Without a command it takes OTLP on localhost:4317 (gRPC) and localhost:4318 (HTTP) and shows what comes in.
+#[derive(Debug, Parser)]
+#[command(name = "bywash", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the pipelines of a configuration
+    ///
+    /// SIGHUP reads the configuration again; SIGTERM and SIGINT end the process within `service.shutdown_timeout`, a second
+    /// one at once. BYWASH_LOG=debug (or info,flow=debug) sets what is logged.
+    Run {
+        #[command(flatten)]
+        sources: SourceArgs,
+        /// Read the configuration again whenever one of its files changes
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Check a configuration and print everything that is wrong with it
+    ///
+    /// Nothing is started. The exit code is 78 if there are errors.
+    Validate {
+        #[command(flatten)]
+        sources: SourceArgs,
+    },
+    /// List the components that a configuration may name
+    Components {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t = Format::Yaml)]
+        format: Format,
+    },
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct SourceArgs {
+    /// A configuration: a file, env:NAME or yaml:TEXT; several are merged, later ones win
+    #[arg(long = "config", short, value_name = "FILE", required = true)]
+    configs: Vec<String>,
+    /// A value over those of the files, as in --set service.telemetry.logs.level=debug
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+impl SourceArgs {
+    fn sources(self) -> Sources {
+        Sources { configs: self.configs, sets: self.sets, kinds: KINDS }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Yaml,
+    Json,
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// The program cannot start, or its output cannot be written.
+    pub async fn execute(self) -> anyhow::Result<Exit> {
+        match self.command {
+            None => run::run(Options { sources: built_in(), watch: false, built_in: true }).await,
+            Some(Command::Run { sources, watch }) => {
+                run::run(Options { sources: sources.sources(), watch, built_in: false }).await
+            }
+            Some(Command::Validate { sources }) => validate(&sources.sources()),
+            Some(Command::Components { format }) => {
+                terminal::print(&components(format))?;
+                Ok(Exit::Code(0))
+            }
+            Some(Command::Completions { shell }) => {
+                let mut script = vec![];
+                clap_complete::generate(shell, &mut Cli::command(), "bywash", &mut script);
+                terminal::print(&String::from_utf8_lossy(&script))?;
+                Ok(Exit::Code(0))
+            }
+        }
+    }
+}
+
+/// The configuration of `bywash` without arguments.
+fn built_in() -> Sources {
+    Sources { configs: vec![format!("yaml:{BUILT_IN}")], sets: vec![], kinds: BUILT_IN_KINDS }
+}
+
+fn validate(sources: &Sources) -> anyhow::Result<Exit> {
+    let mut found = Diagnostics::new();
+    let plan = plan::read(sources, &ProcessEnvironment, &mut found);
+    let text = found.render(terminal::has_colors()).to_string();
+    if !text.is_empty() {
+        terminal::complain(&text)?;
+    }
+    match plan {
+        None => Ok(Exit::Code(EX_CONFIG)),
+        Some(plan) => {
+            terminal::print(&overview(&plan))?;
+            Ok(Exit::Code(0))
+        }
+    }
+}
+
+/// What a valid configuration amounts to.
+fn overview(plan: &Plan) -> String {
+    let mut text =
+        format!("OK: {} MiB budget, soft limit {:.0} %\n", plan.budget.bytes >> 20, plan.budget.soft * 100.0);
+    for pipeline in &plan.pipelines {
+        let receivers: Vec<String> = pipeline.receivers.iter().map(ToString::to_string).collect();
+        let exporters: Vec<String> = pipeline.outlets.iter().map(|at| plan.outlets[*at].id.to_string()).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {}: {} -> {}", pipeline.id, receivers.join(", "), exporters.join(", "));
+    }
+    text
+}
+
+fn components(format: Format) -> String {
+    let sections = [
+        ("receivers", KINDS.receivers, true),
+        ("processors", KINDS.processors, true),
+        ("exporters", KINDS.exporters, true),
+        ("extensions", KINDS.extensions, false),
+    ];
+    let signals = SIGNALS.map(wire::Signal::as_str);
+    match format {
+        Format::Json => {
+            let describe = |kind: &Kind, has_signals: bool| match has_signals {
+                true => json!({"name": kind.name, "aliases": kind.aliases, "signals": signals}),
+                false => json!({"name": kind.name, "aliases": kind.aliases}),
+            };
+            let mut all = json!({"version": env!("CARGO_PKG_VERSION")});
+            for (section, kinds, has_signals) in sections {
+                all[section] = kinds.iter().map(|kind| describe(kind, has_signals)).collect();
+            }
+            format!("{all:#}\n")
+        }
+        Format::Yaml => {
+            let mut text = format!("version: {}\n", env!("CARGO_PKG_VERSION"));
+            for (section, kinds, has_signals) in sections {
+                let _ = writeln!(text, "{section}:");
+                for kind in kinds {
+                    let _ = writeln!(text, "  - name: {}", kind.name);
+                    if !kind.aliases.is_empty() {
+                        let _ = writeln!(text, "    aliases: [{}]", kind.aliases.join(", "));
+                    }
+                    if has_signals {
+                        let _ = writeln!(text, "    signals: [{}]", signals.join(", "));
+                    }
+                }
+            }
+            text
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: all commands as clap sees them. Guarantee: they do not contradict each other, and each can be parsed.
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+        for arguments in [
+            &["bywash"][..],
+            &["bywash", "run", "--config", "a.yaml", "--config", "b.yaml", "--set", "a.b=c", "--watch"],
+            &["bywash", "validate", "-c", "a.yaml"],
+            &["bywash", "components", "--format", "json"],
+            &["bywash", "completions", "bash"],
+        ] {
+            assert!(Cli::try_parse_from(arguments).is_ok(), "{arguments:?}");
+        }
+        assert!(Cli::try_parse_from(["bywash", "run"]).is_err(), "a configuration is required");
+    }
+
+    /// Scenario: the built-in configuration. Guarantee: it is valid without a warning and takes all signals.
+    #[test]
+    fn the_built_in_configuration_is_in_order() {
+        let mut found = Diagnostics::new();
+        let plan = plan::read(&built_in(), &ProcessEnvironment, &mut found);
+        assert_eq!(found.to_string(), "");
+        let plan = plan.unwrap();
+        assert_eq!((plan.pipelines.len(), plan.outlets.len(), plan.health.len()), (3, 3, 1));
+        assert_eq!(plan.metrics.as_deref(), Some("localhost:8888"));
+    }
+
+    /// Scenario: the list of components in both formats. Guarantee: both hold every type and alias.
+    #[test]
+    fn both_lists_hold_everything() {
+        let json: serde_json::Value = serde_json::from_str(&components(Format::Json)).unwrap();
+        let yaml = components(Format::Yaml);
+        for kind in KINDS.exporters {
+            assert!(yaml.contains(&format!("- name: {}\n", kind.name)));
+            assert!(json["exporters"].as_array().unwrap().iter().any(|e| e["name"] == kind.name));
+        }
+        assert!(yaml.contains("    aliases: [otlphttp]\n"));
+    }
+}

@@ -1,0 +1,140 @@
+//! Which components the program has: the tables of their types, and what each becomes when it is configured.
+//!
+//! To add a receiver, a processor or an extension: a row in its table, a variant of its enum, an arm where it is decoded, and
+//! one where it is bound. Exporters have their own table beside them.
+
+use crate::config::{ComponentId, Diagnostic, Diagnostics, Kind, Kinds, Located, decode_valid};
+use crate::exporters::{self, ExporterConfig};
+use crate::extensions::authenticators::AuthConfig;
+use crate::extensions::health_check;
+use crate::processors::{batch, memory_limiter};
+use crate::receivers::otlp;
+use wire::Signal;
+
+/// What a configuration may name.
+pub const KINDS: Kinds =
+    Kinds { receivers: RECEIVERS, processors: PROCESSORS, exporters: exporters::KINDS, extensions: EXTENSIONS };
+
+/// The same with the `summary`, which only the built-in configuration names.
+pub const BUILT_IN_KINDS: Kinds = Kinds { exporters: &WITH_SUMMARY, ..KINDS };
+
+const RECEIVERS: &[Kind] = &[Kind::new("otlp")];
+const PROCESSORS: &[Kind] = &[Kind::new("batch"), Kind::new("memory_limiter")];
+const EXTENSIONS: &[Kind] = &[
+    Kind::new("health_check"),
+    Kind::new("bearertokenauth"),
+    Kind::new("basicauth"),
+    Kind::new("zpages"),
+    Kind::new("pprof"),
+];
+
+const SUMMARY: &str = "summary";
+static WITH_SUMMARY: [Kind; exporters::KINDS.len() + 1] = {
+    let mut all = [Kind::new(SUMMARY); exporters::KINDS.len() + 1];
+    let mut i = 0;
+    while i < exporters::KINDS.len() {
+        all[i] = exporters::KINDS[i];
+        i += 1;
+    }
+    all
+};
+
+/// The signals that a component of each type takes.
+pub const SIGNALS: [Signal; 3] = Signal::ALL;
+
+/// A receiver of any type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReceiverConfig {
+    /// `otlp`.
+    Otlp(Box<otlp::Config>),
+}
+
+impl ReceiverConfig {
+    /// Decodes and checks one; `None` if anything is wrong.
+    pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ReceiverConfig> {
+        match kind {
+            "otlp" => Some(ReceiverConfig::Otlp(Box::new(decode_valid(at, diagnostics)?))),
+            _ => None,
+        }
+    }
+
+    /// The authenticators it names, each with the key that names it.
+    #[must_use]
+    pub fn authenticators(&self) -> Vec<(&'static str, &ComponentId)> {
+        let ReceiverConfig::Otlp(otlp) = self;
+        let grpc = otlp.protocols.grpc.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref());
+        let http = otlp.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref());
+        let grpc = grpc.map(|auth| ("protocols.grpc.auth.authenticator", &auth.authenticator));
+        grpc.into_iter().chain(http.map(|auth| ("protocols.http.auth.authenticator", &auth.authenticator))).collect()
+    }
+}
+
+/// A processor of any type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProcessorConfig {
+    /// `batch`.
+    Batch(batch::Config),
+    /// `memory_limiter`.
+    MemoryLimiter(memory_limiter::Config),
+}
+
+impl ProcessorConfig {
+    /// Decodes and checks one; `None` if anything is wrong.
+    pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ProcessorConfig> {
+        match kind {
+            "batch" => Some(ProcessorConfig::Batch(decode_valid(at, diagnostics)?)),
+            "memory_limiter" => Some(ProcessorConfig::MemoryLimiter(decode_valid(at, diagnostics)?)),
+            _ => None,
+        }
+    }
+}
+
+/// Where a pipeline ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DestinationConfig {
+    /// An exporter.
+    Exporter(ExporterConfig),
+    /// The live summary on the terminal.
+    Summary,
+}
+
+impl DestinationConfig {
+    /// Decodes and checks one; `None` if anything is wrong.
+    pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<DestinationConfig> {
+        match kind {
+            SUMMARY => Some(DestinationConfig::Summary),
+            _ => ExporterConfig::decode(kind, at, diagnostics).map(DestinationConfig::Exporter),
+        }
+    }
+}
+
+/// An extension of any type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExtensionConfig {
+    /// `health_check`.
+    HealthCheck(Box<health_check::Config>),
+    /// `bearertokenauth` or `basicauth`.
+    Authenticator(AuthConfig),
+    /// One that is accepted and does nothing.
+    Nothing,
+}
+
+impl ExtensionConfig {
+    /// Decodes and checks one; `None` if anything is wrong.
+    pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ExtensionConfig> {
+        match kind {
+            "health_check" => Some(ExtensionConfig::HealthCheck(Box::new(decode_valid(at, diagnostics)?))),
+            "bearertokenauth" => {
+                let config = crate::config::decode(at, diagnostics)?;
+                Some(ExtensionConfig::Authenticator(AuthConfig::Bearer(config)))
+            }
+            "basicauth" => Some(ExtensionConfig::Authenticator(AuthConfig::Basic(decode_valid(at, diagnostics)?))),
+            "zpages" | "pprof" => {
+                let message = format!("`{kind}` has no effect here: the metrics page shows the pipelines and lanes");
+                diagnostics.push(Diagnostic::warning(message).at(&at.node.span, &at.path));
+                Some(ExtensionConfig::Nothing)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A receiver that listens: bound first, started when everything behind it stands, stopped by itself.
+//!
+//! The inlets of a receiver live as long as a receiver of its id is configured: a changed receiver takes over the inlets of the
+//! one before it, so that requests on old connections go where those on new ones go.
+
+use crate::app::components::ReceiverConfig;
+use crate::app::plan::ReceiverPlan;
+use crate::app::registry::Registry;
+use crate::net::auth::{AuthError, Authenticator};
+use crate::receivers::otlp::{Otlp, Setup};
+use crate::receivers::{BindError, Inlets};
+use flow::inlet::{InletConfig, Opening};
+use flow::{Budget, Inlet, Stop, Stopper};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{JoinHandle, JoinSet};
+use wire::Signal;
+
+/// The inlets of a receiver, one per signal, not connected to anything at first.
+#[derive(Clone)]
+pub struct ReceiverInlets([Inlet; 3]);
+
+impl Default for ReceiverInlets {
+    fn default() -> Self {
+        let closed =
+            |signal| Inlet::new(signal, Opening { funnels: vec![], config: InletConfig::default() }, Arc::default());
+        ReceiverInlets(Signal::ALL.map(closed))
+    }
+}
+
+impl ReceiverInlets {
+    /// Exchanges what is behind them.
+    pub fn reopen(&self, opening: impl Fn(Signal) -> Opening) {
+        self.0.iter().for_each(|inlet| inlet.reopen(opening(inlet.signal())));
+    }
+
+    /// The doors of one transport, each with counters of its own.
+    fn doors(&self, receiver: &str, transport: &'static str, registry: &Registry) -> Inlets {
+        let [logs, traces, metrics] =
+            self.0.each_ref().map(|inlet| inlet.sharing(registry.door(receiver, transport, inlet.signal())));
+        Inlets { logs, traces, metrics }
+    }
+}
+
+/// A receiver that cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("receiver {id}: {why}")]
+pub struct ListenError {
+    /// Its id.
+    pub id: String,
+    /// What is wrong.
+    #[source]
+    pub why: ListenWhy,
+}
+
+/// Why a receiver cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenWhy {
+    /// The receiver says so.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Its authenticator cannot be made.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+}
+
+/// A receiver whose listeners are open and which does not run yet.
+pub struct Bound {
+    /// What it was made from.
+    pub plan: ReceiverPlan,
+    /// Where its requests go.
+    pub inlets: ReceiverInlets,
+    authenticators: Vec<Authenticator>,
+    receiver: Otlp,
+}
+
+/// Opens the listeners of a receiver.
+///
+/// # Errors
+/// See [`ListenWhy`].
+pub async fn bind(
+    plan: &ReceiverPlan,
+    inlets: ReceiverInlets,
+    budget: &Budget,
+    registry: &Registry,
+) -> Result<Bound, ListenError> {
+    let id = plan.id.to_string();
+    let failed = |why| ListenError { id: id.clone(), why };
+    let mut authenticators = HashMap::new();
+    for (name, config) in &plan.authenticators {
+        authenticators.insert(name.clone(), config.build().map_err(|e| failed(e.into()))?);
+    }
+    let ReceiverConfig::Otlp(config) = &plan.config;
+    let setup = Setup {
+        grpc: inlets.doors(&id, "grpc", registry),
+        http: inlets.doors(&id, "http", registry),
+        budget: budget.clone(),
+        authenticators: &authenticators,
+        tenant_header: plan.tenant_header.clone(),
+    };
+    let receiver = Otlp::bind(plan.id.clone(), config, setup).await.map_err(|e| failed(e.into()))?;
+    let authenticators = authenticators.into_values().collect();
+    Ok(Bound { plan: plan.clone(), inlets, authenticators, receiver })
+}
+
+/// A receiver that runs.
+pub struct Listening {
+    /// What it was made from.
+    pub plan: ReceiverPlan,
+    /// Where its requests go.
+    pub inlets: ReceiverInlets,
+    /// Its addresses, by transport.
+    pub addresses: Vec<(&'static str, SocketAddr)>,
+    stopper: Stopper,
+    task: JoinHandle<()>,
+}
+
+impl Bound {
+    /// Starts it.
+    #[must_use]
+    pub fn start(self, registry: &Registry) -> Listening {
+        let Bound { plan, inlets, authenticators, receiver } = self;
+        let (stopper, stop) = Stopper::new();
+        let addresses = [("grpc", receiver.grpc_addr()), ("http", receiver.http_addr())];
+        let addresses = addresses.into_iter().filter_map(|(name, address)| Some((name, address.ok()?))).collect();
+        for (transport, stats) in receiver.stats() {
+            registry.listener(&plan.id.to_string(), transport, stats);
+        }
+        let task = tokio::spawn(run(receiver, authenticators, stop));
+        Listening { plan, inlets, addresses, stopper, task }
+    }
+}
+
+async fn run(receiver: Otlp, authenticators: Vec<Authenticator>, stop: Stop) {
+    // Token files are watched as long as the receiver runs; dropping the set ends that.
+    let mut watches = JoinSet::new();
+    for authenticator in authenticators {
+        let stop = stop.clone();
+        watches.spawn(async move {
+            if let Authenticator::Bearer(bearer) = authenticator {
+                bearer.watch(&stop).await;
+            }
+        });
+    }
+    receiver.run(stop).await;
+}
+
+impl Listening {
+    /// Asks it to end within `grace`: it stops listening at once, answers the requests under way, and ends.
+    pub fn stop(&self, grace: Duration) {
+        self.stopper.stop(grace);
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(receiver = %self.plan.id, %error, "receiver ended abnormally");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! What a configuration means: everything decoded, checked and worked out, and nothing started.
+//!
+//! [`read`] goes from the arguments to a [`Plan`] in one pass that finds every error. A plan is plain data and can be compared
+//! part by part, which is how a reload knows what may stay.
+//!
+//! Invariants: a plan refers only to what it holds; each (exporter, signal) is one outlet, however many pipelines name it; the
+//! shares of all outlets together are the budget. It opens no socket and no file but those of the configuration.
+
+mod budget;
+
+use crate::app::components::{DestinationConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig};
+use crate::config::environment::Environment;
+use crate::config::path::Path;
+use crate::config::service::{Acknowledge, Ingest, LogsConfig, ServiceConfig};
+use crate::config::{Component, ComponentId, Diagnostic, Diagnostics, Document, Kinds, PipelineId, load};
+use crate::extensions::authenticators::AuthConfig;
+use crate::extensions::health_check;
+use flow::batcher::BatchConfig;
+use flow::inlet::InletConfig;
+use http::HeaderName;
+use std::collections::HashMap;
+use std::time::Duration;
+use wire::Signal;
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// `--config`, in order.
+    pub configs: Vec<String>,
+    /// `--set`, in order.
+    pub sets: Vec<String>,
+    /// The types it may name.
+    pub kinds: Kinds,
+}
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The memory budget.
+    pub budget: flow::BudgetConfig,
+    /// How inlets behave.
+    pub inlet: InletConfig,
+    /// Receivers that a pipeline names.
+    pub receivers: Vec<ReceiverPlan>,
+    /// Exporters that a pipeline names, one per signal.
+    pub outlets: Vec<OutletPlan>,
+    /// The pipelines.
+    pub pipelines: Vec<PipelinePlan>,
+    /// The health pages.
+    pub health: Vec<health_check::Config>,
+    /// Where the metrics page is, `host:port`.
+    pub metrics: Option<String>,
+    /// The log.
+    pub logs: LogsConfig,
+    /// Attributes of the program as a resource.
+    pub resource: Vec<(String, String)>,
+    /// How long the end may take.
+    pub shutdown_timeout: Duration,
+    /// The files it was read from.
+    pub files: Vec<String>,
+}
+
+/// A receiver.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReceiverPlan {
+    /// Its id.
+    pub id: ComponentId,
+    /// Its own keys.
+    pub config: ReceiverConfig,
+    /// The authenticators it names.
+    pub authenticators: Vec<(ComponentId, AuthConfig)>,
+    /// The header that names a tenant.
+    pub tenant_header: Option<HeaderName>,
+}
+
+/// An exporter, for one signal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutletPlan {
+    /// Its id.
+    pub id: ComponentId,
+    /// What it sends.
+    pub signal: Signal,
+    /// Its own keys.
+    pub config: DestinationConfig,
+    /// What a `batch` processor of its pipelines asks for.
+    pub batch: Option<BatchConfig>,
+    /// Its share of the memory budget.
+    pub max_bytes: u64,
+}
+
+/// A pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PipelinePlan {
+    /// Its id.
+    pub id: PipelineId,
+    /// What it carries.
+    pub signal: Signal,
+    /// Where it begins.
+    pub receivers: Vec<ComponentId>,
+    /// The memory limiters in it.
+    pub limiters: Vec<ComponentId>,
+    /// Where it ends: places in [`Plan::outlets`].
+    pub outlets: Vec<usize>,
+}
+
+/// Reads a configuration. `None` if anything is wrong with it; all of that is in `diagnostics`, as are warnings.
+pub fn read(sources: &Sources, environment: &dyn Environment, diagnostics: &mut Diagnostics) -> Option<Plan> {
+    let loaded = load(&sources.configs, &sources.sets, environment, diagnostics)?;
+    let document = Document::read(&loaded.root, &sources.kinds, diagnostics);
+    let decoded = Decoded::of(&document, diagnostics);
+    let mut plan = decoded.plan(&document, &loaded.root, diagnostics);
+    plan.files = loaded.files;
+    (!diagnostics.has_errors()).then_some(plan)
+}
+
+/// The components of a document that are in order.
+struct Decoded {
+    receivers: HashMap<ComponentId, ReceiverConfig>,
+    processors: HashMap<ComponentId, ProcessorConfig>,
+    exporters: HashMap<ComponentId, DestinationConfig>,
+    extensions: HashMap<ComponentId, ExtensionConfig>,
+}
+
+impl Decoded {
+    fn of(document: &Document<'_>, diagnostics: &mut Diagnostics) -> Decoded {
+        type Decode<T> = fn(&str, &crate::config::Located<'_>, &mut Diagnostics) -> Option<T>;
+        fn all<T>(
+            components: &[Component<'_>],
+            decode: Decode<T>,
+            diagnostics: &mut Diagnostics,
+        ) -> HashMap<ComponentId, T> {
+            components.iter().filter_map(|c| Some((c.id.clone(), decode(c.kind, &c.at, diagnostics)?))).collect()
+        }
+        Decoded {
+            receivers: all(&document.receivers, ReceiverConfig::decode, diagnostics),
+            processors: all(&document.processors, ProcessorConfig::decode, diagnostics),
+            exporters: all(&document.exporters, DestinationConfig::decode, diagnostics),
+            extensions: all(&document.extensions, ExtensionConfig::decode, diagnostics),
+        }
+    }
+
+    fn plan(&self, document: &Document<'_>, root: &crate::config::node::Node, diagnostics: &mut Diagnostics) -> Plan {
+        let service = &document.service;
+        let limiters = service.pipelines.0.iter().flat_map(|(_, p)| &p.processors).filter_map(|id| {
+            let component = document.processors.iter().find(|c| c.id == *id)?;
+            match self.processors.get(id)? {
+                ProcessorConfig::MemoryLimiter(config) => Some((component, config)),
+                ProcessorConfig::Batch(_) => None,
+            }
+        });
+        if !service.telemetry.logs.initial_fields.is_empty() {
+            let path = Path::root().dotted("service.telemetry.logs.initial_fields");
+            let message = "has no effect here: lines hold what the event says, and nothing more";
+            diagnostics.push(Diagnostic::warning(message).at(root.place(&path), &path));
+        }
+        let is_written = root.find(&Path::root().dotted("service.budget.limit")).is_some();
+        let budget = budget::budget(&service.budget, is_written, limiters, diagnostics);
+        let (pipelines, outlets) = self.pipelines(service, budget.bytes, root, diagnostics);
+        Plan {
+            receivers: self.receivers(document, diagnostics),
+            inlet: InletConfig {
+                acknowledge: match service.acknowledge {
+                    Acknowledge::Queued => flow::Acknowledge::Queued,
+                    Acknowledge::Delivered => flow::Acknowledge::Delivered,
+                },
+                sync: service.ingest == Ingest::Sync,
+                slow_threshold: service.budget.slow_threshold.0,
+            },
+            budget,
+            outlets,
+            pipelines,
+            health: service.extensions.iter().filter_map(|id| self.health(id)).collect(),
+            metrics: service.telemetry.metrics.prometheus().map(|reader| endpoint(&reader.host, reader.port)),
+            logs: service.telemetry.logs.clone(),
+            resource: resource(service),
+            shutdown_timeout: service.shutdown_timeout.0,
+            files: vec![],
+        }
+    }
+
+    fn health(&self, id: &ComponentId) -> Option<health_check::Config> {
+        match self.extensions.get(id)? {
+            ExtensionConfig::HealthCheck(config) => Some(config.as_ref().clone()),
+            _ => None,
+        }
+    }
+
+    /// The receivers that a pipeline names, with the authenticators that they name.
+    fn receivers(&self, document: &Document<'_>, diagnostics: &mut Diagnostics) -> Vec<ReceiverPlan> {
+        let service = &document.service;
+        let header = service.budget.tenant.header.as_deref();
+        let is_used = |id: &ComponentId| service.pipelines.0.iter().any(|(_, p)| p.receivers.contains(id));
+        let mut plans = vec![];
+        for component in &document.receivers {
+            let Some(config) = self.receivers.get(&component.id) else { continue };
+            let mut authenticators = vec![];
+            for (key, id) in config.authenticators() {
+                match self.extensions.get(id) {
+                    Some(ExtensionConfig::Authenticator(auth)) if service.extensions.contains(id) => {
+                        authenticators.push((id.clone(), auth.clone()));
+                    }
+                    _ => {
+                        let message = format!("there is no authenticator `{id}` among the extensions of the service");
+                        let place = component.at.node.place(&Path::root().dotted(key));
+                        diagnostics.push(Diagnostic::error(message).at(place, &component.at.path.dotted(key)));
+                    }
+                }
+            }
+            if is_used(&component.id) {
+                plans.push(ReceiverPlan {
+                    id: component.id.clone(),
+                    config: config.clone(),
+                    authenticators,
+                    tenant_header: header.and_then(|name| HeaderName::try_from(name).ok()),
+                });
+            }
+        }
+        plans
+    }
+
+    /// The pipelines, and the outlets they end in.
+    fn pipelines(
+        &self,
+        service: &ServiceConfig,
+        budget: u64,
+        root: &crate::config::node::Node,
+        diagnostics: &mut Diagnostics,
+    ) -> (Vec<PipelinePlan>, Vec<OutletPlan>) {
+        let mut outlets: Vec<OutletPlan> = vec![];
+        let mut pipelines = vec![];
+        for (id, pipeline) in &service.pipelines.0 {
+            let path = Path::root().key("service").key("pipelines").key(&id.to_string());
+            let mut warn = |key: &str, message: String| {
+                let path = path.key(key);
+                diagnostics.push(Diagnostic::warning(message).at(root.place(&path), &path));
+            };
+            let processors = || pipeline.processors.iter().filter_map(|id| Some((id, self.processors.get(id)?)));
+            let batches: Vec<BatchConfig> = processors()
+                .filter_map(|(_, p)| if let ProcessorConfig::Batch(batch) = p { Some(batch.batching()) } else { None })
+                .collect();
+            if batches.len() > 1 {
+                warn("processors", "of several batch processors only the last has an effect".to_owned());
+            }
+            let batch = batches.last().cloned();
+            let signal = signal(id);
+            let mut ends = vec![];
+            for exporter in &pipeline.exporters {
+                let Some(config) = self.exporters.get(exporter) else { continue };
+                let at = outlets.iter().position(|o| o.id == *exporter && o.signal == signal).unwrap_or_else(|| {
+                    let (id, config, batch) = (exporter.clone(), config.clone(), batch.clone());
+                    outlets.push(OutletPlan { id, signal, config, batch, max_bytes: 0 });
+                    outlets.len() - 1
+                });
+                if outlets[at].batch != batch {
+                    let text = "is batched as the first pipeline that names it asks for, not as this one does";
+                    warn("exporters", format!("exporter `{exporter}` {text}"));
+                }
+                if !ends.contains(&at) {
+                    ends.push(at);
+                }
+            }
+            let is_limiter = |p: &ProcessorConfig| matches!(p, ProcessorConfig::MemoryLimiter(_));
+            pipelines.push(PipelinePlan {
+                id: id.clone(),
+                signal,
+                receivers: pipeline.receivers.clone(),
+                limiters: processors().filter(|(_, p)| is_limiter(p)).map(|(id, _)| id.clone()).collect(),
+                outlets: ends,
+            });
+        }
+        let share = budget / outlets.len().max(1) as u64;
+        outlets.iter_mut().for_each(|outlet| outlet.max_bytes = share);
+        (pipelines, outlets)
+    }
+}
+
+fn signal(id: &PipelineId) -> Signal {
+    match id.signal {
+        crate::config::id::Signal::Logs => Signal::Logs,
+        crate::config::id::Signal::Traces => Signal::Traces,
+        crate::config::id::Signal::Metrics => Signal::Metrics,
+    }
+}
+
+fn endpoint(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// `service.name` and `service.version`, and what the configuration adds, replaces or (with null) drops.
+fn resource(service: &ServiceConfig) -> Vec<(String, String)> {
+    let mut all = vec![
+        ("service.name".to_owned(), "bywash".to_owned()),
+        ("service.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    let mut set = |name: &str, value: &serde_json::Value| {
+        all.retain(|(known, _)| known != name);
+        match value {
+            serde_json::Value::Null => {}
+            serde_json::Value::String(text) => all.push((name.to_owned(), text.clone())),
+            other => all.push((name.to_owned(), other.to_string())),
+        }
+    };
+    for (name, value) in &service.telemetry.resource {
+        match (name.as_str(), value) {
+            ("attributes", serde_json::Value::Array(list)) => {
+                for item in list {
+                    if let (Some(name), Some(value)) = (item["name"].as_str(), item.get("value")) {
+                        set(name, value);
+                    }
+                }
+            }
+            ("schema_url" | "detectors" | "detection/development", _) => {}
+            _ => set(name, value),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! How much memory there is to be: `service.budget` and the memory limiters as one.
+
+use crate::config::service::BudgetConfig;
+use crate::config::{Component, Diagnostic, Diagnostics};
+use crate::processors::memory_limiter;
+use crate::telemetry::process::total_memory;
+
+/// The budget. A limiter's limit takes the place of the default one; of several limits that are written, the smallest holds.
+pub(super) fn budget<'a>(
+    config: &BudgetConfig,
+    is_written: bool,
+    limiters: impl Iterator<Item = (&'a Component<'a>, &'a memory_limiter::Config)>,
+    diagnostics: &mut Diagnostics,
+) -> flow::BudgetConfig {
+    let own = memory_limiter::Limits { hard: config.limit.0, soft: config.soft_limit };
+    let mut chosen = is_written.then_some(own);
+    for (component, limiter) in limiters {
+        let Some(limits) = limiter.limits(total_memory()) else {
+            let message = "how much memory there is cannot be found out here; set `limit_mib`";
+            diagnostics.push(Diagnostic::error(message).at(&component.at.node.span, &component.at.path));
+            continue;
+        };
+        if chosen.is_none_or(|c| limits.hard < c.hard) {
+            chosen = Some(limits);
+        }
+    }
+    let limits = chosen.unwrap_or(own);
+    flow::BudgetConfig {
+        bytes: limits.hard,
+        soft: limits.soft,
+        records: config.max_records,
+        requests: config.max_requests,
+        tenant_share: config.tenant.header.is_some().then_some(config.tenant.share),
+        max_tenants: config.tenant.max_tenants,
+    }
+}

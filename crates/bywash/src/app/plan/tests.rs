@@ -1,0 +1,187 @@
+use super::*;
+use crate::app::components::KINDS;
+use std::collections::HashMap;
+
+/// A world of files.
+struct World(HashMap<&'static str, &'static str>);
+
+impl Environment for World {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        self.0.get(path).map(|text| (*text).to_owned()).ok_or_else(|| "no such file".to_owned())
+    }
+}
+
+fn read_text(text: &'static str) -> (Option<Plan>, Diagnostics) {
+    let sources = Sources { configs: vec!["a.yaml".to_owned()], sets: vec![], kinds: KINDS };
+    let mut found = Diagnostics::new();
+    let plan = read(&sources, &World([("a.yaml", text)].into()), &mut found);
+    (plan, found)
+}
+
+/// The plan of a text that is in order, and its warnings.
+fn planned(text: &'static str) -> (Plan, Vec<String>) {
+    let (plan, found) = read_text(text);
+    let warnings = found.warnings().map(|w| format!("{}: {}", w.path, w.message)).collect();
+    (plan.unwrap_or_else(|| panic!("{found}")), warnings)
+}
+
+/// Where the errors of a text are.
+fn errors(text: &'static str) -> Vec<String> {
+    let (plan, found) = read_text(text);
+    assert!(plan.is_none());
+    found.errors().map(|e| e.path.to_string()).collect()
+}
+
+const TYPICAL: &str = "
+receivers:
+  otlp:
+    protocols: {grpc: , http: }
+  otlp/spare:
+    protocols: {grpc: {endpoint: localhost:5555}}
+processors:
+  memory_limiter: {check_interval: 1s, limit_mib: 400, spike_limit_mib: 100}
+  batch: {timeout: 1s, send_batch_size: 100, send_batch_max_size: 200}
+exporters:
+  otlp: {endpoint: backend:4317, tls: {insecure: true}}
+  debug:
+extensions:
+  health_check:
+  pprof:
+  zpages: {endpoint: localhost:55679}
+service:
+  extensions: [health_check, pprof, zpages]
+  pipelines:
+    traces: {receivers: [otlp], processors: [memory_limiter, batch], exporters: [otlp]}
+    logs: {receivers: [otlp], processors: [memory_limiter, batch], exporters: [otlp, debug]}
+    logs/raw: {receivers: [otlp], exporters: [debug]}
+  telemetry:
+    resource: {service.name: edge, service.version: null, zone: a}
+    metrics: {readers: [{pull: {exporter: {prometheus: {host: '::1', port: 9999}}}}]}
+";
+
+/// Scenario: a typical collector configuration. Guarantee: what each part of it means, and that nothing in it is an error.
+#[test]
+fn a_typical_configuration_is_understood() {
+    let (plan, warnings) = planned(TYPICAL);
+    assert_eq!((plan.budget.bytes, plan.budget.soft), (400 << 20, 0.75));
+    let outlets: Vec<_> = plan.outlets.iter().map(|o| (o.id.to_string(), o.signal, o.batch.is_some())).collect();
+    let (otlp, debug) = ("otlp".to_owned(), "debug".to_owned());
+    assert_eq!(
+        outlets,
+        [(otlp.clone(), Signal::Traces, true), (otlp, Signal::Logs, true), (debug, Signal::Logs, true)]
+    );
+    assert!(plan.outlets.iter().all(|o| o.max_bytes == plan.budget.bytes / 3));
+    let batch = plan.outlets[0].batch.as_ref().unwrap();
+    assert_eq!((batch.min_records, batch.max_records, batch.flush_interval), (100, 200, Duration::from_secs(1)));
+    let pipelines: Vec<_> = plan.pipelines.iter().map(|p| (p.id.to_string(), p.outlets.clone())).collect();
+    assert_eq!(pipelines, [("traces".into(), vec![0]), ("logs".into(), vec![1, 2]), ("logs/raw".into(), vec![2])]);
+    let receivers: Vec<_> = plan.receivers.iter().map(|r| r.id.to_string()).collect();
+    assert_eq!(receivers, ["otlp"], "the unused one does not listen");
+    assert_eq!(plan.metrics.as_deref(), Some("[::1]:9999"));
+    assert_eq!(plan.health.len(), 1);
+    assert_eq!(plan.resource, [("service.name".into(), "edge".into()), ("zone".into(), "a".into())]);
+    assert_eq!(plan.files, ["a.yaml"]);
+    let about = |text: &str| warnings.iter().filter(|w| w.contains(text)).count();
+    assert_eq!(about("has no effect here: the metrics page"), 2, "{warnings:?}");
+    assert_eq!(about("is batched as the first pipeline"), 1, "{warnings:?}");
+    assert_eq!(about("alias `otlp` is deprecated"), 1, "{warnings:?}");
+    assert_eq!(about("`otlp/spare` is not used"), 1, "{warnings:?}");
+    assert_eq!(warnings.len(), 5, "{warnings:?}");
+}
+
+/// Scenario: nothing is said about memory, a limit is, a limiter is, both are. Guarantee: the default; what is said; the smaller.
+#[test]
+fn the_smallest_limit_that_is_written_holds() {
+    let base = "
+receivers: {otlp: {protocols: {grpc: }}}
+exporters: {nop: }
+";
+    let with = |rest: &str| -> &'static str { format!("{base}{rest}").leak() };
+    let pipeline = "pipelines: {logs: {receivers: [otlp], processors: [memory_limiter], exporters: [nop]}}";
+    let limiter = |mib: u32| format!("processors: {{memory_limiter: {{limit_mib: {mib}}}}}");
+    let (plan, _) = planned(with("service: {pipelines: {logs: {receivers: [otlp], exporters: [nop]}}}"));
+    assert_eq!((plan.budget.bytes, plan.budget.soft), (512 << 20, 0.9));
+    let (plan, _) = planned(with(&format!("{}\nservice: {{{pipeline}}}", limiter(2000))));
+    assert_eq!(plan.budget.bytes, 2000 << 20);
+    let service = format!("service: {{budget: {{limit: 1GiB}}, {pipeline}}}");
+    let (plan, _) = planned(with(&format!("{}\n{service}", limiter(2000))));
+    assert_eq!((plan.budget.bytes, plan.budget.soft), (1 << 30, 0.9));
+    let (plan, _) = planned(with(&format!("{}\n{service}", limiter(500))));
+    assert_eq!(plan.budget.bytes, 500 << 20);
+}
+
+/// Scenario: mistakes in every kind of component at once. Guarantee: all are told, each at its place.
+#[test]
+fn every_mistake_is_told_at_once() {
+    let found = errors(
+        "
+receivers:
+  otlp: {protocols: {grpc: {endpoint: nowhere, auth: {authenticator: bearertokenauth}}}}
+processors:
+  batch: {send_batch_size: 10, send_batch_max_size: 5, metadata_keys: [a]}
+  memory_limiter: {limit_mib: 10, spike_limit_mib: 10}
+  transform: {}
+exporters:
+  otlp_grpc: {}
+extensions:
+  health_check: {path: health, endpoint: x}
+  basicauth: {}
+service:
+  extensions: [health_check, basicauth]
+  pipelines:
+    logs: {receivers: [otlp], processors: [transform], exporters: [otlp_grpc, missing]}
+",
+    );
+    for path in [
+        "receivers.otlp.protocols.grpc.endpoint",
+        "processors.batch.send_batch_max_size",
+        "processors.batch.metadata_keys",
+        "processors.memory_limiter.spike_limit_mib",
+        "processors.transform",
+        "exporters.otlp_grpc.endpoint",
+        "extensions.health_check.path",
+        "extensions.health_check.endpoint",
+        "extensions.basicauth",
+        "service.pipelines.logs.exporters[1]",
+    ] {
+        assert!(found.iter().any(|f| f == path), "{path} in {found:?}");
+    }
+}
+
+/// Scenario: a receiver names an authenticator that exists, one that is not in the service, one that is something else. Guarantee: only the first is in order.
+#[test]
+fn an_authenticator_must_be_one_of_the_service() {
+    let text = |auth: &str, extensions: &str| -> &'static str {
+        format!(
+            "
+receivers: {{otlp: {{protocols: {{http: {{auth: {{authenticator: {auth}}}}}}}}}}}
+exporters: {{nop: }}
+extensions: {{bearertokenauth: {{token: t}}, health_check: }}
+service:
+  extensions: [{extensions}]
+  pipelines: {{logs: {{receivers: [otlp], exporters: [nop]}}}}
+"
+        )
+        .leak()
+    };
+    let (plan, _) = planned(text("bearertokenauth", "bearertokenauth"));
+    assert_eq!(plan.receivers[0].authenticators.len(), 1);
+    let path = ["receivers.otlp.protocols.http.auth.authenticator"];
+    assert_eq!(errors(text("bearertokenauth", "health_check")), path);
+    assert_eq!(errors(text("health_check", "health_check")), path);
+}
+
+/// Scenario: the same configuration, moved about; and one with another endpoint. Guarantee: equal plans are equal, so that a reload changes only what changed.
+#[test]
+fn plans_can_be_compared() {
+    let moved: &'static str = format!("# moved\n\n{TYPICAL}").leak();
+    assert_eq!(planned(TYPICAL).0, planned(moved).0);
+    let other: &'static str = TYPICAL.replace("backend:4317", "other:4317").leak();
+    let (a, b) = (planned(TYPICAL).0, planned(other).0);
+    assert_eq!((&a.receivers, &a.outlets[2]), (&b.receivers, &b.outlets[2]));
+    assert_ne!(a.outlets[0], b.outlets[0]);
+}

@@ -1,0 +1,212 @@
+//! What runs, for those who look at it: the metrics page, the health check, the summary at the end.
+//!
+//! Counters live as long as what they count is configured, over any number of reloads: those of a receiver are handed to its
+//! successor, those of a closed outlet are added to its successor's. Invariant: it holds outlets weakly, so that it never keeps
+//! one alive.
+
+use crate::app::assemble::LiveOutlet;
+use crate::app::plan::Plan;
+use crate::exporters::load_balancing::LoadBalancing;
+use crate::net::listen::ListenStats;
+use crate::telemetry::metrics::load_balancing::LoadBalancerState;
+use crate::telemetry::metrics::{
+    ExporterState, ExporterTotals, LimiterState, ListenerState, ReceiverState, ReloadState,
+};
+use flow::outlet::OutletView;
+use flow::stats::InletStats;
+use flow::{Kind, Outgoing};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use wire::Signal;
+
+/// The kinds of refusals that are a memory limiter's.
+const MEMORY: [Kind; 3] = [Kind::SoftLimit, Kind::HardLimit, Kind::TenantShare];
+
+type DoorKey = (String, &'static str, Signal);
+
+/// See the module.
+#[derive(Default)]
+pub struct Registry(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    doors: BTreeMap<DoorKey, Arc<InletStats>>,
+    listeners: BTreeMap<(String, &'static str), Arc<ListenStats>>,
+    exporters: BTreeMap<(String, Signal), Generations>,
+    /// The exporters that balance over backends, by id.
+    balancers: BTreeMap<String, LoadBalancing>,
+    /// Each limiter and signal with the receivers before it.
+    limiters: BTreeMap<(String, Signal), Vec<String>>,
+    reloads: ReloadState,
+    /// Records that closed outlets could not deliver in time.
+    given_up: u64,
+}
+
+/// The outlets that an exporter had for one signal.
+#[derive(Default)]
+struct Generations {
+    /// The present one last; those before it are closing.
+    live: Vec<Weak<dyn Outgoing>>,
+    /// Those that are closed.
+    past: ExporterTotals,
+    /// Whether it is in the configuration.
+    wanted: bool,
+}
+
+impl Registry {
+    /// The counters of a receiver on a transport for a signal: the same ones whenever it is asked.
+    pub fn door(&self, receiver: &str, transport: &'static str, signal: Signal) -> Arc<InletStats> {
+        self.0.lock().doors.entry((receiver.to_owned(), transport, signal)).or_default().clone()
+    }
+
+    /// Takes note of a listener that was opened: it takes the place of the one before it.
+    pub fn listener(&self, receiver: &str, transport: &'static str, stats: Arc<ListenStats>) {
+        self.0.lock().listeners.insert((receiver.to_owned(), transport), stats);
+    }
+
+    /// Takes note of what runs now.
+    pub fn update(&self, plan: &Plan, outlets: &[LiveOutlet]) {
+        let mut inner = self.0.lock();
+        let is_planned = |receiver: &str| plan.receivers.iter().any(|r| r.id.to_string() == receiver);
+        inner.doors.retain(|(receiver, ..), _| is_planned(receiver));
+        inner.listeners.retain(|(receiver, _), _| is_planned(receiver));
+        inner.exporters.values_mut().for_each(|e| e.wanted = false);
+        for outlet in outlets {
+            let entry = inner.exporters.entry((outlet.plan.id.to_string(), outlet.plan.signal)).or_default();
+            entry.wanted = true;
+            let weak = Arc::downgrade(&outlet.outgoing);
+            if !entry.live.iter().any(|known| known.ptr_eq(&weak)) {
+                entry.live.push(weak);
+            }
+        }
+        inner.exporters.retain(|_, e| e.wanted || !e.live.is_empty());
+        let balancer = |outlet: &LiveOutlet| Some((outlet.plan.id.to_string(), outlet.balancer.clone()?));
+        inner.balancers = outlets.iter().filter_map(balancer).collect();
+        inner.limiters.clear();
+        for pipeline in &plan.pipelines {
+            for limiter in &pipeline.limiters {
+                let before = inner.limiters.entry((limiter.to_string(), pipeline.signal)).or_default();
+                for receiver in pipeline.receivers.iter().map(ToString::to_string) {
+                    if !before.contains(&receiver) {
+                        before.push(receiver);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes note that an outlet is closed: its counters become the past of its successor. Gives the records that it could not
+    /// deliver in time.
+    pub fn closed(&self, outlet: &LiveOutlet) -> u64 {
+        let stats = outlet.outgoing.view().stats;
+        let given_up = stats.failed.iter().filter(|(kind, _)| *kind == Kind::Stopping).map(|(_, n)| n).sum();
+        let mut inner = self.0.lock();
+        inner.given_up += given_up;
+        let key = (outlet.plan.id.to_string(), outlet.plan.signal);
+        if let Some(entry) = inner.exporters.get_mut(&key) {
+            let weak = Arc::downgrade(&outlet.outgoing);
+            entry.live.retain(|known| !known.ptr_eq(&weak));
+            entry.past.add(&stats);
+            if !entry.wanted && entry.live.is_empty() {
+                inner.exporters.remove(&key);
+            }
+        }
+        given_up
+    }
+
+    /// Records that closed outlets could not deliver in time, all together.
+    pub fn given_up(&self) -> u64 {
+        self.0.lock().given_up
+    }
+
+    /// Takes note of a configuration that was put to use at this time since the epoch. The first one is no reload.
+    pub fn configured(&self, first: bool, at: Duration) {
+        let reloads = &mut self.0.lock().reloads;
+        reloads.succeeded += u64::from(!first);
+        (reloads.last_successful, reloads.last_success) = (true, at);
+    }
+
+    /// Takes note of a reload that changed nothing.
+    pub fn not_configured(&self) {
+        let reloads = &mut self.0.lock().reloads;
+        reloads.failed += 1;
+        reloads.last_successful = false;
+    }
+
+    /// The exporters that balance over backends.
+    pub fn load_balancers(&self) -> Vec<LoadBalancerState> {
+        let balancers: Vec<LoadBalancing> = self.0.lock().balancers.values().cloned().collect();
+        balancers.iter().map(LoadBalancing::view).collect()
+    }
+
+    /// What became of reloads.
+    pub fn reloads(&self) -> ReloadState {
+        self.0.lock().reloads.clone()
+    }
+
+    /// The receivers.
+    pub fn receivers(&self) -> Vec<ReceiverState> {
+        let state = |((receiver, transport, signal), stats): (&DoorKey, &Arc<InletStats>)| ReceiverState {
+            receiver: receiver.clone(),
+            transport,
+            signal: *signal,
+            stats: stats.clone(),
+        };
+        self.0.lock().doors.iter().map(state).collect()
+    }
+
+    /// The listeners of the receivers.
+    pub fn listeners(&self) -> Vec<ListenerState> {
+        let state = |((receiver, transport), stats): (&(String, &'static str), &Arc<ListenStats>)| ListenerState {
+            receiver: receiver.clone(),
+            transport,
+            stats: stats.clone(),
+        };
+        self.0.lock().listeners.iter().map(state).collect()
+    }
+
+    /// The exporters; those that are being closed count with their successors.
+    pub fn exporters(&self) -> Vec<ExporterState> {
+        // The views are taken without the lock: a lane's own is behind it.
+        let all: Vec<_> = {
+            let inner = self.0.lock();
+            let live = |e: &Generations| e.live.iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+            inner.exporters.iter().map(|(key, e)| (key.clone(), e.past.clone(), live(e))).collect()
+        };
+        let mut states = vec![];
+        for ((exporter, signal), mut totals, live) in all {
+            let views: Vec<OutletView> = live.iter().map(|outlet| outlet.view()).collect();
+            views.iter().for_each(|view| totals.add(&view.stats));
+            states.push(ExporterState {
+                exporter,
+                signal,
+                totals,
+                queue_size: views.iter().map(|v| v.queue_size).sum(),
+                queue_capacity: views.last().map_or(0, |v| v.queue_capacity),
+                bytes: views.iter().map(|v| v.bytes).sum(),
+                lanes: views.into_iter().flat_map(|v| v.lanes).collect(),
+            });
+        }
+        states
+    }
+
+    /// The memory limiters, as a view of the receivers' counters.
+    pub fn limiters(&self) -> Vec<LimiterState> {
+        let inner = self.0.lock();
+        let mut states = vec![];
+        for ((processor, signal), receivers) in &inner.limiters {
+            let doors =
+                inner.doors.iter().filter(|((receiver, _, of), _)| of == signal && receivers.contains(receiver));
+            let mut state = LimiterState { processor: processor.clone(), signal: *signal, accepted: 0, refused: 0 };
+            for (_, stats) in doors {
+                let all = stats.shed.iter().chain(stats.refused.iter());
+                state.refused += all.filter(|(kind, _)| MEMORY.contains(kind)).map(|(_, n)| n).sum::<u64>();
+                state.accepted += stats.accepted.get();
+            }
+            states.push(state);
+        }
+        states
+    }
+}

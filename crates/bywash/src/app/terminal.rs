@@ -1,0 +1,50 @@
+//! Writing to standard output, for commands whose result is text.
+//!
+//! It does NOT write logs: those go to standard error by [`crate::telemetry::logs`].
+
+use std::io::{self, IsTerminal, Write};
+
+/// Writes a text to standard output. A reader that went away is not an error: it has seen enough.
+///
+/// # Errors
+/// Standard output cannot be written for another reason.
+pub fn print(text: &str) -> io::Result<()> {
+    quiet(io::stdout().lock().write_all(text.as_bytes()))
+}
+
+/// Writes a text to standard error, as [`print`].
+///
+/// # Errors
+/// Standard error cannot be written.
+pub fn complain(text: &str) -> io::Result<()> {
+    quiet(io::stderr().lock().write_all(text.as_bytes()))
+}
+
+/// Shows `line` in place of the line before, on a terminal.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn redraw(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    // The cursor goes back to the beginning, so that a line of the log takes the place of this one rather than following it.
+    quiet(write!(out, "\x1b[2K{line}\r").and_then(|()| out.flush()))
+}
+
+/// Whether standard output is a terminal.
+#[must_use]
+pub fn is_interactive() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether standard error takes colours.
+#[must_use]
+pub fn has_colors() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn quiet(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
