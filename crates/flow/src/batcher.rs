@@ -200,8 +200,9 @@ impl Batcher {
         let (records, bytes) = self.missing();
         match () {
             () if hurry => Cause::Closing,
+            () if !self.config.enabled => Cause::Direct,
             () if records == 0 || bytes == 0 => Cause::Size,
-            () if idle && self.waiting > 0 => Cause::Idle,
+            () if idle && self.waiting > 0 => Cause::Direct,
             () => Cause::Timeout,
         }
     }

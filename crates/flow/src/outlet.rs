@@ -73,6 +73,15 @@ impl OutletConfig {
 /// How long past the deadline of a close its drains may take to settle what they hold.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
+/// What is found in place of a target's lane.
+enum Found {
+    Lane(Lane),
+    /// The target went away since it was named.
+    Gone,
+    /// The outlet is closed.
+    Closed,
+}
+
 /// Whether the limit of a lane counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fullness {
@@ -253,7 +262,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// Enqueues at one target. What finds the lane full is settled as dropped, and said.
     fn push_to(&self, target: &Target, mut item: Item, fullness: Fullness) -> Outcome {
         loop {
-            let Some(lane) = self.lane(target) else { return self.stopping(Some(target), item) };
+            let lane = match self.lane(target) {
+                Found::Lane(lane) => lane,
+                Found::Closed => return self.stopping(Some(target), item),
+                Found::Gone => return self.route(item, fullness).unwrap_or_else(|item| self.orphan(item)),
+            };
             let held = lane.bytes();
             let is_full = held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit();
             if is_full && fullness == Fullness::Counts {
@@ -273,13 +286,19 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
     }
 
-    fn lane(&self, target: &Target) -> Option<Lane> {
+    fn lane(&self, target: &Target) -> Found {
         let mut lanes = self.lanes.lock();
-        let lanes = lanes.as_mut()?;
+        let Some(lanes) = lanes.as_mut() else { return Found::Closed };
         if let Some(lane) = lanes.get(target) {
-            return Some(lane.clone());
+            return Found::Lane(lane.clone());
         }
-        Some(lanes.entry(target.clone()).or_insert_with(|| Lane::start(target.clone(), self.context.clone())).clone())
+        // Under the lock: if the target goes only after this, whoever retires its lane finds the one that is made now.
+        if !self.router.knows(target) {
+            return Found::Gone;
+        }
+        let lane = Lane::start(target.clone(), self.context.clone());
+        lanes.insert(target.clone(), lane.clone());
+        Found::Lane(lane)
     }
 
     fn drop_full(&self, target: &Target, item: Item) -> Outcome {

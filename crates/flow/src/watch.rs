@@ -15,15 +15,15 @@ pub enum Cause {
     Size,
     /// Its oldest record had waited for long enough.
     Timeout,
-    /// Nothing else was under way, and its senders wait for the outcome.
-    Idle,
+    /// Waiting would have gained nothing: batches are off, or nothing else was under way while its senders waited.
+    Direct,
     /// Its lane is closing.
     Closing,
 }
 
 impl Cause {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Cause; 4] = [Cause::Size, Cause::Timeout, Cause::Idle, Cause::Closing];
+    pub const ALL: [Cause; 4] = [Cause::Size, Cause::Timeout, Cause::Direct, Cause::Closing];
 
     /// The label value used in metrics.
     #[must_use]
@@ -31,7 +31,7 @@ impl Cause {
         match self {
             Cause::Size => "size",
             Cause::Timeout => "timeout",
-            Cause::Idle => "idle",
+            Cause::Direct => "direct",
             Cause::Closing => "closing",
         }
     }

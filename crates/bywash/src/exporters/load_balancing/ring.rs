@@ -237,7 +237,7 @@ mod tests {
 
     /// Scenario: 10 to 1000 backends on the even ring. Guarantee: max/mean ≤ 1.05 and nobody is starved.
     #[test]
-    fn the_even_ring_is_even() {
+    fn item_31_the_even_ring_is_even() {
         for n in [10, 37, 100, 300, 720, 1000] {
             let shares = shares(&ring(RingKind::Even, many(n)));
             let mean = EVEN_SLOTS as f64 / n as f64;

@@ -7,7 +7,7 @@
 use super::backends::{Backends, Snapshot};
 use super::keys::{Holder, Keys, RoutingKey};
 use flow::router::{Router, Routes};
-use flow::{Kind, Payload, Why};
+use flow::{Kind, Payload, Target, Why};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -109,6 +109,10 @@ impl Router for RingRouter {
                 }
             }),
         }
+    }
+
+    fn knows(&self, target: &Target) -> bool {
+        self.backends.snapshot().is_used(target)
     }
 
     fn ready(&self) -> Result<(), Why> {
