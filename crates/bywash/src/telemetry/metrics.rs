@@ -242,7 +242,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     let mut page = Page::new();
     receivers::render(&mut page, snapshot);
     exporters::render(&mut page, snapshot);
-    load_balancing::render(&mut page, snapshot);
+    load_balancing::render(&mut page, &snapshot.load_balancers, snapshot.now);
     program::render(&mut page, snapshot);
     page.finish()
 }

@@ -5,5 +5,6 @@ mod backends_fail;
 mod batches;
 mod churn;
 mod fleet;
+mod metrics;
 mod routing;
 mod sockets;

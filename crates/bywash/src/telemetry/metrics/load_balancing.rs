@@ -3,7 +3,6 @@
 //! Of the fork's names those of its central queue are missing, because there is none, and those of payloads compressed in
 //! memory. Reasons are ours, from closed lists.
 
-use super::Snapshot;
 use crate::telemetry::exposition::Page;
 use flow::lane::LaneView;
 use std::collections::BTreeMap;
@@ -132,16 +131,17 @@ const fn names(signal: Signal) -> Names {
     }
 }
 
-pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
-    for state in &snapshot.load_balancers {
-        exporter(page, state, snapshot.now);
+/// Shows load balancing exporters as they are at a moment.
+pub fn render(page: &mut Page, states: &[LoadBalancerState], now: Instant) {
+    for state in states {
+        exporter(page, state, now);
         for endpoint in &state.endpoints {
             backend(page, state, endpoint);
             for (signal, batch) in &endpoint.batches {
                 batches(page, state, endpoint, *signal, batch);
             }
         }
-        pending(page, state, snapshot.now);
+        pending(page, state, now);
     }
 }
 
