@@ -353,18 +353,25 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn send_now(&self, payload: Payload) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         Box::pin(async move {
+            let records = u64::from(payload.records);
             let mut routes = Routes::new();
             self.router.route(payload, &mut routes);
+            if routes.is_empty() {
+                let unknown = || Why::new(Kind::NoTarget, "there is no destination");
+                return Outcome::failed(records, self.router.ready().err().unwrap_or_else(unknown));
+            }
+            // At once, so that the slowest target is waited for and not all of them one after the other.
+            let mut attempts: JoinSet<Outcome> =
+                routes.drain(1..).map(|(target, payload)| try_once(self.context.clone(), target, payload)).collect();
             let mut outcome = Outcome::Delivered;
             for (target, payload) in routes {
-                let records = u64::from(payload.records);
-                outcome = outcome.and(match self.context.attempt(&target, payload).await {
-                    Attempt::Sent => Outcome::Delivered,
-                    Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
-                    Attempt::Partial { rejected, why } => Outcome::Rejected { records: rejected, why },
-                    Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
-                    Attempt::Reject { why } => Outcome::Rejected { records, why },
-                });
+                outcome = outcome.and(try_once(self.context.clone(), target, payload).await);
+            }
+            while let Some(done) = attempts.join_next().await {
+                outcome = outcome.and(done.unwrap_or_else(|error| {
+                    tracing::error!(%error, "exporter panicked");
+                    Outcome::failed(records, Why::new(Kind::Other, "the exporter panicked"))
+                }));
             }
             outcome
         })
@@ -402,6 +409,18 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
                 tracing::error!(exporter = self.config.name, "a drain did not end in time");
             }
         })
+    }
+}
+
+/// One attempt, and what it means for its sender.
+async fn try_once<E: Exporter>(context: Arc<Context<E>>, target: Target, payload: Payload) -> Outcome {
+    let records = u64::from(payload.records);
+    match context.attempt(&target, payload).await {
+        Attempt::Sent => Outcome::Delivered,
+        Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
+        Attempt::Partial { rejected, why } => Outcome::Rejected { records: rejected, why },
+        Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
+        Attempt::Reject { why } => Outcome::Rejected { records, why },
     }
 }
 

@@ -377,3 +377,28 @@ async fn another_target_does_not_start_the_time_anew() {
     assert!(clock::now() - start <= Duration::from_secs(61), "{:?}", clock::now() - start);
     outlet.close(clock::now()).await;
 }
+
+/// Sends the halves of a request to two targets.
+struct Both;
+
+impl Router for Both {
+    fn route(&self, payload: Payload, out: &mut Routes) {
+        out.push((Target::new("a"), payload.clone()));
+        out.push((Target::new("b"), payload));
+    }
+}
+
+/// Scenario: a direct send where there is no target, and one to two targets that take a second each. Guarantee: what went nowhere is
+/// not delivered; the two are tried at once.
+#[tokio::test(start_paused = true)]
+async fn a_direct_send_goes_to_all_at_once_and_never_nowhere() {
+    let outlet = Outlet::new(OutletConfig::new("x", 1 << 20), Destination::default(), Switch::default());
+    let Outcome::Failed { records: 2, why, .. } = outlet.send_now(logs("s", &["1", "2"])).await else { panic!() };
+    assert_eq!(why.kind, Kind::NoTarget);
+    let d = Destination::default();
+    d.always(Some(Script::Take(Duration::from_secs(1))));
+    let outlet = Outlet::new(OutletConfig::new("x", 1 << 20), d.clone(), Both);
+    let start = clock::now();
+    assert_eq!(outlet.send_now(logs("s", &["1"])).await, Outcome::Delivered);
+    assert_eq!((clock::now() - start, d.taken().len()), (Duration::from_secs(1), 2));
+}
