@@ -75,6 +75,7 @@ struct Members {
 
 /// The backends of one exporter.
 pub struct Backends {
+    exporter: String,
     kind: RingKind,
     weights: BTreeMap<String, u32>,
     health: EndpointHealth,
@@ -88,13 +89,20 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// None yet.
+    /// None yet, of the exporter called `exporter`, which is for the log.
     #[must_use]
-    pub fn new(kind: RingKind, weights: BTreeMap<String, u32>, health: EndpointHealth, stats: Arc<Stats>) -> Backends {
+    pub fn new(
+        exporter: &str,
+        kind: RingKind,
+        weights: BTreeMap<String, u32>,
+        health: EndpointHealth,
+        stats: Arc<Stats>,
+    ) -> Backends {
         let ring = Ring::new(kind, vec![], |_| 1);
         let snapshot = Snapshot { ring, resolved: vec![], cause: "not resolved yet".into() };
         let members = Members { cause: "not resolved yet".to_owned(), ..Members::default() };
         Backends {
+            exporter: exporter.to_owned(),
             kind,
             weights,
             health,
@@ -137,7 +145,8 @@ impl Backends {
             }
             Err(why) => {
                 if members.cause != why {
-                    tracing::warn!(%why, backends = members.resolved.len(), "backends not resolved, the last list stays");
+                    let (exporter, backends) = (&self.exporter, members.resolved.len());
+                    tracing::warn!(exporter, %why, backends, "backends not resolved, the last list stays");
                 }
                 members.cause = why;
             }
@@ -234,7 +243,10 @@ impl Backends {
             Ring::new(self.kind, used, |target| self.weights.get(target.name()).copied().unwrap_or(1))
         };
         let snapshot = Snapshot { ring, resolved: members.resolved.clone(), cause: members.cause.as_str().into() };
-        tracing::info!(backends = snapshot.resolved.len(), used = snapshot.ring.backends().len(), "backends changed");
+        let (exporter, backends, used) = (&self.exporter, snapshot.resolved.len(), snapshot.ring.backends().len());
+        if (before.resolved.len(), before.ring.backends().len()) != (backends, used) || before.ring != snapshot.ring {
+            tracing::info!(exporter, backends, used, "backends changed");
+        }
         self.stats.backends(&snapshot.resolved, snapshot.ring.backends().len());
         self.snapshot.store(Arc::new(snapshot));
         drop(members);

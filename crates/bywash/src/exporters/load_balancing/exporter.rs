@@ -115,7 +115,7 @@ impl<B: Backend> LoadBalancing<B> {
     pub fn of(name: &str, config: &Config, backend: B, resolver: MakeResolver) -> LoadBalancing<B> {
         let stats = Arc::<Stats>::default();
         let health = config.endpoint_health.clone();
-        let backends = Arc::new(Backends::new(config.ring, config.weights.clone(), health, stats.clone()));
+        let backends = Arc::new(Backends::new(name, config.ring, config.weights.clone(), health, stats.clone()));
         let shared = Shared {
             name: name.to_owned(),
             config: config.clone(),

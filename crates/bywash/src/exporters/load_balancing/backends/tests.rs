@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -7,7 +8,7 @@ fn health(yaml: &str) -> EndpointHealth {
 }
 
 fn backends(health: EndpointHealth, names: &[&str]) -> Backends {
-    let backends = Backends::new(RingKind::V2, BTreeMap::new(), health, Arc::default());
+    let backends = Backends::new("lb", RingKind::V2, BTreeMap::new(), health, Arc::default());
     resolve(&backends, names);
     backends
 }
@@ -106,4 +107,58 @@ fn what_is_known_of_a_backend_goes_with_it() {
     resolve(&backends, &["b"]);
     resolve(&backends, &["a", "b"]);
     assert_eq!(used(&backends), ["a", "b"]);
+}
+
+/// Scenario: a client that can never be made. Guarantee: the waits between tries grow to half a minute and no further.
+#[test]
+fn a_client_that_cannot_be_made_is_tried_again_with_growing_waits() {
+    let backends = backends(health("{}"), &[]);
+    let mut now = clock();
+    backends.resolved(now, Ok(vec!["a".to_owned()]));
+    let mut waits = vec![];
+    for _ in 0..7 {
+        let again = backends.refresh(now, |_| Err("no".to_owned())).unwrap();
+        waits.push((again - now).as_secs());
+        now = again;
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+    assert!(backends.snapshot().ring.is_empty());
+}
+
+proptest! {
+    /// Scenario: any sequence of lists, halts, successes, probes and passing time, with some clients that cannot be made.
+    /// Guarantee: the ring holds only resolved backends with a client, is empty only if there is none of those, leaves out exactly the
+    /// quarantined unless that were too many, and looking again at the same moment changes nothing.
+    #[test]
+    fn the_ring_is_what_was_learnt(ops in prop::collection::vec((0u8..5, 0usize..6, 0u64..20), 1..80), broken in 0usize..6) {
+        let backends = backends(health("{enabled: true, max_quarantined_percent: 60}"), &[]);
+        let names: Vec<String> = (0..6).map(|n| format!("b{n}")).collect();
+        let prepare = |t: &Target| if t.name() == names[broken] { Err("no".to_owned()) } else { Ok(()) };
+        let mut now = clock();
+        for (op, n, s) in ops {
+            let target = Target::new(names[n].as_str());
+            match op {
+                0 => backends.resolved(now, Ok(names[n..].to_vec())),
+                1 => backends.halted(now, &target, &down()),
+                2 => backends.passing(&target),
+                3 => backends.probed(&target, s % 2 == 0),
+                _ => now += S(s),
+            }
+            backends.refresh(now, prepare);
+            let (snapshot, number) = (backends.snapshot().clone(), *backends.follow().borrow());
+            let present: Vec<&Target> = snapshot.resolved.iter().filter(|t| t.name() != names[broken]).collect();
+            let used = snapshot.ring.backends();
+            prop_assert!(used.iter().all(|t| present.contains(&t)));
+            prop_assert_eq!(used.is_empty(), present.is_empty());
+            let sick: Vec<Target> = backends.quarantined().into_iter().filter(|t| present.contains(&t)).collect();
+            if sick.len() * 100 > present.len() * 60 || sick.len() == present.len() {
+                prop_assert_eq!(used.len(), present.len());
+            } else {
+                prop_assert!(sick.iter().all(|t| !used.contains(t)));
+                prop_assert_eq!(used.len() + sick.len(), present.len());
+            }
+            backends.refresh(now, prepare);
+            prop_assert_eq!(*backends.follow().borrow(), number);
+        }
+    }
 }

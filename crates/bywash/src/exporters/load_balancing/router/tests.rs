@@ -11,7 +11,7 @@ use wire::{Index, Signal};
 
 fn backends(names: &[String]) -> Arc<Backends> {
     let stats = Arc::<Stats>::default();
-    let backends = Backends::new(RingKind::V2, BTreeMap::new(), EndpointHealth::default(), stats);
+    let backends = Backends::new("lb", RingKind::V2, BTreeMap::new(), EndpointHealth::default(), stats);
     backends.resolved(flow::clock::now(), Ok(names.to_vec()));
     backends.refresh(flow::clock::now(), |_| Ok(()));
     Arc::new(backends)
