@@ -35,6 +35,7 @@
 
 pub mod app;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod exporters;
 pub mod extensions;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the program by rank; a module may import those of a lower rank, and its own.
-const RANKS: [&[&str]; 7] = [
+const RANKS: [&[&str]; 8] = [
     &["config", "clock"],
     &["net"],
     &["telemetry"],
@@ -19,7 +19,8 @@ const RANKS: [&[&str]; 7] = [
     &["resolvers"],
     &["receivers", "exporters", "processors", "extensions"],
     &["web"],
-    &["app", "commands"],
+    &["commands"],
+    &["app"],
 ];
 
 /// Folders whose children are components, with the children that they share.

@@ -95,18 +95,22 @@ impl Breaker {
 
     /// The destination failed in a way that may pass. `asked` is a delay it asked for. True if this began a halt.
     pub fn failure(&mut self, now: Instant, retry: &RetryConfig, asked: Option<Duration>, random: f64) -> bool {
+        if let State::Halted { until } = self.state {
+            // The answer to a request that was out together with the one that halted: it says nothing new, unless it asks for
+            // more time. Counted as a failed probe, ten requests in flight would halt for as long as ten failed probes.
+            self.state =
+                State::Halted { until: asked.map_or(until, |_| until.max(now + retry.wait(1, asked, random))) };
+            return false;
+        }
         self.failures = self.failures.saturating_add(1);
         let was_passing = self.state == State::Passing;
         if was_passing && self.failures < self.threshold && asked.is_none() {
             return false;
         }
-        let trips = self.failures.saturating_sub(self.threshold - 1).max(1);
-        let until = now + retry.delay(trips, random).max(asked.unwrap_or_default().min(retry.longest()));
-        // Answers of requests that were out together with the first failure do not shorten or double the halt.
-        self.state = match self.state {
-            State::Halted { until: u } => State::Halted { until: u.max(asked.map_or(u, |_| until)) },
-            _ => State::Halted { until },
-        };
+        // A delay that was asked for halts at once, as the whole row of failures would.
+        self.failures = self.failures.max(self.threshold);
+        let trips = self.failures - (self.threshold - 1);
+        self.state = State::Halted { until: now + retry.wait(trips, asked, random) };
         was_passing
     }
 }
@@ -145,6 +149,21 @@ mod tests {
         let (mut b, t0) = (Breaker::default(), crate::clock::now());
         b.failure(t0, &RetryConfig::default(), Some(Duration::from_secs(40)), 0.5);
         assert_eq!(b.state(), State::Halted { until: t0 + Duration::from_secs(40) });
+    }
+
+    /// Scenario: ten requests are out when the destination fails, and each answer asks for a second, or for none. Guarantee: that is one
+    /// halt, of the second or of the schedule's first interval, and the next failed probe begins the next.
+    #[test]
+    fn requests_out_together_are_one_failure() {
+        for asked in [None, Some(Duration::from_secs(1))] {
+            let (mut b, t0) = (Breaker::default(), crate::clock::now());
+            let began = (0..10).filter(|_| b.failure(t0, &RetryConfig::default(), asked, 0.5)).count();
+            let until = t0 + asked.unwrap_or(Duration::from_secs(5));
+            assert_eq!((began, b.state()), (1, State::Halted { until }));
+            b.probe();
+            b.failure(until, &RetryConfig::default(), asked, 0.5);
+            assert_eq!(b.state(), State::Halted { until: until + asked.unwrap_or(Duration::from_millis(7500)) });
+        }
     }
 
     proptest! {

@@ -165,13 +165,14 @@ impl Budget {
         let inner = &self.0;
         let config = inner.config.load();
         if inner.level(&config, 0, 0, 0) == Level::Full {
-            return Err(inner.refuse(Kind::HardLimit, inner.all.bytes.load(Relaxed), &config));
+            return Err(inner.refuse(Kind::HardLimit, inner.all.bytes.load(Relaxed), config.bytes, &config));
         }
         let tenant = match (tenant, config.tenant_share) {
             (Some(name), Some(share)) => {
                 let account = inner.account(name, config.max_tenants);
-                if account.bytes.load(Relaxed) >= share_of(&config, share) {
-                    return Err(inner.refuse(Kind::TenantShare, share_of(&config, 1.0 - share), &config));
+                let (used, limit) = (account.bytes.load(Relaxed), share_of(&config, share));
+                if used >= limit {
+                    return Err(inner.refuse(Kind::TenantShare, used, limit, &config));
                 }
                 Some(account)
             }
@@ -230,8 +231,9 @@ impl Inner {
         drain.delay(now, released, excess, fastrand::f64())
     }
 
-    fn refuse(&self, kind: Kind, used: u64, config: &BudgetConfig) -> Refusal {
-        let excess = used.saturating_sub(share_of(config, config.soft * 0.9)).max(1);
+    /// A refusal because `used` of `limit` is taken: the sender returns when that should be well below the soft limit again.
+    fn refuse(&self, kind: Kind, used: u64, limit: u64, config: &BudgetConfig) -> Refusal {
+        let excess = used.saturating_sub((limit as f64 * config.soft * 0.9) as u64).max(1);
         let text = match kind {
             Kind::TenantShare => "the tenant's share of the memory budget is used up",
             _ => "the memory budget is used up",
@@ -252,7 +254,7 @@ impl Permit {
         let before = self.budget.all.bytes.fetch_add(n, Relaxed);
         if before + n > config.bytes {
             self.budget.all.bytes.fetch_sub(n, Relaxed);
-            let mut refusal = self.budget.refuse(Kind::HardLimit, before + n, &config);
+            let mut refusal = self.budget.refuse(Kind::HardLimit, before + n, config.bytes, &config);
             if self.bytes + n > config.bytes {
                 refusal = Refusal { why: Why::new(Kind::TooLarge, "larger than the memory budget"), retry_after: None };
             }
@@ -260,14 +262,15 @@ impl Permit {
         }
         if let (Some(t), Some(share)) = (&self.tenant, config.tenant_share) {
             let limit = share_of(&config, share);
-            if t.bytes.fetch_add(n, Relaxed) + n > limit {
+            let used = t.bytes.fetch_add(n, Relaxed) + n;
+            if used > limit {
                 t.bytes.fetch_sub(n, Relaxed);
                 self.budget.all.bytes.fetch_sub(n, Relaxed);
                 if self.bytes + n > limit {
                     let why = Why::new(Kind::TooLarge, "larger than the tenant's share of the memory budget");
                     return Err(Refusal { why, retry_after: None });
                 }
-                return Err(self.budget.refuse(Kind::TenantShare, before, &config));
+                return Err(self.budget.refuse(Kind::TenantShare, used, limit, &config));
             }
         }
         self.bytes += n;
@@ -318,7 +321,12 @@ impl Permit {
     /// A refusal for this reason with a measured delay.
     #[must_use]
     pub fn refuse(&self, kind: Kind) -> Refusal {
-        self.budget.refuse(kind, self.budget.all.bytes.load(Relaxed), &self.budget.config.load())
+        let config = self.budget.config.load();
+        let (used, limit) = match (&self.tenant, config.tenant_share) {
+            (Some(t), Some(share)) if kind == Kind::TenantShare => (t.bytes.load(Relaxed), share_of(&config, share)),
+            _ => (self.budget.all.bytes.load(Relaxed), config.bytes),
+        };
+        self.budget.refuse(kind, used, limit, &config)
     }
 
     fn give_back(&self, bytes: u64, records: u64) {

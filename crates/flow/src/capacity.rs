@@ -53,10 +53,65 @@ impl Held {
 #[derive(Debug)]
 pub struct Capacity {
     config: CapacityConfig,
+    share: Share,
     held: Mutex<Held>,
+}
+
+/// A share of the process's budget, in bytes. The signals of one exporter have it in common, so that a dead destination holds no
+/// more for being sent all three. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Share(Arc<ShareInner>);
+
+#[derive(Debug)]
+struct ShareInner {
+    limit: AtomicU64,
+    used: AtomicU64,
     freed: Notify,
     /// Senders that wait for room: without one, giving back needs no wake-up.
     waiting: AtomicU64,
+}
+
+impl Share {
+    /// A share of so many bytes.
+    #[must_use]
+    pub fn new(limit: u64) -> Share {
+        let [limit, used, waiting] = [limit, 0, 0].map(AtomicU64::new);
+        Share(Arc::new(ShareInner { limit, used, freed: Notify::new(), waiting }))
+    }
+
+    /// Makes it larger or smaller: shares change when exporters come and go. What is held beyond it stays until it is settled.
+    pub fn resize(&self, limit: u64) {
+        self.0.limit.store(limit, Relaxed);
+        self.0.freed.notify_waiters();
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.0.limit.load(Relaxed)
+    }
+
+    /// Bytes taken from it.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.0.used.load(Relaxed)
+    }
+
+    /// Takes bytes; false, with nothing taken, if they do not fit.
+    fn take(&self, bytes: u64) -> bool {
+        let fits = self.0.used.fetch_add(bytes, Relaxed) + bytes <= self.limit();
+        if !fits {
+            self.0.used.fetch_sub(bytes, Relaxed);
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.0.used.fetch_sub(bytes, Relaxed);
+        if self.0.waiting.load(Relaxed) > 0 {
+            self.0.freed.notify_waiters();
+        }
+    }
 }
 
 /// Room in an exporter's queue, given back on drop.
@@ -70,7 +125,14 @@ impl Capacity {
     /// An empty account.
     #[must_use]
     pub fn new(config: CapacityConfig) -> Arc<Capacity> {
-        Arc::new(Capacity { config, held: Mutex::default(), freed: Notify::new(), waiting: AtomicU64::new(0) })
+        let share = Share::new(config.max_bytes);
+        Capacity::within(config, share)
+    }
+
+    /// An empty account within a share that others may use too; `CapacityConfig::max_bytes` has no effect.
+    #[must_use]
+    pub fn within(config: CapacityConfig, share: Share) -> Arc<Capacity> {
+        Arc::new(Capacity { config, share, held: Mutex::default() })
     }
 
     /// Takes room for one request, if there is any.
@@ -78,10 +140,15 @@ impl Capacity {
         let add = Held { requests: 1, records: u64::from(records), bytes: bytes as u64 };
         let mut held = self.held.lock();
         let sizer = self.config.sizer;
-        let fits =
-            held.of(sizer) + add.of(sizer) <= self.config.size && held.bytes + add.bytes <= self.config.max_bytes;
-        if !fits && held.requests > 0 {
+        let is_empty = held.requests == 0;
+        if !is_empty && held.of(sizer) + add.of(sizer) > self.config.size {
             return None;
+        }
+        if !self.share.take(add.bytes) {
+            if !is_empty {
+                return None;
+            }
+            self.share.0.used.fetch_add(add.bytes, Relaxed);
         }
         held.requests += 1;
         held.records += add.records;
@@ -91,10 +158,10 @@ impl Capacity {
 
     /// Waits for room. Ends only when there is some: the caller bounds it by dropping the future.
     pub async fn wait(self: &Arc<Self>, records: u32, bytes: usize) -> Slot {
-        self.waiting.fetch_add(1, Relaxed);
-        let _waiting = Waiter(&self.waiting);
+        self.share.0.waiting.fetch_add(1, Relaxed);
+        let _waiting = Waiter(&self.share.0.waiting);
         loop {
-            let freed = self.freed.notified();
+            let freed = self.share.0.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
             if let Some(slot) = self.take(records, bytes) {
@@ -116,7 +183,13 @@ impl Capacity {
         self.held.lock().bytes
     }
 
-    /// The bounds.
+    /// The share it is within.
+    #[must_use]
+    pub fn share(&self) -> &Share {
+        &self.share
+    }
+
+    /// The bounds it began with.
     #[must_use]
     pub fn config(&self) -> &CapacityConfig {
         &self.config
@@ -157,9 +230,7 @@ impl Drop for Slot {
         held.records -= self.held.records;
         held.bytes -= self.held.bytes;
         drop(held);
-        if self.capacity.waiting.load(Relaxed) > 0 {
-            self.capacity.freed.notify_waiters();
-        }
+        self.capacity.share.give_back(self.held.bytes);
     }
 }
 
@@ -192,6 +263,34 @@ mod tests {
         assert_eq!((c.size(), c.bytes()), (0, 0));
     }
 
+    /// Scenario: an exporter's share is halved while it is full, and grows again. Guarantee: it keeps what it has, takes nothing until it is
+    /// below the new share, and takes more under the larger one.
+    #[test]
+    fn a_share_can_change() {
+        let c = capacity(100, Sizer::Requests);
+        let a = c.take(1, 600).unwrap();
+        c.share().resize(500);
+        assert!(c.take(1, 1).is_none());
+        c.share().resize(2000);
+        let _b = c.take(1, 1400).unwrap();
+        assert!(c.take(1, 1).is_none());
+        drop(a);
+        assert_eq!(c.bytes(), 1400);
+    }
+
+    /// Scenario: two signals of one exporter, one of which stalls. Guarantee: together they hold no more than the share.
+    #[test]
+    fn signals_have_their_share_in_common() {
+        let (share, config) = (Share::new(1000), CapacityConfig { size: 100, sizer: Sizer::Requests, max_bytes: 0 });
+        let (logs, traces) = (Capacity::within(config.clone(), share.clone()), Capacity::within(config, share.clone()));
+        let held = logs.take(1, 800).unwrap();
+        let _one = traces.take(1, 100).unwrap();
+        assert!(traces.take(1, 200).is_none());
+        drop(held);
+        assert!(traces.take(1, 200).is_some());
+        assert_eq!(share.used(), 100);
+    }
+
     /// Scenario: a slot is split over two pieces. Guarantee: the whole is given back only when both are.
     #[test]
     fn a_split_slot_is_given_back_piece_by_piece() {
@@ -218,6 +317,6 @@ mod tests {
         let slot = waiter.await.unwrap();
         assert_eq!(c.size(), 1);
         drop(slot);
-        assert_eq!(c.waiting.load(Relaxed), 0);
+        assert_eq!(c.share().0.waiting.load(Relaxed), 0);
     }
 }

@@ -15,6 +15,7 @@ use crate::{Ack, Kind, Outcome, Payload, Why};
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use wire::Signal;
 
@@ -157,7 +158,9 @@ impl Inlet {
     /// Nothing of it was taken, or (when waiting for delivery) it failed and may be sent again.
     pub async fn offer(&self, payload: Payload, permit: Permit) -> Result<Accepted, Refusal> {
         let records = u64::from(payload.records);
-        let result = self.admit(payload, permit).await;
+        let visit = Visit { inlet: self, records, queued: AtomicBool::new(false), answered: AtomicBool::new(false) };
+        let result = self.admit(payload, permit, &visit).await;
+        visit.answered.store(true, Relaxed);
         match &result {
             Ok(accepted) => {
                 let lost = accepted.outcome.lost();
@@ -180,7 +183,7 @@ impl Inlet {
         result
     }
 
-    async fn admit(&self, payload: Payload, mut permit: Permit) -> Result<Accepted, Refusal> {
+    async fn admit(&self, payload: Payload, mut permit: Permit, visit: &Visit<'_>) -> Result<Accepted, Refusal> {
         if payload.records == 0 {
             return Ok(Accepted::ALL);
         }
@@ -201,6 +204,7 @@ impl Inlet {
         }
         let (placed, full) = self.place(&opening, payload, &permit).await?;
         let (waits, outcome) = push_all(placed, permit, opening.config.acknowledge);
+        visit.queued.store(true, Relaxed);
         let mut outcome = shed.and(full).and(outcome);
         if let Some(wait) = waits {
             // The sender of the outcome can only vanish if an ack leaked, which settles as failed before that.
@@ -274,6 +278,32 @@ impl Inlet {
                 Err(Refusal { why, retry_after })
             }
             _ => Ok((placed, full)),
+        }
+    }
+}
+
+/// A request inside an inlet. If its sender goes away before the answer, what was queued counts as taken in, because it stays and
+/// is delivered; what was still waiting for room counts as refused.
+struct Visit<'a> {
+    inlet: &'a Inlet,
+    records: u64,
+    queued: AtomicBool,
+    answered: AtomicBool,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let stats = &self.inlet.stats;
+        match (self.answered.load(Relaxed), self.queued.load(Relaxed)) {
+            (true, _) => {}
+            (false, true) => {
+                stats.accepted.add(self.records);
+                stats.requests_accepted.add(1);
+            }
+            (false, false) => {
+                stats.refused.add(Kind::QueueFull, self.records);
+                self.inlet.count_refused(Kind::QueueFull);
+            }
         }
     }
 }

@@ -47,6 +47,7 @@ pub mod watch;
 
 pub use ack::Ack;
 pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};
+pub use capacity::Share;
 pub use exporter::{Attempt, Exporter, Scope};
 pub use inlet::{Accepted, Acknowledge, Funnel, Inlet, Stage};
 pub use outcome::{Kind, Outcome, Why};

@@ -7,7 +7,7 @@
 
 use crate::batcher::BatchConfig;
 use crate::breaker::Breaker;
-use crate::capacity::{Capacity, CapacityConfig, Slot};
+use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
 use crate::exporter::{Attempt, Exporter};
 use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
 use crate::retry::RetryConfig;
@@ -147,12 +147,19 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// An outlet without lanes yet. Must be used within a tokio runtime.
     #[must_use]
     pub fn new(config: OutletConfig, exporter: E, router: R) -> Outlet<E, R> {
-        Outlet::watched(config, exporter, router, Arc::new(()))
+        let share = Share::new(config.capacity.max_bytes);
+        Outlet::within(config, share, exporter, router)
+    }
+
+    /// The same within a share of memory that it has in common with others.
+    #[must_use]
+    pub fn within(config: OutletConfig, share: Share, exporter: E, router: R) -> Outlet<E, R> {
+        Outlet::watched(config, share, exporter, router, Arc::new(()))
     }
 
     /// The same with somebody who hears what happens in its lanes.
     #[must_use]
-    pub fn watched(config: OutletConfig, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
+    pub fn watched(config: OutletConfig, share: Share, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
         let context = Arc::new(Context {
             exporter,
             stats: Arc::default(),
@@ -169,7 +176,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             },
             watch,
         });
-        let capacity = Capacity::new(config.capacity.clone());
+        let capacity = Capacity::within(config.capacity.clone(), share);
         let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
         Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0 }
     }
@@ -255,7 +262,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
 
     /// What one lane may hold, in bytes.
     fn lane_limit(&self) -> u64 {
-        let all = self.config.capacity.max_bytes;
+        let all = self.capacity.share().limit();
         if self.router.is_dynamic() { (all as f64 * self.config.lane_share) as u64 } else { u64::MAX }
     }
 
@@ -358,7 +365,9 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             self.router.route(payload, &mut routes);
             if routes.is_empty() {
                 let unknown = || Why::new(Kind::NoTarget, "there is no destination");
-                return Outcome::failed(records, self.router.ready().err().unwrap_or_else(unknown));
+                let why = self.router.ready().err().unwrap_or_else(unknown);
+                self.context.stats.failed.add(why.kind, records);
+                return Outcome::failed(records, why);
             }
             // At once, so that the slowest target is waited for and not all of them one after the other.
             let mut attempts: JoinSet<Outcome> =
@@ -412,16 +421,38 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 }
 
-/// One attempt, and what it means for its sender.
+/// One attempt without a queue, and what it means for its sender.
 async fn try_once<E: Exporter>(context: Arc<Context<E>>, target: Target, payload: Payload) -> Outcome {
-    let records = u64::from(payload.records);
-    match context.attempt(&target, payload).await {
-        Attempt::Sent => Outcome::Delivered,
-        Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
-        Attempt::Partial { rejected, why } => Outcome::Rejected { records: rejected, why },
+    let (records, bytes) = (u64::from(payload.records), payload.len() as u64);
+    let attempt = context.attempt(&target, payload).await;
+    fate(&context.stats, attempt, records, bytes)
+}
+
+/// What the one attempt of a direct send means, counted.
+fn fate(stats: &ExporterStats, attempt: Attempt, records: u64, bytes: u64) -> Outcome {
+    let outcome = match attempt {
+        Attempt::Sent | Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
+        Attempt::Partial { rejected, why } => {
+            let rejected = rejected.min(records);
+            stats.partial.add(rejected);
+            stats.failed.add(Kind::Partial, rejected);
+            stats.sent.add(records - rejected);
+            stats.requests.add(1);
+            stats.bytes.add(bytes);
+            return Outcome::Rejected { records: rejected, why };
+        }
         Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
         Attempt::Reject { why } => Outcome::Rejected { records, why },
+    };
+    match &outcome {
+        Outcome::Rejected { why, .. } | Outcome::Failed { why, .. } => stats.failed.add(why.kind, records),
+        _ => {
+            stats.sent.add(records);
+            stats.requests.add(1);
+            stats.bytes.add(bytes);
+        }
     }
+    outcome
 }
 
 #[cfg(test)]

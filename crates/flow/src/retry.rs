@@ -5,6 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+/// The shortest wait that a server can ask for.
+pub const SHORTEST: Duration = Duration::from_millis(500);
+
 /// `retry_on_failure`, with the collector's names and defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryConfig {
@@ -52,6 +55,18 @@ impl RetryConfig {
         Duration::from_secs_f64(base * (1.0 - factor + 2.0 * factor * random.clamp(0.0, 1.0)))
     }
 
+    /// The wait after the `failures`-th failure in a row, with the delay that the server asked for. A server that names its time knows
+    /// better than any schedule: it is taken at its word, within [`RetryConfig::longest`] and not below [`SHORTEST`] (or the schedule,
+    /// if that is shorter still), so that "at once" does not become a storm.
+    #[must_use]
+    pub fn wait(&self, failures: u32, asked: Option<Duration>, random: f64) -> Duration {
+        let scheduled = self.delay(failures, random);
+        match asked {
+            Some(asked) => asked.min(self.longest()).max(scheduled.min(SHORTEST)),
+            None => scheduled,
+        }
+    }
+
     /// When a request whose first attempt began at `first` is tried again after its `failures`-th failure, or `None` if it is
     /// given up. `asked` is the delay the server asked for.
     #[must_use]
@@ -66,8 +81,7 @@ impl RetryConfig {
         if !self.enabled {
             return None;
         }
-        let delay = self.delay(failures, random).max(asked.unwrap_or_default().min(self.longest()));
-        let at = now + delay;
+        let at = now + self.wait(failures, asked, random);
         let expired = !self.max_elapsed_time.is_zero() && at.saturating_duration_since(first) > self.max_elapsed_time;
         (!expired).then_some(at)
     }
@@ -104,6 +118,8 @@ mod tests {
         let c = RetryConfig { max_elapsed_time: Duration::ZERO, ..RetryConfig::default() };
         let t0 = crate::clock::now();
         assert_eq!(c.next(t0, t0, 1, Some(S(20)), 0.5), Some(t0 + S(20)));
+        assert_eq!(c.next(t0, t0, 9, Some(S(2)), 0.5), Some(t0 + S(2)));
+        assert_eq!(c.next(t0, t0, 9, Some(Duration::ZERO), 0.5), Some(t0 + SHORTEST));
         assert_eq!(c.next(t0, t0, 1, Some(S(315_360_000)), 0.5), Some(t0 + S(300)));
     }
 

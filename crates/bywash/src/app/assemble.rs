@@ -12,7 +12,7 @@ use crate::exporters::{self, Built};
 use flow::inlet::Opening;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
-use flow::{Funnel, Outgoing, Outlet, Target};
+use flow::{Funnel, Outgoing, Outlet, Share, Target};
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::Signal;
@@ -26,6 +26,8 @@ pub struct LiveOutlet {
     pub outgoing: Arc<dyn Outgoing>,
     /// Its exporter, if that balances over backends.
     pub balancer: Option<LoadBalancing>,
+    /// The share of memory that it has in common with the exporter's other signals.
+    pub share: Share,
 }
 
 /// An exporter that cannot be built.
@@ -44,32 +46,39 @@ pub struct AssembleError {
 pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec<LiveOutlet>, AssembleError> {
     // The outlets of one exporter share its connections.
     let mut built: HashMap<&ComponentId, Built> = HashMap::new();
+    let mut shares: HashMap<&ComponentId, Share> = HashMap::new();
     let mut all = Vec::with_capacity(plan.outlets.len());
     for wanted in &plan.outlets {
-        if let Some(same) = old.iter().find(|o| o.plan == *wanted) {
-            all.push(same.clone());
+        let kept = old.iter().find(|o| o.plan.id == wanted.id).map(|o| o.share.clone());
+        let share =
+            shares.entry(&wanted.id).or_insert_with(|| kept.unwrap_or_else(|| Share::new(wanted.max_bytes))).clone();
+        if let Some(same) = old.iter().find(|o| o.plan.is_same(wanted)) {
+            all.push(LiveOutlet { plan: wanted.clone(), ..same.clone() });
             continue;
         }
         let failed = |source| AssembleError { id: wanted.id.clone(), source };
         let (outgoing, balancer) = match &wanted.config {
-            DestinationConfig::Summary => (summary_outlet(wanted, summary), None),
+            DestinationConfig::Summary => (summary_outlet(wanted, share.clone(), summary), None),
             DestinationConfig::Exporter(config) => {
                 if !built.contains_key(&wanted.id) {
                     built.insert(&wanted.id, exporters::build(&wanted.id.to_string(), config).map_err(failed)?);
                 }
                 let built = &built[&wanted.id];
-                let outgoing = built.outlet(wanted.signal, wanted.max_bytes, wanted.batch.clone()).map_err(failed)?;
+                let outgoing = built.outlet(wanted.signal, share.clone(), wanted.batch.clone()).map_err(failed)?;
                 (outgoing, built.load_balancer())
             }
         };
-        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer });
+        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, share });
     }
+    // Only now, when nothing can go wrong any more: a plan that cannot be built changes nothing.
+    all.iter().for_each(|outlet| outlet.share.resize(outlet.plan.max_bytes));
     Ok(all)
 }
 
-fn summary_outlet(plan: &OutletPlan, summary: &Summary) -> Arc<dyn Outgoing> {
+fn summary_outlet(plan: &OutletPlan, share: Share, summary: &Summary) -> Arc<dyn Outgoing> {
     let target = Target::new("terminal");
-    Arc::new(Outlet::new(OutletConfig::new(plan.id.to_string(), plan.max_bytes), summary.clone(), Direct(target)))
+    let config = OutletConfig::new(plan.id.to_string(), plan.max_bytes);
+    Arc::new(Outlet::within(config, share, summary.clone(), Direct(target)))
 }
 
 /// What is behind the inlet of a receiver and signal: every pipeline of the signal that names the receiver. `outlets` are those

@@ -6,6 +6,7 @@ use crate::app::components::{BUILT_IN_KINDS, KINDS, SIGNALS};
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
 use crate::app::terminal;
+use crate::commands::{load, sink};
 use crate::config::{Diagnostics, Kind, ProcessEnvironment};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -51,6 +52,10 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Yaml)]
         format: Format,
     },
+    /// Generate telemetry, with an id in every record, and say what became of it
+    Load(Box<load::Args>),
+    /// Take telemetry and count it, or fail as told: a backend for trials
+    Sink(Box<sink::Args>),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -97,6 +102,8 @@ impl Cli {
                 terminal::print(&components(format))?;
                 Ok(Exit::Code(0))
             }
+            Some(Command::Load(args)) => Ok(Exit::Code(load::run(*args).await?)),
+            Some(Command::Sink(args)) => Ok(Exit::Code(sink::run(*args).await?)),
             Some(Command::Completions { shell }) => {
                 let mut script = vec![];
                 clap_complete::generate(shell, &mut Cli::command(), "bywash", &mut script);

@@ -23,7 +23,7 @@ pub enum PagePlan {
     /// `/metrics` at this endpoint.
     Metrics(String),
     /// A health check.
-    Health(health_check::Config),
+    Health(Box<health_check::Config>),
 }
 
 /// A page that cannot listen.
@@ -48,7 +48,7 @@ impl PagePlan {
     #[must_use]
     pub fn all(plan: &Plan) -> Vec<PagePlan> {
         let metrics = plan.metrics.iter().cloned().map(PagePlan::Metrics);
-        metrics.chain(plan.health.iter().cloned().map(PagePlan::Health)).collect()
+        metrics.chain(plan.health.iter().map(|config| PagePlan::Health(Box::new(config.clone())))).collect()
     }
 
     fn name(&self) -> &'static str {

@@ -4,7 +4,7 @@
 //! part by part, which is how a reload knows what may stay.
 //!
 //! Invariants: a plan refers only to what it holds; each (exporter, signal) is one outlet, however many pipelines name it; the
-//! shares of all outlets together are the budget. It opens no socket and no file but those of the configuration.
+//! shares of all exporters together are the budget. It opens no socket and no file but those of the configuration.
 
 mod budget;
 
@@ -84,8 +84,16 @@ pub struct OutletPlan {
     pub config: DestinationConfig,
     /// What a `batch` processor of its pipelines asks for.
     pub batch: Option<BatchConfig>,
-    /// Its share of the memory budget.
+    /// The exporter's share of the memory budget, which its signals have in common.
     pub max_bytes: u64,
+}
+
+impl OutletPlan {
+    /// Whether both mean the same outlet, whatever its share: that can change while it lives.
+    #[must_use]
+    pub fn is_same(&self, other: &OutletPlan) -> bool {
+        (&self.id, self.signal, &self.config, &self.batch) == (&other.id, other.signal, &other.config, &other.batch)
+    }
 }
 
 /// A pipeline.
@@ -268,7 +276,11 @@ impl Decoded {
                 outlets: ends,
             });
         }
-        let share = budget / outlets.len().max(1) as u64;
+        // The signals of one exporter have its share in common: a gateway that carries mostly logs may use all of it for them.
+        let mut ids: Vec<&ComponentId> = outlets.iter().map(|outlet| &outlet.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let share = budget / ids.len().max(1) as u64;
         outlets.iter_mut().for_each(|outlet| outlet.max_bytes = share);
         (pipelines, outlets)
     }

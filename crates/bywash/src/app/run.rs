@@ -50,6 +50,9 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
     let mut signals = Signals::new().context("signals cannot be listened to")?;
     let mut watch = options.watch.then(|| Watch::new(plan.files.clone()));
     let mut service = Service::start(plan, Some(log), options.built_in).await?;
+    if options.built_in {
+        terminal::print(&summary::greeting(&service))?;
+    }
     let (shower, show) = Stopper::new();
     let shown = options.built_in.then(|| {
         let shared = service.shared();

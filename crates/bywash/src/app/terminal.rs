@@ -26,8 +26,9 @@ pub fn complain(text: &str) -> io::Result<()> {
 /// Standard output cannot be written.
 pub fn redraw(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    // The cursor goes back to the beginning, so that a line of the log takes the place of this one rather than following it.
-    quiet(write!(out, "\x1b[2K{line}\r").and_then(|()| out.flush()))
+    // Without wrapping, so that a long line is cut at the margin. The cursor goes back to the beginning, so that a line of the
+    // log takes the place of this one rather than following it.
+    quiet(write!(out, "\x1b[?7l\x1b[2K{line}\r\x1b[?7h").and_then(|()| out.flush()))
 }
 
 /// Whether standard output is a terminal.

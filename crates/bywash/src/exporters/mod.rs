@@ -16,8 +16,9 @@ use crate::config::duration::GoDuration;
 use crate::config::validate::decode_valid;
 use crate::config::{Diagnostics, Kind, Located};
 use flow::batcher::BatchConfig;
+use flow::outlet::OutletConfig;
 use flow::router::Direct;
-use flow::{Exporter, Outgoing, Outlet, Target};
+use flow::{Exporter, Outgoing, Outlet, Share, Target};
 use queue::{RetryOnFailure, SendingQueue, outlet_config};
 use std::sync::Arc;
 use wire::Signal;
@@ -124,7 +125,7 @@ impl Built {
         }
     }
 
-    /// The outlet for one signal, holding at most `max_bytes` of memory. `pipeline_batch` is what a `batch` processor of the
+    /// The outlet for one signal, within a share of memory that the exporter's signals have in common. `pipeline_batch` is what a `batch` processor of the
     /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -132,26 +133,26 @@ impl Built {
     pub fn outlet(
         &self,
         signal: Signal,
-        max_bytes: u64,
+        share: Share,
         pipeline_batch: Option<BatchConfig>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
-        let batch = pipeline_batch.clone();
-        let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, max_bytes, batch);
+        let (limit, batch) = (share.limit(), pipeline_batch.clone());
+        let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
         Ok(match &self.kind {
-            BuiltKind::OtlpGrpc(exporter) => direct(config, exporter.clone(), exporter.target()),
+            BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target()),
             BuiltKind::OtlpHttp(exporter) if !exporter.takes(signal) => {
                 return Err(BuildError(format!(
                     "either `endpoint` or `{signal}_endpoint` must be specified to send {signal}"
                 )));
             }
-            BuiltKind::OtlpHttp(exporter) => direct(config, exporter.clone(), exporter.target()),
-            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, max_bytes, pipeline_batch)?,
-            BuiltKind::Debug(exporter) => direct(config, exporter.clone(), exporter.target()),
-            BuiltKind::Nop(exporter) => direct(config, *exporter, Target::new("nop")),
+            BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target()),
+            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch)?,
+            BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target()),
+            BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop")),
         })
     }
 }
 
-fn direct<E: Exporter>(config: flow::outlet::OutletConfig, exporter: E, target: Target) -> Arc<dyn Outgoing> {
-    Arc::new(Outlet::new(config, exporter, Direct(target)))
+fn direct<E: Exporter>(config: OutletConfig, share: Share, exporter: E, target: Target) -> Arc<dyn Outgoing> {
+    Arc::new(Outlet::within(config, share, exporter, Direct(target)))
 }

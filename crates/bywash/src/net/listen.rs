@@ -115,9 +115,14 @@ impl Listener {
                         }
                         stats.accepted.add(1);
                         let (tls, stats, serve) = (tls.clone(), stats.clone(), serve.clone());
+                        let stop = stop.clone();
                         connections.spawn(async move {
                             let _open = Open::count(stats.clone());
-                            if let Some(io) = establish(tcp, peer, tls, &stats).await {
+                            let io = tokio::select! {
+                                io = establish(tcp, peer, tls, &stats) => io,
+                                _ = stop.requested() => None,
+                            };
+                            if let Some(io) = io {
                                 serve(io, peer).await;
                             }
                         });

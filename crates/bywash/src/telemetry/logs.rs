@@ -11,9 +11,9 @@ mod sampler;
 use crate::config::service::{LogEncoding, LogLevel, LogsConfig};
 use sampler::Sampler;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tracing::Subscriber;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -122,6 +122,14 @@ where
     }
 }
 
+/// Whether something else draws on the line of the terminal that the log writes to.
+static SHARED_LINE: AtomicBool = AtomicBool::new(false);
+
+/// Says that something is drawn on the current line of the terminal: from now on a line of the log clears it first.
+pub fn share_the_line() {
+    SHARED_LINE.store(true, Relaxed);
+}
+
 /// Where lines go.
 #[derive(Clone)]
 enum Output {
@@ -159,7 +167,14 @@ impl<'a> MakeWriter<'a> for Output {
 
     fn make_writer(&'a self) -> Self::Writer {
         match self {
-            Output::Stderr => Box::new(io::stderr().lock()),
+            Output::Stderr => {
+                let mut stderr = io::stderr().lock();
+                if SHARED_LINE.load(Relaxed) && stderr.is_terminal() {
+                    // If this cannot be written, neither can the line.
+                    let _ = stderr.write_all(b"\x1b[2K");
+                }
+                Box::new(stderr)
+            }
             Output::Stdout => Box::new(io::stdout().lock()),
             Output::File(file) => Box::new(file.as_ref()),
             #[cfg(test)]

@@ -206,3 +206,15 @@ async fn without_a_pipeline_nothing_is_accepted() {
     assert_eq!(house.inlet.stats().accepted.get(), 0);
     house.close().await;
 }
+
+/// Scenario: a sender waits for delivery and hangs up before it. Guarantee: its data is still delivered, and counted as taken in.
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_hangs_up_loses_nothing() {
+    let d = Destination::scripted([Script::Take(Duration::from_secs(2))]);
+    let house = House::new(config(Acknowledge::Delivered, false), BudgetConfig::default(), &[(&d, queue(100))]);
+    assert!(tokio::time::timeout(Duration::from_secs(1), house.offer(logs("s", &["1", "2"]))).await.is_err());
+    assert_eq!(house.inlet.stats().accepted.get(), 2);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(d.taken_ids(), ["1", "2"]);
+    house.close().await;
+}

@@ -190,6 +190,8 @@ async fn a_direct_send_reports_what_the_destination_said() {
     for (attempt, outcome) in answers {
         let outlet = direct(OutletConfig::new("x", 1 << 20), &Destination::scripted([Script::Answer(attempt)]));
         assert_eq!(outlet.send_now(logs("s", &["1", "2"])).await, outcome);
+        let stats = outlet.view().stats;
+        assert_eq!((stats.sent.get(), stats.failed.total()), (2 - outcome.lost(), outcome.lost()));
     }
 }
 
@@ -311,7 +313,7 @@ async fn a_listener_hears_what_lanes_live_through() {
     let ear = Arc::new(Ear::default());
     let mut config = OutletConfig::new("x", 1 << 30);
     config.retry.max_elapsed_time = Duration::ZERO;
-    let outlet = Outlet::watched(config, d.clone(), Switch::default(), ear.clone());
+    let outlet = Outlet::watched(config, Share::new(1 << 30), d.clone(), Switch::default(), ear.clone());
     *outlet.router().0.lock() = Some(Target::new("a"));
     assert_eq!(push(&outlet, logs("s", &["1"])).await.unwrap(), Outcome::Delivered);
     let heard = std::mem::take(&mut *ear.0.lock());

@@ -106,6 +106,7 @@ impl Sink {
         self.asked.subscribe().wait_for(|asked| *asked >= times).await.unwrap();
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the body has a cap")]
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let body = BodyExt::collect(Limited::new(request.into_body(), 64 << 20)).await.unwrap().to_bytes();
         self.asked.send_modify(|asked| *asked += 1);

@@ -49,3 +49,24 @@ async fn the_end_comes_in_time_and_the_books_balance() {
     assert_eq!((sink.taken().len() as u64, ended.given_up), (100, 100));
     assert_eq!((shared.budget.bytes(), shared.budget.requests()), (0, 0));
 }
+
+/// Scenario: clients hold connections open, one that was used and ones that never said a word. Guarantee: they do not hold up the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connections_do_not_hold_up_the_end() {
+    let sink = Sink::start(Mode::Take).await;
+    let service = started(&gateway(sink.address, "", "")).await;
+    let client = Client::new(address(&service, "http"));
+    assert!(client.sends(&ids("a", 0..3)).await);
+    let silent = [
+        TcpStream::connect(address(&service, "http")).await.unwrap(),
+        TcpStream::connect(address(&service, "grpc")).await.unwrap(),
+    ];
+    let open = || service.shared().registry.listeners().iter().map(|l| l.stats.open.get()).sum::<u64>();
+    while open() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let start = flow::clock::now();
+    service.stop(Duration::from_secs(60)).await;
+    assert!(flow::clock::now() - start < Duration::from_secs(10));
+    drop(silent);
+}

@@ -14,7 +14,7 @@ use crate::exporters::otlp_client::{self, OtlpGrpc};
 use crate::resolvers::{Resolution, Resolver};
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use flow::batcher::{BatchConfig, Request};
-use flow::capacity::Slot;
+use flow::capacity::{Share, Slot};
 use flow::outlet::OutletView;
 use flow::watch::Cause;
 use flow::{Ack, Attempt, Exporter, Outcome, Outgoing, Outlet, Payload, Target, Watch, Why, clock};
@@ -129,14 +129,14 @@ impl<B: Backend> LoadBalancing<B> {
         LoadBalancing { shared: Arc::new(shared) }
     }
 
-    /// The outlet for one signal, holding at most `max_bytes` of memory. Must be called within a tokio runtime.
+    /// The outlet for one signal, within a share of memory that all signals have in common. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// If this signal cannot be routed by the configured key.
     pub fn outlet(
         &self,
         signal: Signal,
-        max_bytes: u64,
+        share: Share,
         pipeline_batch: Option<BatchConfig>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
         let Shared { name, config, backend, backends, stats, .. } = &*self.shared;
@@ -146,8 +146,8 @@ impl<B: Backend> LoadBalancing<B> {
         let router = RingRouter::new(backends.clone(), key, config.routing_attributes.clone(), ignore_trace_id);
         let sender = Sender { backend: backend.clone(), stats: stats.clone() };
         let listener = Listener { signal, backends: backends.clone(), stats: stats.clone() };
-        let config = config.outlet(name, signal, max_bytes, pipeline_batch);
-        let outlet = Arc::new(Outlet::watched(config, sender, router, Arc::new(listener)));
+        let config = config.outlet(name, signal, share.limit(), pipeline_batch);
+        let outlet = Arc::new(Outlet::watched(config, share, sender, router, Arc::new(listener)));
         let (stop, stopped) = watch::channel(());
         tokio::spawn(follow(self.shared.clone(), outlet.clone(), backends.follow(), stopped));
         let outlet: Arc<dyn Outgoing> = Arc::new(Balanced { outlet, running: Mutex::new(Some((life, stop))) });

@@ -147,13 +147,13 @@ impl GrpcClient {
         if let Some(timeout) = timeout_header(deadline.saturating_duration_since(flow::clock::now())) {
             request.headers_mut().insert(HeaderName::from_static("grpc-timeout"), timeout);
         }
-        let sent = sender.send_request(request, false).and_then(|(answer, mut stream)| {
-            // The whole body at once: it is shared, not copied, and HTTP/2 cuts it by frame size and window.
-            stream.send_data(ChunksBuf::from(body.clone()), true)?;
-            Ok((answer, stream))
-        });
-        let result = match sent {
-            Ok((answer, _stream)) => receive(answer, &mut lease).await,
+        let result = match sender.send_request(request, false) {
+            Ok((answer, mut stream)) => {
+                // The whole body at once: it is shared, not copied, and HTTP/2 cuts it by frame size and window. It fails if the
+                // stream has ended, be it because the server has answered without waiting for it: the answer tells which.
+                let _ = stream.send_data(ChunksBuf::from(body.clone()), true);
+                receive(answer, &mut lease).await
+            }
             Err(e) => Err(Broken::Http2(e)),
         };
         result.map_err(|broken| match broken {

@@ -1,8 +1,8 @@
 use super::*;
-use std::io::Write;
-use wire::Chunks;
 use flow::{Budget, BudgetConfig};
 use proptest::prelude::*;
+use std::io::Write;
+use wire::Chunks;
 
 const ALL: [Encoding; 7] = [
     Encoding::Identity,

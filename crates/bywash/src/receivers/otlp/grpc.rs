@@ -44,6 +44,11 @@ const MAX_HEADERS: u32 = 16 << 10;
 const MAX_SEND_BUFFER: usize = 64 << 10;
 /// Requests at once on one connection when nothing is configured.
 const MAX_STREAMS: u32 = 1000;
+/// Streams that are remembered after a refusal which did not wait for the body, and for how long: what of the body is still on its
+/// way is let pass. A body of a stream that is forgotten counts as a fault of the sender, and a thousand of those end the connection;
+/// this is enough for eight thousand refusals a second.
+const REFUSED_STREAMS: usize = 4096;
+const REFUSED_TIME: Duration = Duration::from_millis(500);
 /// For the client's preface and first settings.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers that are collected before they are written.
@@ -73,8 +78,15 @@ impl Server {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS)
             .max_concurrent_streams(self.max_streams)
+            .max_concurrent_reset_streams(REFUSED_STREAMS)
+            .reset_stream_duration(REFUSED_TIME)
             .max_send_buffer_size(MAX_SEND_BUFFER);
-        let h2 = match tokio::time::timeout(PREFACE_TIMEOUT, builder.handshake(io)).await {
+        // A connection that was opened ahead of time and never used must not hold up the end.
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(PREFACE_TIMEOUT, builder.handshake(io)) => handshake,
+            _ = stop.requested() => return,
+        };
+        let h2 = match handshake {
             Ok(Ok(h2)) => h2,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "not an http/2 client"),
             Err(_) => return tracing::debug!(%peer, "no http/2 preface in time"),

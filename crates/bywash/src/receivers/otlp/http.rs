@@ -115,9 +115,16 @@ impl Server {
 
     /// Serves one connection until it ends.
     pub async fn serve(self: Arc<Self>, io: Io, peer: SocketAddr, stop: Stop) {
-        let version = match self.header_timeout {
-            Some(limit) => tokio::time::timeout(limit, version(&io, peer)).await.unwrap_or_default(),
-            None => version(&io, peer).await,
+        let first_bytes = async {
+            match self.header_timeout {
+                Some(limit) => tokio::time::timeout(limit, version(&io, peer)).await.unwrap_or_default(),
+                None => version(&io, peer).await,
+            }
+        };
+        // A connection that was opened ahead of time and never used must not hold up the end.
+        let version = tokio::select! {
+            version = first_bytes => version,
+            _ = stop.requested() => None,
         };
         let Some(version) = version else { return };
         let shared = Arc::new(Shared::default());

@@ -91,18 +91,24 @@ impl Status {
         let mut out = Vec::with_capacity(self.message.len() + 64);
         put_varint_field(&mut out, 1, self.code as u64);
         put_len_field(&mut out, 2, self.message.as_bytes());
-        if let Some(delay) = self.retry_after {
-            let mut duration = Vec::new();
-            put_varint_field(&mut duration, 1, delay.as_secs());
-            put_varint_field(&mut duration, 2, u64::from(delay.subsec_nanos()));
-            let mut info = Vec::new();
-            put_len_field(&mut info, 1, &duration);
+        if let Some(info) = self.retry_info() {
             let mut any = Vec::new();
             put_len_field(&mut any, 1, RETRY_INFO.as_bytes());
             put_len_field(&mut any, 2, &info);
             put_len_field(&mut out, 3, &any);
         }
         out.into()
+    }
+
+    /// The `google.rpc.RetryInfo` in protobuf, present when there is a delay.
+    fn retry_info(&self) -> Option<Vec<u8>> {
+        let delay = self.retry_after?;
+        let mut duration = Vec::new();
+        put_varint_field(&mut duration, 1, delay.as_secs());
+        put_varint_field(&mut duration, 2, u64::from(delay.subsec_nanos()));
+        let mut info = Vec::new();
+        put_len_field(&mut info, 1, &duration);
+        Some(info)
     }
 
     /// The `google.rpc.Status` in protobuf's JSON.
@@ -119,6 +125,12 @@ impl Status {
     #[must_use]
     pub fn details_bin(&self) -> Option<String> {
         self.retry_after.map(|_| STANDARD_NO_PAD.encode(self.to_protobuf()))
+    }
+
+    /// The value of `google.rpc.retryinfo-bin`, where the SDK for Python looks for the delay instead of in the details.
+    #[must_use]
+    pub fn retry_info_bin(&self) -> Option<String> {
+        self.retry_info().map(|info| STANDARD_NO_PAD.encode(info))
     }
 
     /// The value of `grpc-message`: percent-encoded as the gRPC protocol asks.

@@ -107,8 +107,7 @@ fn connections(page: &mut Page, snapshot: &Snapshot) {
     for l in &snapshot.listeners {
         let labels = [("receiver", l.receiver.as_str()), ("transport", l.transport)];
         page.gauge("bywash_receiver_connections", "Connections open.").add(&labels, l.stats.open.get());
-        page.counter("bywash_receiver_connections_accepted", "Connections taken.")
-            .add(&labels, l.stats.accepted.get());
+        page.counter("bywash_receiver_connections_accepted", "Connections taken.").add(&labels, l.stats.accepted.get());
         page.counter("bywash_receiver_connections_refused", "Connections refused because too many were open.")
             .add(&labels, l.stats.refused.get());
         page.counter("bywash_receiver_handshakes_failed", "Connections whose TLS handshake failed or took too long.")

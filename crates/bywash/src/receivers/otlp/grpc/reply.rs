@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+const RETRY_INFO: HeaderName = HeaderName::from_static("google.rpc.retryinfo-bin");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
@@ -100,6 +101,9 @@ fn describe(headers: &mut HeaderMap, status: &Status) {
     }
     if let Some(details) = status.details_bin().and_then(|d| HeaderValue::try_from(d).ok()) {
         headers.insert(GRPC_DETAILS, details);
+    }
+    if let Some(info) = status.retry_info_bin().and_then(|i| HeaderValue::try_from(i).ok()) {
+        headers.insert(RETRY_INFO, info);
     }
 }
 

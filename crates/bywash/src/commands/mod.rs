@@ -1,0 +1,14 @@
+//! The commands that are programs of their own, beside running pipelines.
+//!
+//! | to change | open |
+//! |---|---|
+//! | `bywash load`: generates telemetry | [`load`] |
+//! | `bywash sink`: takes telemetry and counts it | [`sink`] |
+//!
+//! Each has its `Args` (clap) and a `run` that gives the exit code. They are made of the same receivers and exporters as pipelines.
+
+mod interrupt;
+mod latency;
+pub mod load;
+mod progress;
+pub mod sink;
