@@ -2,10 +2,12 @@
 
 import logging
 import threading
+import time
 
 import grpc
 import pytest
 from conftest import eventually
+from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogs
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetrics
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpans
@@ -13,7 +15,7 @@ from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HttpLogs
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetrics
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpans
-from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -42,10 +44,10 @@ class Exporters:
 def send_logs(exporter, count, first):
     provider = LoggerProvider(resource=RESOURCE)
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
-    logger = logging.Logger("app")
-    logger.addHandler(LoggingHandler(logger_provider=provider))
+    logger = provider.get_logger("app")
     for i in range(first, first + count):
-        logger.log(logging.ERROR if i % 10 == 0 else logging.INFO, "order %d", i, extra={ID: i})
+        severity = SeverityNumber.ERROR if i % 10 == 0 else SeverityNumber.INFO
+        logger.emit(LogRecord(timestamp=time.time_ns(), severity_number=severity, body=f"order {i}", attributes={ID: i}))
     provider.force_flush()
     provider.shutdown()
 

@@ -3,7 +3,8 @@
 use crate::harness::config::FAST_RETRY;
 use crate::harness::{Bywash, Load, Pipeline, Rules, Sink, eventually};
 
-/// Scenario: `acknowledge: delivered` while the backend fails, then recovers. Guarantee: nothing is acked before the backend has it.
+/// Scenario: `acknowledge: delivered` while the backend fails, then recovers. Guarantee: nothing is acked before the
+/// backend has it.
 #[tokio::test]
 async fn delivered_means_delivered() {
     let mut sink = Sink::start(&[]).await;
@@ -23,7 +24,8 @@ async fn delivered_means_delivered() {
     assert_eq!(balance.distinct, 80);
 }
 
-/// Scenario: `acknowledge: delivered`; the process is killed (SIGKILL) in the middle of the load. Guarantee: every acked record has arrived.
+/// Scenario: `acknowledge: delivered`; the process is killed (SIGKILL) in the middle of the load. Guarantee: every
+/// acked record has arrived.
 #[tokio::test]
 async fn a_killed_process_loses_nothing_that_was_acked() {
     let mut sink = Sink::start(&["--delay", "3ms"]).await;
@@ -39,7 +41,8 @@ async fn a_killed_process_loses_nothing_that_was_acked() {
     assert_eq!(balance.lost, 0);
 }
 
-/// Scenario: `acknowledge: delivered` and a backend that rejects for good, then one that takes some. Guarantee: the sender is told of all, then of some.
+/// Scenario: `acknowledge: delivered` and a backend that rejects for good, then one that takes some. Guarantee: the
+/// sender is told of all, then of some.
 #[tokio::test]
 async fn rejections_reach_the_sender() {
     let mut sink = Sink::start(&["--fail", "reject"]).await;
@@ -57,7 +60,8 @@ async fn rejections_reach_the_sender() {
     sink.books(&[&all, &some]).await.balance(Rules::default());
 }
 
-/// Scenario: `ingest: sync` before a backend that fails, throttles, and takes. Guarantee: the sender is told at once each time, and nothing is ever queued.
+/// Scenario: `ingest: sync` before a backend that fails, throttles, and takes. Guarantee: the sender is told at once
+/// each time, and nothing is ever queued.
 #[tokio::test]
 async fn sync_queues_nothing() {
     let mut sink = Sink::start(&["--fail", "unavailable"]).await;
@@ -84,8 +88,8 @@ async fn sync_queues_nothing() {
     assert_eq!((balance.distinct, balance.refused), (90, 180));
 }
 
-/// Scenario: `block_on_overflow` with a queue of one request and a backend that stalls for a while. Guarantee: senders wait instead of being refused,
-/// and in the end everything is acked and delivered once.
+/// Scenario: `block_on_overflow` with a queue of one request and a backend that stalls for a while. Guarantee: senders
+/// wait instead of being refused, and in the end everything is acked and delivered once.
 #[tokio::test]
 async fn senders_wait_for_room() {
     let mut sink = Sink::start(&["--stall"]).await;

@@ -1,5 +1,6 @@
-//! What no honest sender sends, against the real binary while honest senders are at work: every bad request gets a clear answer or a closed
-//! connection, memory stays, the process lives, everything is counted, and not one honest record is lost.
+//! What no honest sender sends, against the real binary while honest senders are at work: every bad request gets a
+//! clear answer or a closed connection, memory stays, the process lives, everything is counted, and not one honest
+//! record is lost.
 //!
 //! The single cases, with the exact answers, are the receiver's own tests; here is the sum of them.
 

@@ -68,8 +68,9 @@ async fn wrong_arguments() {
     }
 }
 
-/// Scenario: a configuration with a misspelt key, a wrong type, an unknown component, a dangling reference and a duplicate key. Guarantee: exit code 78,
-/// and each of them with file, line, source and (where there is one) the nearest valid name; `run` says the same.
+/// Scenario: a configuration with a misspelt key, a wrong type, an unknown component, a dangling reference and a
+/// duplicate key. Guarantee: exit code 78, and each of them with file, line, source and (where there is one) the
+/// nearest valid name; `run` says the same.
 #[tokio::test]
 async fn every_error_at_once() {
     let dir = TempDir::new().unwrap();
@@ -176,7 +177,8 @@ fn the_readme_shows_the_example() {
     assert_eq!(yaml, example);
 }
 
-/// Runs an ignored test of this binary in a network of its own, where every port is free; where that cannot be had, in this one.
+/// Runs an ignored test of this binary in a network of its own, where every port is free; where that cannot be had, in
+/// this one.
 async fn in_own_network(test: &str) {
     let exe = std::env::current_exe().unwrap();
     let inside = [exe.to_str().unwrap(), "--ignored", "--exact", test, "--nocapture"];
@@ -196,7 +198,8 @@ async fn in_own_network(test: &str) {
     assert!(out.contains("1 passed"), "{out}");
 }
 
-/// Scenario: every example as it stands, with a backend where it sends to. Guarantee: it starts, takes telemetry, and delivers it.
+/// Scenario: every example as it stands, with a backend where it sends to. Guarantee: it starts, takes telemetry, and
+/// delivers it.
 #[tokio::test]
 async fn every_example_runs() {
     in_own_network("command_line::inside_every_example_runs").await;
@@ -260,8 +263,8 @@ fn tls_backend(tls_dir: &str) -> String {
     )
 }
 
-/// Scenario: the commands of the README, block by block, in a fresh copy of examples/. Guarantee: each works: those that run on are ready
-/// and end well when told to, the others end well by themselves.
+/// Scenario: the commands of the README, block by block, in a fresh copy of examples/. Guarantee: each works: those
+/// that run on are ready and end well when told to, the others end well by themselves.
 #[tokio::test]
 async fn the_commands_of_the_readme_work() {
     in_own_network("command_line::inside_the_commands_of_the_readme").await;

@@ -6,8 +6,8 @@ use crate::harness::{Books, Bywash, Load, Pipeline, Rules, Sink};
 const REQUESTS: u64 = 300;
 const RECORDS: u64 = 10;
 
-/// Scenario: one of four backends accepts and never answers; its queue holds 20 requests. Guarantee: the three others get everything once,
-/// the sender waits for none of it, and is told exactly how much the fourth missed.
+/// Scenario: one of four backends accepts and never answers; its queue holds 20 requests. Guarantee: the three others
+/// get everything once, the sender waits for none of it, and is told exactly how much the fourth missed.
 #[tokio::test]
 async fn one_of_four_exporters_dead() {
     let mut sink = Sink::start(&["--backends", "4"]).await;
@@ -45,7 +45,8 @@ async fn one_of_four_exporters_dead() {
     }
 }
 
-/// Scenario: four backends of which one is down for a while and its queue has room. Guarantee: in the end each has every record once.
+/// Scenario: four backends of which one is down for a while and its queue has room. Guarantee: in the end each has
+/// every record once.
 #[tokio::test]
 async fn a_backend_that_was_down_catches_up() {
     let mut sink = Sink::start(&["--backends", "4"]).await;

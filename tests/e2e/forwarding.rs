@@ -38,7 +38,7 @@ async fn passes(pipeline: Pipeline, mut sink: Sink) {
     assert_eq!([&stats["logs"], &stats["traces"], &stats["metrics"]], [third, third, third]);
     assert_eq!(stats["anonymous"], 0);
     let balance =
-        Books::read(&loads.iter().map(|l| l.ids.as_path()).collect::<Vec<_>>(), &sink.ids).balance(Rules::default());
+        Books::read(&loads.iter().map(|l| l.ids.as_path()).collect::<Vec<_>>(), &[&sink.ids]).balance(Rules::default());
     assert_eq!((balance.acked, balance.distinct), (sent, sent));
 }
 
@@ -72,7 +72,8 @@ async fn http_out_in_json() {
     passes(Pipeline::new().http("a", sink.http[0], &["encoding: json"]), sink).await;
 }
 
-/// Scenario: batches of at most 250 records are asked for, of requests with 7. Guarantee: far fewer requests go out than came in, none of them larger.
+/// Scenario: batches of at most 250 records are asked for, of requests with 7. Guarantee: far fewer requests go out
+/// than came in, none of them larger.
 #[tokio::test]
 async fn batches_are_formed() {
     let mut sink = Sink::start(&[]).await;
@@ -87,7 +88,7 @@ async fn batches_are_formed() {
     let requests = stats["requests"].as_u64().unwrap();
     assert!((2800 / 250..=200).contains(&requests), "{requests} requests");
     assert!(largest(&sink.ids) <= 250);
-    Books::read(&[&load.ids], &sink.ids).balance(Rules::default());
+    Books::read(&[&load.ids], &[&sink.ids]).balance(Rules::default());
 }
 
 fn largest(ids: &Path) -> u64 {
@@ -96,7 +97,8 @@ fn largest(ids: &Path) -> u64 {
     lines.map(|l| l["records"].as_u64().unwrap()).max().unwrap()
 }
 
-/// Scenario: the same requests once directly and once through Bywash. Guarantee: not a byte of them is changed in length.
+/// Scenario: the same requests once directly and once through Bywash. Guarantee: not a byte of them is changed in
+/// length.
 #[tokio::test]
 async fn requests_are_forwarded_byte_for_byte() {
     let (mut direct, mut behind) = (Sink::start(&[]).await, Sink::start(&[]).await);
@@ -109,4 +111,23 @@ async fn requests_are_forwarded_byte_for_byte() {
     bywash.stop().await;
     let (direct, behind) = (direct.stop().await, behind.stop().await);
     assert_eq!((&direct["bytes"], &direct["requests"]), (&behind["bytes"], &behind["requests"]));
+}
+
+/// Scenario: batches of several megabytes go to a second Bywash, which takes no message above 4 MiB. Guarantee: they are
+/// divided until they fit, and each record arrives once.
+#[tokio::test]
+async fn batches_too_large_for_the_backend_are_divided() {
+    let mut sink = Sink::start(&[]).await;
+    let second = Bywash::start(&Pipeline::new().grpc("a", sink.grpc[0], &[]).yaml()).await;
+    let batch = "sending_queue: {queue_size: 100000, sizer: items, batch: {min_size: 20000, flush_timeout: 2s}}";
+    let first = Bywash::start(&Pipeline::new().grpc("a", second.grpc, &[batch]).yaml()).await;
+    let args = ["--signal", "logs", "--requests", "200", "--records", "100", "--body", "600", "--rate", "0"];
+    let (load, summary) = Load::run(first.grpc, &args).await;
+    assert_eq!(summary.acked, 20_000, "{summary:?}");
+    let metrics = first.until("all to be sent", |m| m.records("otelcol_exporter_sent", &[]) == 20_000).await;
+    assert!(metrics.sum("bywash_exporter_divided_requests", &[]) >= 1.0, "no batch was too large");
+    sink.until("records", |n| n == 20_000).await;
+    first.stop().await;
+    second.stop().await;
+    sink.books(&[&load]).await.balance(Rules::default());
 }

@@ -1,9 +1,9 @@
-//! Backends that refuse, stall for ever, reset, answer garbage or answer 4 GiB: the process lives, its memory stays, everything is
-//! counted, and when the backend is well again it gets every record once.
+//! Backends that refuse, stall for ever, reset, answer garbage or answer 4 GiB: the process lives, its memory stays,
+//! everything is counted, and when the backend is well again it gets every record once.
 
 use crate::harness::config::FAST_RETRY;
 use crate::harness::mischief::{Mischief, Villain};
-use crate::harness::{Bywash, Load, Pipeline, Rules, Sink};
+use crate::harness::{Books, Bywash, Load, Pipeline, Rules, Sink};
 
 /// What a process may grow by while a backend misbehaves: its queue is a few hundred kilobytes.
 const GROWTH: u64 = 48 << 20;
@@ -82,7 +82,8 @@ async fn answering_four_gibibytes() {
     survives(Mischief::Flood, true).await;
 }
 
-/// Scenario: an answer of success that is 4 GiB long. Guarantee: it is a success, it is not read to its end, and memory stays.
+/// Scenario: an answer of success that is 4 GiB long. Guarantee: it is a success, it is not read to its end, and memory
+/// stays.
 #[tokio::test]
 async fn succeeding_in_four_gibibytes() {
     let villain = Villain::start(Mischief::FloodOfSuccess, true);
@@ -96,4 +97,29 @@ async fn succeeding_in_four_gibibytes() {
     let read = villain.written.load(std::sync::atomic::Ordering::Relaxed);
     assert!(read < 1 << 30, "{} MiB of the answers were taken", read >> 20);
     bywash.stop().await;
+}
+
+/// Scenario: the backend is restarted three times under load, each time with a new process at its address. Guarantee: every
+/// record is at one of them, none at two, and no sender notices.
+#[tokio::test]
+async fn restarting() {
+    let mut sinks = vec![Sink::start(&["--grpc", "127.0.0.1:0"]).await];
+    let address = sinks[0].grpc[0];
+    let bywash = Bywash::start(&Pipeline::new().grpc("x", address, &["timeout: 2s", FAST_RETRY]).yaml()).await;
+    let mut load = Load::start(bywash.grpc, &["--duration", "0", "--rate", "2000"]);
+    for _ in 0..3 {
+        let sink = sinks.last_mut().unwrap();
+        sink.until("records", |n| n > 500).await;
+        sink.stop().await;
+        sinks.push(Sink::start(&["--grpc", &address.to_string()]).await);
+    }
+    load.process.signal("INT");
+    let summary = load.finish().await;
+    assert_eq!(summary.acked, summary.sent);
+    bywash.until("all to be settled", |m| m.sum("bywash_budget_used_bytes", &[]) == 0.0).await;
+    bywash.stop().await;
+    sinks.last_mut().unwrap().stop().await;
+    let ids: Vec<_> = sinks.iter().map(|s| s.ids.as_path()).collect();
+    let balance = Books::read(&[&load.ids], &ids).balance(Rules::default());
+    assert_eq!((balance.lost, balance.distinct), (0, summary.sent));
 }

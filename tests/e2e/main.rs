@@ -1,9 +1,9 @@
-//! End to end: the real binary, started with a configuration, fed by `bywash load`, emptied by `bywash sink` or by servers made
-//! for mischief.
+//! End to end: the real binary, started with a configuration, fed by `bywash load`, emptied by `bywash sink` or by
+//! servers made for mischief.
 //!
-//! Every test keeps the books ([`harness::books`]): per id, sent = delivered + refused + reported. Nothing here sleeps in the
-//! hope that something has happened meanwhile: everything that is waited for is asked for until it is so, or until a deadline.
-//! All ports are chosen by the system.
+//! Every test keeps the books ([`harness::books`]): per id, sent = delivered + refused + reported. Nothing here sleeps
+//! in the hope that something has happened meanwhile: everything that is waited for is asked for until it is so, or
+//! until a deadline. All ports are chosen by the system.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails, wherever it stands")]
 #![allow(clippy::print_stdout, reason = "a test that fails shows what the processes logged")]
 
@@ -11,6 +11,7 @@ mod harness;
 
 mod acknowledgement;
 mod bad_input;
+mod chaos;
 mod command_line;
 mod fan_out;
 mod forwarding;

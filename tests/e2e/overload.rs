@@ -18,8 +18,9 @@ async fn narrow(mode: &str) -> (Sink, Bywash) {
     (sink, bywash)
 }
 
-/// Scenario: three times what the backend can take, for five seconds; each tenth record is an error. Guarantee: memory stays within the budget and a fixed
-/// amount besides; from 90 % routine records are shed and reported by their exact number while errors get in; every record is delivered, refused or reported.
+/// Scenario: three times what the backend can take, for five seconds; each tenth record is an error. Guarantee: memory
+/// stays within the budget and a fixed amount besides; from 90 % routine records are shed and reported by their exact
+/// number while errors get in; every record is delivered, refused or reported.
 #[tokio::test]
 async fn three_times_too_much() {
     let (mut sink, bywash) = narrow("mode=ok").await;
@@ -64,9 +65,10 @@ async fn three_times_too_much() {
     assert!(!shed.is_empty());
 }
 
-/// Scenario: the backend stalls and only errors are sent, thousands of requests beyond a full budget. Guarantee: every one of them hears it, on a
-/// connection that lives on: RESOURCE_EXHAUSTED with RetryInfo over gRPC, 429 with
-/// Retry-After over HTTP, health says why, nothing that was refused is delivered, and when the backend is well again everything enters again.
+/// Scenario: the backend stalls and only errors are sent, thousands of requests beyond a full budget. Guarantee: every
+/// one of them hears it, on a connection that lives on: RESOURCE_EXHAUSTED with RetryInfo over gRPC, 429 with
+/// Retry-After over HTTP, nothing that was refused is delivered, and when the backend is well again everything enters
+/// again.
 #[tokio::test]
 async fn a_full_budget_says_when_to_return() {
     let (mut sink, bywash) = narrow("mode=stall").await;
@@ -103,7 +105,8 @@ async fn a_full_budget_says_when_to_return() {
     sink.books(&[&load, &again]).await.balance(Rules::default());
 }
 
-/// Scenario: senders that honour the delay (`--retry`) meet an overload. Guarantee: in the end all their records get through, each once.
+/// Scenario: senders that honour the delay (`--retry`) meet an overload. Guarantee: in the end all their records get
+/// through, each once.
 #[tokio::test]
 async fn senders_who_come_back_get_through() {
     let (mut sink, bywash) = narrow("mode=ok").await;
@@ -131,8 +134,8 @@ async fn senders_who_come_back_get_through() {
     assert!(books.sent.iter().any(|s| s.attempts > 1), "nobody was ever refused");
 }
 
-/// Scenario: two tenants share a budget; one floods with errors while the backend stalls. Guarantee: the flood is refused at its share, and the other
-/// tenant still gets in.
+/// Scenario: two tenants share a budget; one floods with errors while the backend stalls. Guarantee: the flood is
+/// refused at its share, and the other tenant still gets in.
 #[tokio::test]
 async fn a_tenant_cannot_take_the_share_of_another() {
     let mut sink = Sink::start(&["--stall"]).await;
@@ -179,7 +182,8 @@ async fn a_tenant_cannot_take_the_share_of_another() {
     assert_eq!(balance.lost, 0);
 }
 
-/// Scenario: traces under overload, one span in eight an error. Guarantee: a trace with an error stays whole within its request, and the reported number is exact.
+/// Scenario: traces under overload, one span in eight an error. Guarantee: a trace with an error stays whole within its
+/// request, and the reported number is exact.
 #[tokio::test]
 async fn traces_are_shed_whole() {
     let (mut sink, bywash) = narrow("mode=stall").await;

@@ -1,4 +1,5 @@
-//! SIGHUP under load: a new configuration takes the place of the old one, or changes nothing; no record is lost or doubled.
+//! SIGHUP under load: a new configuration takes the place of the old one, or changes nothing; no record is lost or
+//! doubled.
 
 use crate::harness::{Bywash, Load, Pipeline, Rules, Sink};
 
@@ -8,8 +9,8 @@ fn reloads(outcome: &str) -> String {
     format!("outcome=\"{outcome}\"")
 }
 
-/// Scenario: under load the exporter's backend is exchanged, then a broken file is loaded, then the first one again. Guarantee: no request fails,
-/// every record arrives once at one of the backends, and both backends got some.
+/// Scenario: under load the exporter's backend is exchanged, then a broken file is loaded, then the first one again.
+/// Guarantee: no request fails, every record arrives once at one of the backends, and both backends got some.
 #[tokio::test]
 async fn an_exporter_changes_under_load() {
     let mut sink = Sink::start(&["--backends", "2", "--delay", "5ms"]).await;
@@ -47,8 +48,8 @@ async fn an_exporter_changes_under_load() {
     assert_eq!((balance.lost, balance.distinct), (0, summary.sent));
 }
 
-/// Scenario: under load another exporter is added and a limit of the receiver changed. Guarantee: the lane that did not change keeps its connection,
-/// nothing is lost or doubled there, and the new exporter gets what comes in from then on.
+/// Scenario: under load another exporter is added and a limit of the receiver changed. Guarantee: the lane that did not
+/// change keeps its connection, nothing is lost or doubled there, and the new exporter gets what comes in from then on.
 #[tokio::test]
 async fn an_exporter_is_added_under_load() {
     let mut sink = Sink::start(&["--backends", "2"]).await;
@@ -75,8 +76,8 @@ async fn an_exporter_is_added_under_load() {
     assert_eq!(balance.distinct, summary.sent);
 }
 
-/// Scenario: the backend stalls, its queue is full of acked records, and a reload takes its exporter away. Guarantee: the old lanes get their time to
-/// drain, and deliver everything once the backend is well again.
+/// Scenario: the backend stalls, its queue is full of acked records, and a reload takes its exporter away. Guarantee:
+/// the old lanes get their time to drain, and deliver everything once the backend is well again.
 #[tokio::test]
 async fn a_removed_exporter_drains() {
     let mut sink = Sink::start(&["--backends", "2"]).await;

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 /// Load that goes on for longer than the process does.
 const LASTING: [&str; 6] = ["--duration", "4s", "--rate", "4000", "--timeout", "2s"];
 
-/// Scenario: SIGTERM under load, with a slow but willing backend. Guarantee: the process ends well before the deadline, and every record that was
-/// acked is delivered once.
+/// Scenario: SIGTERM under load, with a slow but willing backend. Guarantee: the process ends well before the deadline,
+/// and every record that was acked is delivered once.
 #[tokio::test]
 async fn everything_acked_is_delivered() {
     let mut sink = Sink::start(&["--delay", "20ms"]).await;
@@ -27,8 +27,8 @@ async fn everything_acked_is_delivered() {
     assert_eq!(balance.lost, 0);
 }
 
-/// Scenario: SIGTERM under load while the backend never answers. Guarantee: the process ends at its deadline and says how many records it gives up:
-/// exactly those that were acked and never arrived.
+/// Scenario: SIGTERM under load while the backend never answers. Guarantee: the process ends at its deadline and says
+/// how many records it gives up: exactly those that were acked and never arrived.
 #[tokio::test]
 async fn what_cannot_be_delivered_is_reported() {
     let mut sink = Sink::start(&[]).await;
@@ -52,8 +52,9 @@ async fn what_cannot_be_delivered_is_reported() {
     assert_eq!(last["given_up"], balance.lost, "what the log reports is what is missing");
 }
 
-/// Scenario: senders wait for delivery (`acknowledge: delivered`) when SIGTERM comes, and the backend is slow. Guarantee: what was under way is answered
-/// truthfully: acked is delivered, and nobody is left without an answer before the process ends.
+/// Scenario: senders wait for delivery (`acknowledge: delivered`) when SIGTERM comes, and the backend is slow.
+/// Guarantee: what was under way is answered truthfully: acked is delivered, and nobody is left without an answer
+/// before the process ends.
 #[tokio::test]
 async fn senders_who_wait_get_their_answer() {
     let mut sink = Sink::start(&["--delay", "100ms"]).await;

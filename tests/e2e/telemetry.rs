@@ -2,7 +2,8 @@
 
 use crate::harness::{Bywash, Load, Pipeline, Sink, eventually, http};
 
-/// Scenario: running, memory full, room again, draining. Guarantee: 200 exactly while data is taken, else 503 with the reason.
+/// Scenario: running, memory full, room again, draining. Guarantee: 200 exactly while data is taken, else 503 with the
+/// reason.
 #[tokio::test]
 async fn health_is_honest() {
     let sink = Sink::start(&["--stall"]).await;
@@ -29,8 +30,8 @@ async fn health_is_honest() {
     assert_eq!(bywash.process.ended().await, Some(0));
 }
 
-/// Scenario: traffic of every signal on both transports, some of it malformed. Guarantee: the page has the collector's names with its labels, and the
-/// numbers are those of the traffic.
+/// Scenario: traffic of every signal on both transports, some of it malformed. Guarantee: the page has the collector's
+/// names with its labels, and the numbers are those of the traffic.
 #[tokio::test]
 async fn the_page_has_the_collectors_names() {
     let sink = Sink::start(&[]).await;

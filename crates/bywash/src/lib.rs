@@ -32,6 +32,7 @@
 //! | keys of `service`, error messages of configurations | [`config`] |
 //! | listeners, connections, TLS, compression | [`net`] |
 //! | commands, start, reload, stop | [`app`] |
+//! | `bywash load` and `bywash sink` | [`commands`] |
 //! | which components there are | [`app::components`], [`exporters`] |
 //! | batching, queues, retries, breakers, admission, memory | the crate `flow` |
 //! | what OTLP looks like on the wire: check, split, merge, JSON | the crate `wire` |

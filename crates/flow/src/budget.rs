@@ -32,13 +32,27 @@ pub struct BudgetConfig {
     pub tenant_share: Option<f64>,
     /// Tenants that are told apart; further ones share one account.
     pub max_tenants: usize,
+    /// Bytes that every request is charged beside its body: what its acknowledgement, its place in a queue and the allocator take.
+    /// Without it, a flood of tiny requests would take several times the budget.
+    pub request_cost: u64,
 }
 
 impl Default for BudgetConfig {
     fn default() -> Self {
-        BudgetConfig { bytes: 512 << 20, soft: 0.9, records: 0, requests: 0, tenant_share: None, max_tenants: 10_000 }
+        BudgetConfig {
+            bytes: 512 << 20,
+            soft: 0.9,
+            records: 0,
+            requests: 0,
+            tenant_share: None,
+            max_tenants: 10_000,
+            request_cost: REQUEST_COST,
+        }
     }
 }
+
+/// Measured for one-record requests in a queue.
+const REQUEST_COST: u64 = 512;
 
 /// Who may enter now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +103,8 @@ pub struct Permit {
     budget: Arc<Inner>,
     tenant: Option<Arc<Account>>,
     bytes: u64,
+    /// What the request is charged beside its body.
+    cost: u64,
     records: u64,
 }
 
@@ -182,7 +198,10 @@ impl Budget {
         if let Some(t) = &tenant {
             t.requests.fetch_add(1, Relaxed);
         }
-        Ok(Permit { budget: inner.clone(), tenant, bytes: 0, records: 0 })
+        let mut permit = Permit { budget: inner.clone(), tenant, bytes: 0, cost: 0, records: 0 };
+        permit.take(config.request_cost)?;
+        permit.cost = config.request_cost;
+        Ok(permit)
     }
 
     /// When a sender that is refused for a full queue should come back: the time the measured drain needs for `excess` bytes.
@@ -249,7 +268,12 @@ impl Permit {
     /// They would go past the hard limit or the tenant's share; nothing more was taken. A request that could never fit is told
     /// not to come back.
     pub fn grow(&mut self, n: usize) -> Result<(), Refusal> {
-        let n = n as u64;
+        self.take(n as u64)?;
+        self.bytes += n as u64;
+        Ok(())
+    }
+
+    fn take(&self, n: u64) -> Result<(), Refusal> {
         let config = self.budget.config.load();
         let before = self.budget.all.bytes.fetch_add(n, Relaxed);
         if before + n > config.bytes {
@@ -273,8 +297,13 @@ impl Permit {
                 return Err(self.budget.refuse(Kind::TenantShare, used, limit, &config));
             }
         }
-        self.bytes += n;
         Ok(())
+    }
+
+    /// Whether the budget is more than half used: memory that is merely convenient should be given up.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.budget.all.bytes.load(Relaxed) > self.budget.config.load().bytes / 2
     }
 
     /// Gives back all but `bytes`.
@@ -294,7 +323,7 @@ impl Permit {
         self.records = records;
     }
 
-    /// Bytes held.
+    /// Bytes held for the body.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -304,13 +333,13 @@ impl Permit {
     #[must_use]
     pub fn level(&self) -> (Level, Kind) {
         let config = self.budget.config.load();
-        let all = match self.budget.level(&config, self.bytes, self.records, 1) {
+        let all = match self.budget.level(&config, self.bytes + self.cost, self.records, 1) {
             Level::Full => (Level::Full, Kind::HardLimit),
             other => (other, Kind::SoftLimit),
         };
         match (&self.tenant, config.tenant_share) {
             (Some(t), Some(share)) => {
-                let used = t.bytes.load(Relaxed).saturating_sub(self.bytes);
+                let used = t.bytes.load(Relaxed).saturating_sub(self.bytes + self.cost);
                 let own = level(used, share_of(&config, share).max(1), config.soft);
                 if own > all.0 { (own, Kind::TenantShare) } else { all }
             }
@@ -340,7 +369,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.give_back(self.bytes, self.records);
+        self.give_back(self.bytes + self.cost, self.records);
         self.budget.all.requests.fetch_sub(1, Relaxed);
         if let Some(t) = &self.tenant {
             t.requests.fetch_sub(1, Relaxed);
@@ -354,7 +383,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn budget(bytes: u64) -> Budget {
-        Budget::new(BudgetConfig { bytes, ..BudgetConfig::default() })
+        Budget::new(BudgetConfig { bytes, request_cost: 0, ..BudgetConfig::default() })
     }
 
     fn holding(b: &Budget, bytes: usize) -> Permit {
@@ -400,7 +429,12 @@ mod tests {
     /// Scenario: tenant a floods, tenant b sends a little. Guarantee: a stops at its share, b enters.
     #[test]
     fn a_tenant_cannot_take_more_than_its_share() {
-        let b = Budget::new(BudgetConfig { bytes: 1000, tenant_share: Some(0.5), ..BudgetConfig::default() });
+        let b = Budget::new(BudgetConfig {
+            bytes: 1000,
+            request_cost: 0,
+            tenant_share: Some(0.5),
+            ..BudgetConfig::default()
+        });
         let mut a = b.open(Some("a")).unwrap();
         a.grow(460).unwrap();
         let second = b.open(Some("a")).unwrap();
@@ -442,11 +476,22 @@ mod tests {
         assert!(b.open(None).is_err());
     }
 
+    /// Scenario: a flood of requests without bodies. Guarantee: what they cost beside their bodies fills the budget too.
+    #[test]
+    fn tiny_requests_are_not_free() {
+        let b = Budget::new(BudgetConfig { bytes: 10 * REQUEST_COST, ..BudgetConfig::default() });
+        let held: Vec<_> = (0..10).map_while(|_| b.open(None).ok()).collect();
+        assert_eq!((held.len(), b.bytes()), (10, 10 * REQUEST_COST));
+        assert!(b.open(None).is_err());
+        drop(held);
+        assert_eq!((b.bytes(), b.requests()), (0, 0));
+    }
+
     proptest! {
         /// Scenario: any sequence of opening, growing, shrinking and dropping, with tenants. Guarantee: never past the limit, and exactly 0 at the end.
         #[test]
         fn the_books_always_balance(ops in prop::collection::vec((0u8..4, 0usize..8, 0usize..400), 0..200)) {
-            let b = Budget::new(BudgetConfig { bytes: 1000, tenant_share: Some(0.4), ..BudgetConfig::default() });
+            let b = Budget::new(BudgetConfig { bytes: 1000, request_cost: 7, tenant_share: Some(0.4), ..BudgetConfig::default() });
             let mut held: Vec<Permit> = vec![];
             for (op, i, n) in ops {
                 match op {
@@ -456,7 +501,7 @@ mod tests {
                     _ => if i < held.len() { drop(held.swap_remove(i)) },
                 }
                 prop_assert!(b.bytes() <= 1000);
-                prop_assert_eq!(b.bytes(), held.iter().map(Permit::bytes).sum::<u64>());
+                prop_assert_eq!(b.bytes(), held.iter().map(|p| p.bytes() + 7).sum::<u64>());
                 prop_assert_eq!(b.requests(), held.len() as u64);
             }
             held.clear();

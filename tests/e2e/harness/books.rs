@@ -25,9 +25,11 @@ struct Taken {
 pub struct Rules {
     /// A record may arrive more than once: an answer was lost on its way, or a fan-out was refused as a whole.
     pub duplicates: bool,
-    /// Records of a refused request may have arrived: it went to one of several destinations, or its answer came too late.
+    /// Records of a refused request may have arrived: it went to one of several destinations, or its answer came too
+    /// late.
     pub refused_may_arrive: bool,
-    /// Records that were acked when they were queued may be lost later; how many is for the test to compare with the counters.
+    /// Records that were acked when they were queued may be lost later; how many is for the test to compare with the
+    /// counters.
     pub acked_may_be_lost: bool,
 }
 
@@ -53,23 +55,32 @@ pub struct Balance {
 }
 
 impl Books {
-    /// Reads the files of the load generators and of one sink, whatever its backends.
-    pub fn read(loads: &[&Path], sink: &Path) -> Books {
-        Books::of_backends(loads, sink, |_| true)
+    /// Reads the files of the load generators and of the sinks, whatever their backends.
+    pub fn read(loads: &[&Path], sinks: &[&Path]) -> Books {
+        let mut books = Books::default();
+        books.add_loads(loads);
+        sinks.iter().for_each(|sink| books.add_sink(sink, |_| true));
+        books
     }
 
-    /// The same with only some of its backends.
+    /// The same of one sink with only some of its backends.
     pub fn of_backends(loads: &[&Path], sink: &Path, which: impl Fn(usize) -> bool) -> Books {
         let mut books = Books::default();
-        for load in loads {
-            books.sent.extend(lines::<Sent>(load));
-        }
+        books.add_loads(loads);
+        books.add_sink(sink, which);
+        books
+    }
+
+    fn add_loads(&mut self, loads: &[&Path]) {
+        loads.iter().for_each(|load| self.sent.extend(lines::<Sent>(load)));
+    }
+
+    fn add_sink(&mut self, sink: &Path, which: impl Fn(usize) -> bool) {
         for taken in lines::<Taken>(sink).filter(|t| which(t.backend)) {
             for [from, to] in taken.ids {
-                (from..=to).for_each(|id| *books.arrived.entry(id).or_default() += 1);
+                (from..=to).for_each(|id| *self.arrived.entry(id).or_default() += 1);
             }
         }
-        books
     }
 
     pub fn has(&self, id: u64) -> bool {

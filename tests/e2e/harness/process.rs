@@ -1,4 +1,5 @@
-//! The processes of a test: Bywash itself, its load generator and its sink. Whatever still runs when the test ends is killed.
+//! The processes of a test: Bywash itself, its load generator and its sink. Whatever still runs when the test ends is
+//! killed.
 
 use super::{Books, PATIENCE, eventually, http};
 use parking_lot::Mutex;
@@ -135,7 +136,8 @@ pub struct Bywash {
 }
 
 impl Bywash {
-    /// Starts it and waits until it is ready. The configuration is one of [`super::Pipeline`], or listens where that does.
+    /// Starts it and waits until it is ready. The configuration is one of [`super::Pipeline`], or listens where that
+    /// does.
     pub async fn start(config: &str) -> Bywash {
         let dir = TempDir::new().unwrap();
         std::fs::write(dir.path().join("config.yaml"), config).unwrap();
@@ -294,7 +296,7 @@ impl Sink {
     /// Ends it and opens the books.
     pub async fn books(&mut self, loads: &[&Load]) -> Books {
         self.stop().await;
-        Books::read(&loads.iter().map(|l| l.ids.as_path()).collect::<Vec<_>>(), &self.ids)
+        Books::read(&loads.iter().map(|l| l.ids.as_path()).collect::<Vec<_>>(), &[&self.ids])
     }
 }
 

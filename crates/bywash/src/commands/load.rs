@@ -16,7 +16,7 @@ pub mod client;
 pub mod generate;
 
 use super::interrupt::Interrupt;
-use super::progress::{Progress, short};
+use super::progress::{Progress, part, short};
 use crate::clock;
 use crate::config::duration::GoDuration;
 use anyhow::Context;
@@ -247,9 +247,9 @@ async fn watch_over(
                 let rate = (summary.sent - last.1) as f64 / (now - last.0).as_secs_f64().max(1e-3);
                 last = (now, summary.sent);
                 progress.show(&format!(
-                    "sent {} records ({}/s) · acked {} · refused {} · reported {} · failed {} · p99 {:.1} ms",
-                    short(summary.sent), short(rate as u64), short(summary.acked), short(summary.refused),
-                    short(summary.partial), short(summary.failed), summary.p99_ms,
+                    "sent {} records ({}/s) · acked {}{}{}{} · p99 {:.1} ms",
+                    short(summary.sent), short(rate as u64), short(summary.acked), part("refused", summary.refused),
+                    part("reported", summary.partial), part("failed", summary.failed), summary.p99_ms,
                 ));
             }
         }

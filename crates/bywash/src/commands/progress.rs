@@ -42,6 +42,12 @@ impl Drop for Progress {
     }
 }
 
+/// A part of the line that is only there if there is something to say.
+#[must_use]
+pub fn part(what: &str, count: u64) -> String {
+    if count == 0 { String::new() } else { format!(" · {what} {}", short(count)) }
+}
+
 /// A count for people: `950`, `12.3k`, `4.56M`.
 #[must_use]
 pub fn short(count: u64) -> String {

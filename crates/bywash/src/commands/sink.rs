@@ -14,7 +14,7 @@ pub mod control;
 pub mod tally;
 
 use super::interrupt::Interrupt;
-use super::progress::{Progress, short};
+use super::progress::{Progress, part, short};
 use crate::config::{ComponentId, GoDuration};
 use crate::receivers::Inlets;
 use crate::receivers::otlp::{Config, Otlp, Setup, config};
@@ -209,13 +209,12 @@ async fn watch_over(args: &Args, tally: &Tally, interrupt: &mut Interrupt) {
         }
         let rate = (stats.records - last.records) as f64 / TICK.as_secs_f64();
         progress.show(&format!(
-            "took {} records ({}/s) in {} requests · {} ids, {} doubled · {} requests refused",
+            "took {} records ({}/s) in {} requests{}{}",
             short(stats.records),
             short(rate as u64),
             short(stats.requests),
-            short(stats.distinct),
-            short(stats.duplicates),
-            short(stats.refused_requests),
+            part("doubled", stats.duplicates),
+            part("requests refused", stats.refused_requests),
         ));
         last = stats;
     }

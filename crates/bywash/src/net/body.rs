@@ -32,8 +32,9 @@ pub struct ReadBuffers {
 
 impl ReadBuffers {
     /// The piece itself, or a copy where the slice could pin several times its own size. Only the connection's own tasks call this,
-    /// and a race between them can do no more than misjudge one piece.
-    pub fn keep(&self, piece: Bytes) -> Bytes {
+    /// and a race between them can do no more than misjudge one piece. When memory is `tight` everything is copied: what is queued then
+    /// takes what it is charged, and no read buffer beside it.
+    pub fn keep(&self, piece: Bytes, tight: bool) -> Bytes {
         let len = piece.len();
         let largest = self.largest.load(Relaxed);
         if len >= largest {
@@ -47,7 +48,11 @@ impl ReadBuffers {
                 self.left.store(len.saturating_mul(2), Relaxed);
             }
         }
-        if len <= COPY_UP_TO || len.saturating_mul(4) < largest { Bytes::copy_from_slice(&piece) } else { piece }
+        if tight || len <= COPY_UP_TO || len.saturating_mul(4) < largest {
+            Bytes::copy_from_slice(&piece)
+        } else {
+            piece
+        }
     }
 }
 
@@ -131,7 +136,7 @@ impl Assembler {
     pub fn finish(mut self, buffers: &ReadBuffers, permit: &mut Permit) -> Bytes {
         if !self.first.is_empty() {
             permit.shrink(self.first.len());
-            return buffers.keep(self.first);
+            return buffers.keep(self.first, permit.is_tight());
         }
         if self.joined.capacity() - self.joined.len() > FIRST + self.joined.len() / 8 {
             self.joined.shrink_to_fit();
@@ -148,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn permit() -> (Budget, Permit) {
-        let budget = Budget::new(BudgetConfig::default());
+        let budget = Budget::new(BudgetConfig { request_cost: 0, ..BudgetConfig::default() });
         let permit = budget.open(None).unwrap();
         (budget, permit)
     }
@@ -171,13 +176,13 @@ mod tests {
     #[test]
     fn what_may_pin_a_large_buffer_is_copied() {
         let buffers = ReadBuffers::default();
-        buffers.keep(Bytes::from(vec![0; 1 << 20]));
+        buffers.keep(Bytes::from(vec![0; 1 << 20]), false);
         let piece = Bytes::from(vec![0; 20 << 10]);
-        assert_ne!(buffers.keep(piece.clone()).as_ptr(), piece.as_ptr());
+        assert_ne!(buffers.keep(piece.clone(), false).as_ptr(), piece.as_ptr());
         for _ in 0..110 {
-            buffers.keep(piece.clone());
+            buffers.keep(piece.clone(), false);
         }
-        assert_eq!(buffers.keep(piece.clone()).as_ptr(), piece.as_ptr());
+        assert_eq!(buffers.keep(piece.clone(), false).as_ptr(), piece.as_ptr());
     }
 
     /// Scenario: 4 GiB are announced and 10 bytes arrive in two pieces. Guarantee: next to nothing is charged.

@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn health_is_honest() {
         let now = flow::clock::now();
-        let budget = Budget::new(BudgetConfig { bytes: 100, ..BudgetConfig::default() });
+        let budget = Budget::new(BudgetConfig { bytes: 100, request_cost: 0, ..BudgetConfig::default() });
         let health = Health::new(budget.clone(), now, Duration::ZERO);
         assert_eq!(health.status(now).reasons, ["starting"]);
         health.enter(Phase::Running);

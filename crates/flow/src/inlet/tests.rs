@@ -82,7 +82,11 @@ async fn delivered_waits_for_the_fate() {
 #[tokio::test(start_paused = true)]
 async fn above_the_soft_limit_only_priority_enters() {
     let d = Destination::default();
-    let house = House::new(queued(), BudgetConfig { bytes: 10_000, ..BudgetConfig::default() }, &[(&d, queue(100))]);
+    let house = House::new(
+        queued(),
+        BudgetConfig { bytes: 10_000, request_cost: 0, ..BudgetConfig::default() },
+        &[(&d, queue(100))],
+    );
     let mut ballast = house.budget.open(None).unwrap();
     ballast.grow(9_100).unwrap();
     let mixed = house.offer(logs("s", &["r1", "!e1", "r2"])).await.unwrap();

@@ -32,5 +32,6 @@ pub(super) fn budget<'a>(
         requests: config.max_requests,
         tenant_share: config.tenant.header.is_some().then_some(config.tenant.share),
         max_tenants: config.tenant.max_tenants,
+        ..flow::BudgetConfig::default()
     }
 }

@@ -75,7 +75,12 @@ impl Default for Plan {
         Plan {
             grpc: Grpc { endpoint: "127.0.0.1:0".into(), ..Grpc::default() },
             http: Http { endpoint: "127.0.0.1:0".into(), ..Http::default() },
-            budget: BudgetConfig { bytes: 64 << 20, tenant_share: Some(0.5), ..BudgetConfig::default() },
+            budget: BudgetConfig {
+                bytes: 64 << 20,
+                request_cost: 0,
+                tenant_share: Some(0.5),
+                ..BudgetConfig::default()
+            },
             unconnected: vec![],
             authenticators: HashMap::new(),
         }

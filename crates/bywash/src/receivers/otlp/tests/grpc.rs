@@ -292,8 +292,12 @@ async fn oversized_messages_are_refused_by_their_prefix() {
 /// Scenario: bombs of every encoding. Guarantee: RESOURCE_EXHAUSTED without RetryInfo, nothing is passed on, memory stays.
 #[tokio::test]
 async fn bombs_are_refused() {
-    let house =
-        Plan { budget: BudgetConfig { bytes: 16 << 20, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
+    let house = Plan {
+        budget: BudgetConfig { bytes: 16 << 20, request_cost: 0, ..BudgetConfig::default() },
+        ..Plan::default()
+    }
+    .build()
+    .await;
     let client = Client::connect(house.grpc).await;
     for (name, encoding) in
         [("gzip", Encoding::Gzip), ("zstd", Encoding::Zstd), ("deflate", Encoding::Zlib), ("snappy", Encoding::Snappy)]
@@ -315,7 +319,9 @@ async fn bombs_are_refused() {
 #[tokio::test]
 async fn a_full_budget_refuses_at_the_door() {
     let house =
-        Plan { budget: BudgetConfig { bytes: 100_000, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
+        Plan { budget: BudgetConfig { bytes: 100_000, request_cost: 0, ..BudgetConfig::default() }, ..Plan::default() }
+            .build()
+            .await;
     let mut permit = house.budget.open(None).unwrap();
     permit.grow(100_000).unwrap();
     let client = Client::connect(house.grpc).await;
@@ -332,7 +338,9 @@ async fn a_full_budget_refuses_at_the_door() {
 #[tokio::test]
 async fn waiting_requests_are_charged() {
     let house =
-        Plan { budget: BudgetConfig { bytes: 100_000, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
+        Plan { budget: BudgetConfig { bytes: 100_000, request_cost: 0, ..BudgetConfig::default() }, ..Plan::default() }
+            .build()
+            .await;
     let client = Client::connect(house.grpc).await;
     let mut calls = vec![];
     for _ in 0..30 {
@@ -351,7 +359,9 @@ async fn waiting_requests_are_charged() {
 #[tokio::test]
 async fn a_message_without_room_is_refused() {
     let house =
-        Plan { budget: BudgetConfig { bytes: 100_000, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
+        Plan { budget: BudgetConfig { bytes: 100_000, request_cost: 0, ..BudgetConfig::default() }, ..Plan::default() }
+            .build()
+            .await;
     let client = Client::connect(house.grpc).await;
     let mut permit = house.budget.open(None).unwrap();
     permit.grow(60_000).unwrap();

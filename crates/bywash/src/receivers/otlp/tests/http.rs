@@ -259,8 +259,12 @@ async fn oversized_bodies_are_refused() {
 /// Scenario: bombs of every encoding: 1 MB or less that would become gigabytes. Guarantee: 413, nothing is passed on, memory stays, and so does the process.
 #[tokio::test]
 async fn bombs_are_refused() {
-    let house =
-        Plan { budget: BudgetConfig { bytes: 64 << 20, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
+    let house = Plan {
+        budget: BudgetConfig { bytes: 64 << 20, request_cost: 0, ..BudgetConfig::default() },
+        ..Plan::default()
+    }
+    .build()
+    .await;
     let gigabyte = |name: &str| -> Bytes {
         // The same block over and over: what one member or frame inflates to, and then the next.
         let encoding = Encoding::parse(name).unwrap();
@@ -290,7 +294,9 @@ async fn bombs_are_refused() {
 #[tokio::test]
 async fn overload_is_answered_at_the_door() {
     let house =
-        Plan { budget: BudgetConfig { bytes: 100_000, ..BudgetConfig::default() }, ..Plan::default() }.build().await;
+        Plan { budget: BudgetConfig { bytes: 100_000, request_cost: 0, ..BudgetConfig::default() }, ..Plan::default() }
+            .build()
+            .await;
     let mut permit = house.budget.open(None).unwrap();
     permit.grow(60_000).unwrap();
     let answer = post(house.http, "/v1/logs", &[("content-type", PROTOBUF)], request(Signal::Logs, 1, 50_000)).await;
@@ -311,7 +317,8 @@ async fn overload_is_answered_at_the_door() {
 /// Scenario: overload where 503 is configured. Guarantee: 503 with Retry-After.
 #[tokio::test]
 async fn the_status_of_overload_is_configurable() {
-    let mut plan = Plan { budget: BudgetConfig { bytes: 10, ..BudgetConfig::default() }, ..Plan::default() };
+    let mut plan =
+        Plan { budget: BudgetConfig { bytes: 10, request_cost: 0, ..BudgetConfig::default() }, ..Plan::default() };
     plan.http.overload_status = 503;
     let house = plan.build().await;
     let mut permit = house.budget.open(None).unwrap();
