@@ -16,6 +16,7 @@ mod command_line;
 mod fan_out;
 mod forwarding;
 mod hostile_backends;
+mod load_balancing;
 mod overload;
 mod reload;
 mod stopping;

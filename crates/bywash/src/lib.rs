@@ -6,6 +6,7 @@
 //!                     app                    reads a configuration, builds what it says, reloads it, ends it
 //!                      │
 //!  receivers  exporters  processors  extensions      siblings: none imports another
+//!  resolvers                                         tell exporters of their backends
 //!                      │
 //!                  telemetry                 metrics, logs, health: what is shown of all this
 //!                      │
@@ -21,7 +22,9 @@
 //! | to change | open |
 //! |---|---|
 //! | how OTLP comes in: gRPC, HTTP, answers, limits | [`receivers::otlp`] |
-//! | how OTLP goes out | [`exporters::otlp_grpc`], [`exporters::otlp_http`] |
+//! | how OTLP goes out | [`exporters::otlp_client`], [`exporters::otlp_http`] |
+//! | which backend a record goes to, and what happens when backends come and go | [`exporters::load_balancing`] |
+//! | where the list of backends comes from | [`resolvers`] |
 //! | what `sending_queue`, `retry_on_failure` and `timeout` mean | [`exporters::queue`] |
 //! | what `batch` and `memory_limiter` mean | [`processors`] |
 //! | the health page, who may send | [`extensions`] |
@@ -43,4 +46,5 @@ pub mod extensions;
 pub mod net;
 pub mod processors;
 pub mod receivers;
+pub mod resolvers;
 pub mod telemetry;

@@ -11,19 +11,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules of the program by rank; a module may import those of a lower rank, and its own.
-const RANKS: [&[&str]; 7] = [
+const RANKS: [&[&str]; 8] = [
     &["config", "clock"],
     &["net"],
     &["telemetry"],
-    &["receivers", "exporters", "resolvers", "processors", "extensions"],
+    // Exporters are told of backends by resolvers.
+    &["resolvers"],
+    &["receivers", "exporters", "processors", "extensions"],
     &["web"],
     &["commands"],
     &["app"],
 ];
 
 /// Folders whose children are components, with the children that they share.
-const COMPONENTS: [(&str, &[&str]); 5] =
-    [("receivers", &[]), ("exporters", &["queue"]), ("resolvers", &[]), ("processors", &[]), ("extensions", &[])];
+const COMPONENTS: [(&str, &[&str]); 5] = [
+    ("receivers", &[]),
+    ("exporters", &["queue", "otlp_client"]),
+    ("resolvers", &[]),
+    ("processors", &[]),
+    ("extensions", &[]),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -8,6 +8,7 @@
 //! records keep their order; every part is in exactly one place.
 
 use crate::capacity::Slot;
+use crate::watch::Cause;
 use crate::{Ack, Batch, Outcome, Payload};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -61,13 +62,16 @@ pub struct Item {
     pub at: Instant,
     /// Whether its sender waits for the outcome.
     pub waits: bool,
+    /// When the first attempt to deliver it began, if one has failed: another lane does not start its time anew.
+    pub tried: Option<Instant>,
 }
 
 impl Item {
     /// Items in place of this one, each with a fork of its duty and a part of its room. Without any piece the duty is settled as
     /// delivered: there was nothing to deliver.
     pub fn divide(self, pieces: impl ExactSizeIterator<Item = Payload>) -> Vec<Item> {
-        let (at, waits, count) = (self.at, self.waits, pieces.len());
+        let Item { at, waits, tried, .. } = self;
+        let count = pieces.len();
         let (mut ack, mut slot) = (Some(self.batch.ack), Some(self.slot));
         let mut items = Vec::with_capacity(count);
         for (n, payload) in pieces.enumerate() {
@@ -77,7 +81,7 @@ impl Item {
             let of_slot =
                 if last { slot.take() } else { slot.as_mut().map(|s| s.split(payload.records, payload.len())) };
             if let (Some(ack), Some(slot)) = (of_ack, of_slot) {
-                items.push(Item { batch: Batch { payload, ack }, slot, at, waits });
+                items.push(Item { batch: Batch { payload, ack }, slot, at, waits, tried });
             }
         }
         if let Some(ack) = ack {
@@ -104,7 +108,8 @@ pub struct Request {
 
 impl Request {
     fn of(payload: Payload, parts: Vec<Item>) -> Request {
-        Request { payload, parts, first: None, failures: 0, order: 0 }
+        let first = parts.iter().filter_map(|p| p.tried).min();
+        Request { payload, parts, first, failures: 0, order: 0 }
     }
 
     /// When its oldest part was queued.
@@ -187,6 +192,19 @@ impl Batcher {
         }
         let at = oldest + self.config.flush_interval;
         if at <= now { Due::Now } else { Due::At(at) }
+    }
+
+    /// Why a request is formed now that one is due.
+    #[must_use]
+    pub fn cause(&self, idle: bool, hurry: bool) -> Cause {
+        let (records, bytes) = self.missing();
+        match () {
+            () if hurry => Cause::Closing,
+            () if !self.config.enabled => Cause::Direct,
+            () if records == 0 || bytes == 0 => Cause::Size,
+            () if idle && self.waiting > 0 => Cause::Direct,
+            () => Cause::Timeout,
+        }
     }
 
     /// Forms a request of the oldest items.

@@ -18,7 +18,7 @@ use crate::breaker::{Breaker, State};
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::retry::RetryConfig;
 use crate::stats::ExporterStats;
-use crate::{Kind, Outcome, Payload, Target, Why, clock};
+use crate::{Kind, Outcome, Payload, Target, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ pub struct Context<E> {
     pub(crate) batch: BatchConfig,
     pub(crate) timeout: Duration,
     pub(crate) limits: LaneLimits,
+    pub(crate) watch: Arc<dyn Watch>,
 }
 
 /// What one lane may take of what it shares with others. A lane that has no siblings needs no limits.
@@ -59,9 +60,9 @@ impl LaneLimits {
         LaneLimits { in_flight: workers, patience: None, idle: None }
     }
 
-    /// For one of many.
-    pub(crate) fn among_many(workers: usize, idle: Duration) -> LaneLimits {
-        LaneLimits { in_flight: (workers / 2).max(1), patience: Some(Duration::from_millis(500)), idle: Some(idle) }
+    /// For one of many, each with at most `in_flight` sends.
+    pub(crate) fn among_many(in_flight: usize, idle: Duration) -> LaneLimits {
+        LaneLimits { in_flight: in_flight.max(1), patience: Some(Duration::from_millis(500)), idle: Some(idle) }
     }
 
     fn has_siblings(&self) -> bool {
@@ -85,8 +86,11 @@ impl<E: Exporter> Context<E> {
     }
 
     /// Settles an item as failed, counted.
-    pub(crate) fn give_up(&self, item: Item, why: Why) {
+    pub(crate) fn give_up(&self, target: Option<&Target>, item: Item, why: Why) {
         let records = u64::from(item.batch.payload.records);
+        if let Some(target) = target {
+            self.watch.lost(target, &why, records);
+        }
         self.stats.failed.add(why.kind, records);
         item.batch.ack.settle(Outcome::failed(records, why));
     }
@@ -101,6 +105,8 @@ pub struct LaneView {
     pub state: &'static str,
     /// Bytes it holds, in flight or not.
     pub bytes: u64,
+    /// Records it holds, in flight or not.
+    pub records: u64,
     /// When the oldest record it holds was queued.
     pub oldest: Option<Instant>,
     /// Requests waiting for their next try.
@@ -125,6 +131,8 @@ struct Shared {
     wake: Notify,
     /// Bytes of everything pushed and not settled.
     bytes: AtomicU64,
+    /// Records of the same.
+    records: AtomicU64,
     view: Mutex<(State, Option<Instant>, usize)>,
     task: Mutex<Option<JoinHandle<Vec<Item>>>>,
 }
@@ -149,6 +157,7 @@ impl Lane {
             }),
             wake: Notify::new(),
             bytes: AtomicU64::new(0),
+            records: AtomicU64::new(0),
             view: Mutex::new((State::Passing, None, 0)),
             task: Mutex::new(None),
         });
@@ -176,6 +185,7 @@ impl Lane {
         }
         drop(inbox);
         self.0.bytes.fetch_add(bytes, Relaxed);
+        self.0.records.fetch_add(records, Relaxed);
         if wake {
             self.0.wake.notify_one();
         }
@@ -186,6 +196,12 @@ impl Lane {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.bytes.load(Relaxed)
+    }
+
+    /// Its target.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.0.target
     }
 
     /// Takes no more items, sends what it has until `deadline`, then ends.
@@ -230,6 +246,7 @@ impl Lane {
                 State::Probing => "probing",
             },
             bytes: self.bytes(),
+            records: self.0.records.load(Relaxed),
             oldest: oldest.into_iter().chain(inbox.queue.front().map(|i| i.at)).min(),
             waiting,
         }

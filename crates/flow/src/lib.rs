@@ -19,6 +19,7 @@
 //! | what an exporter must implement | [`exporter`] |
 //! | how everything ends | [`stop`] |
 //! | what is counted | [`stats`] |
+//! | who hears of what happens in lanes | [`mod@watch`] |
 //!
 //! [`batcher`], [`breaker`], [`retry`], [`drain`] and the arithmetic of [`budget`] are plain structs that are handed the time;
 //! [`lane`] is the only event loop.
@@ -42,6 +43,7 @@ pub mod stats;
 pub mod stop;
 #[cfg(test)]
 mod testing;
+pub mod watch;
 
 pub use ack::Ack;
 pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};
@@ -53,3 +55,4 @@ pub use outlet::{Outgoing, Outlet};
 pub use payload::{Batch, Meta, Payload};
 pub use router::{Router, Target};
 pub use stop::{Stop, Stopper};
+pub use watch::Watch;

@@ -13,7 +13,7 @@ use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
 use crate::stats::ExporterStats;
-use crate::{Ack, Batch, Kind, Outcome, Payload, Why, clock};
+use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 /// How an exporter's outlet behaves: the collector's `sending_queue`, `retry_on_failure` and `timeout`.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +42,8 @@ pub struct OutletConfig {
     pub retry: RetryConfig,
     /// The time one attempt may take. 0: no limit.
     pub timeout: Duration,
+    /// Sends of one lane of a dynamic router that may be under way at once; none: half of `workers`.
+    pub lane_in_flight: Option<usize>,
     /// The part of the capacity, 0..=1, that one lane may hold when there are several.
     pub lane_share: f64,
     /// A lane of a dynamic router ends after being idle for this long.
@@ -60,10 +63,30 @@ impl OutletConfig {
             batch: BatchConfig::default(),
             retry: RetryConfig::default(),
             timeout: Duration::from_secs(5),
+            lane_in_flight: None,
             lane_share: 0.5,
             lane_idle: Duration::from_secs(300),
         }
     }
+}
+
+/// How long past the deadline of a close its drains may take to settle what they hold.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// What is found in place of a target's lane.
+enum Found {
+    Lane(Lane),
+    /// The target went away since it was named.
+    Gone,
+    /// The outlet is closed.
+    Closed,
+}
+
+/// Whether the limit of a lane counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fullness {
+    Counts,
+    Ignored,
 }
 
 /// An outlet as an inlet sees it, whatever its exporter and router.
@@ -120,6 +143,8 @@ pub struct Outlet<E: Exporter, R: Router> {
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
     /// What has no target at present. Bounded by the capacity: each holds its room.
     orphans: Mutex<Vec<Item>>,
+    /// Lanes of targets that are gone, until what they hold is sent or routed again.
+    draining: watch::Sender<Vec<Lane>>,
 }
 
 impl<E: Exporter, R: Router> Outlet<E, R> {
@@ -133,6 +158,12 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// The same within a share of memory that it has in common with others.
     #[must_use]
     pub fn within(config: OutletConfig, share: Share, exporter: E, router: R) -> Outlet<E, R> {
+        Outlet::watched(config, share, exporter, router, Arc::new(()))
+    }
+
+    /// The same with somebody who hears what happens in its lanes.
+    #[must_use]
+    pub fn watched(config: OutletConfig, share: Share, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
         let context = Arc::new(Context {
             exporter,
             stats: Arc::default(),
@@ -144,12 +175,14 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             batch: config.batch.clone(),
             timeout: config.timeout,
             limits: match router.is_dynamic() {
-                true => LaneLimits::among_many(config.workers, config.lane_idle),
+                true => LaneLimits::among_many(config.lane_in_flight.unwrap_or(config.workers / 2), config.lane_idle),
                 false => LaneLimits::alone(config.workers.max(1)),
             },
+            watch,
         });
         let capacity = Capacity::within(config.capacity.clone(), share);
-        Outlet { config, context, capacity, router, lanes: Mutex::new(Some(HashMap::new())), orphans: Mutex::default() }
+        let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
+        Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0 }
     }
 
     /// The router, for whoever changes what it knows.
@@ -160,28 +193,39 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
 
     /// To be called after the router's targets changed: lanes of targets that are no longer `live` take nothing more at once, try
     /// to send what they hold for `grace`, and what is left then is routed again, piece by piece, as is what had no target.
-    /// Waits for the drains; nobody else does.
+    /// Waits for the drains; nobody else does but [`Outgoing::close`], which also brings their deadline nearer.
     pub async fn retire(&self, live: impl Fn(&Target) -> bool, grace: Duration) {
-        let gone: Vec<Lane> = match self.lanes.lock().as_mut() {
-            Some(lanes) => lanes.extract_if(|target, _| !live(target)).map(|(_, lane)| lane).collect(),
-            None => vec![],
-        };
         let deadline = clock::now() + grace;
+        let gone: Vec<Lane> = {
+            let mut lanes = self.lanes.lock();
+            let gone = lanes.iter_mut().flat_map(|lanes| lanes.extract_if(|target, _| !live(target)));
+            let gone: Vec<Lane> = gone.map(|(_, lane)| lane).collect();
+            // Under the lock, so that whoever closes the outlet finds each lane in one place or the other.
+            self.draining.send_modify(|draining| draining.extend(gone.iter().cloned()));
+            gone
+        };
         for lane in &gone {
             lane.close(deadline);
         }
-        self.reroute(std::mem::take(&mut *self.orphans.lock()));
-        for lane in gone {
-            self.reroute(lane.ended().await);
+        let orphans = std::mem::take(&mut *self.orphans.lock());
+        orphans.into_iter().for_each(|item| drop(self.reroute(None, item)));
+        // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
+        let mut ends = JoinSet::new();
+        gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
+        while let Some(Ok((lane, left))) = ends.join_next().await {
+            left.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
+            self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
         }
     }
 
-    fn reroute(&self, items: Vec<Item>) {
-        for item in items {
-            if let Err(item) = self.route(item) {
-                self.orphan(item);
-            }
+    /// Routes what a lane gave back. It has its room already, so that no lane is too full for it.
+    fn reroute(&self, from: Option<&Target>, item: Item) -> Outcome {
+        let records = u64::from(item.batch.payload.records);
+        let routed = self.route(item, Fullness::Ignored);
+        if from.is_some() {
+            self.context.watch.rerouted(records, routed.is_ok());
         }
+        routed.unwrap_or_else(|item| self.orphan(item))
     }
 
     /// Keeps an item until there is a target for it; once the outlet is closed there never will be.
@@ -192,60 +236,32 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             return Outcome::Delivered;
         }
         drop(lanes);
-        self.stopping(item)
+        self.stopping(None, item)
     }
 
-    fn stopping(&self, item: Item) -> Outcome {
+    fn stopping(&self, target: Option<&Target>, item: Item) -> Outcome {
         let why = Why::new(Kind::Stopping, "the exporter is stopping");
         let outcome = Outcome::failed(u64::from(item.batch.payload.records), why.clone());
-        self.context.give_up(item, why);
+        self.context.give_up(target, item, why);
         outcome
     }
 
     /// Divides an item over its targets' lanes. Gives it back if there is no target.
-    fn route(&self, item: Item) -> Result<Outcome, Item> {
+    fn route(&self, item: Item, fullness: Fullness) -> Result<Outcome, Item> {
         let mut routes = Routes::new();
         self.router.route(item.batch.payload.clone(), &mut routes);
         match routes.as_slice() {
             [] => Err(item),
-            [(target, _)] => Ok(self.push_to(target, item)),
+            [(target, _)] => Ok(self.push_to(target, item, fullness)),
             _ => {
                 let (targets, pieces): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
                 let items = item.divide(pieces.into_iter());
                 Ok(targets
                     .iter()
                     .zip(items)
-                    .fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item))))
+                    .fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item, fullness))))
             }
         }
-    }
-
-    /// What the one attempt of a direct send means, counted.
-    fn fate(&self, attempt: Attempt, records: u64, bytes: u64) -> Outcome {
-        let stats = &self.context.stats;
-        let outcome = match attempt {
-            Attempt::Sent | Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
-            Attempt::Partial { rejected, why } => {
-                let rejected = rejected.min(records);
-                stats.partial.add(rejected);
-                stats.failed.add(Kind::Partial, rejected);
-                stats.sent.add(records - rejected);
-                stats.requests.add(1);
-                stats.bytes.add(bytes);
-                return Outcome::Rejected { records: rejected, why };
-            }
-            Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
-            Attempt::Reject { why } => Outcome::Rejected { records, why },
-        };
-        match &outcome {
-            Outcome::Rejected { why, .. } | Outcome::Failed { why, .. } => stats.failed.add(why.kind, records),
-            _ => {
-                stats.sent.add(records);
-                stats.requests.add(1);
-                stats.bytes.add(bytes);
-            }
-        }
-        outcome
     }
 
     /// What one lane may hold, in bytes.
@@ -255,11 +271,16 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     }
 
     /// Enqueues at one target. What finds the lane full is settled as dropped, and said.
-    fn push_to(&self, target: &Target, mut item: Item) -> Outcome {
+    fn push_to(&self, target: &Target, mut item: Item, fullness: Fullness) -> Outcome {
         loop {
-            let Some(lane) = self.lane(target) else { return self.stopping(item) };
+            let lane = match self.lane(target) {
+                Found::Lane(lane) => lane,
+                Found::Closed => return self.stopping(Some(target), item),
+                Found::Gone => return self.route(item, fullness).unwrap_or_else(|item| self.orphan(item)),
+            };
             let held = lane.bytes();
-            if held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit() {
+            let is_full = held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit();
+            if is_full && fullness == Fullness::Counts {
                 return self.drop_full(target, item);
             }
             match lane.push(item) {
@@ -276,13 +297,19 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
     }
 
-    fn lane(&self, target: &Target) -> Option<Lane> {
+    fn lane(&self, target: &Target) -> Found {
         let mut lanes = self.lanes.lock();
-        let lanes = lanes.as_mut()?;
+        let Some(lanes) = lanes.as_mut() else { return Found::Closed };
         if let Some(lane) = lanes.get(target) {
-            return Some(lane.clone());
+            return Found::Lane(lane.clone());
         }
-        Some(lanes.entry(target.clone()).or_insert_with(|| Lane::start(target.clone(), self.context.clone())).clone())
+        // Under the lock: if the target goes only after this, whoever retires its lane finds the one that is made now.
+        if !self.router.knows(target) {
+            return Found::Gone;
+        }
+        let lane = Lane::start(target.clone(), self.context.clone());
+        lanes.insert(target.clone(), lane.clone());
+        Found::Lane(lane)
     }
 
     fn drop_full(&self, target: &Target, item: Item) -> Outcome {
@@ -335,7 +362,8 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
-        match self.route(Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits }) {
+        let item = Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None };
+        match self.route(item, Fullness::Counts) {
             Ok(lost) => lost,
             // The last target went away since room was taken: it waits for the next one, with its room.
             Err(item) => self.orphan(item),
@@ -344,13 +372,27 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn send_now(&self, payload: Payload) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         Box::pin(async move {
+            let records = u64::from(payload.records);
             let mut routes = Routes::new();
             self.router.route(payload, &mut routes);
+            if routes.is_empty() {
+                let unknown = || Why::new(Kind::NoTarget, "there is no destination");
+                let why = self.router.ready().err().unwrap_or_else(unknown);
+                self.context.stats.failed.add(why.kind, records);
+                return Outcome::failed(records, why);
+            }
+            // At once, so that the slowest target is waited for and not all of them one after the other.
+            let mut attempts: JoinSet<Outcome> =
+                routes.drain(1..).map(|(target, payload)| try_once(self.context.clone(), target, payload)).collect();
             let mut outcome = Outcome::Delivered;
             for (target, payload) in routes {
-                let (records, bytes) = (u64::from(payload.records), payload.len() as u64);
-                let attempt = self.context.attempt(&target, payload).await;
-                outcome = outcome.and(self.fate(attempt, records, bytes));
+                outcome = outcome.and(try_once(self.context.clone(), target, payload).await);
+            }
+            while let Some(done) = attempts.join_next().await {
+                outcome = outcome.and(done.unwrap_or_else(|error| {
+                    tracing::error!(%error, "exporter panicked");
+                    Outcome::failed(records, Why::new(Kind::Other, "the exporter panicked"))
+                }));
             }
             outcome
         })
@@ -372,15 +414,57 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             for lane in &lanes {
                 lane.close(deadline);
             }
-            let mut left = std::mem::take(&mut *self.orphans.lock());
+            self.draining.borrow().iter().for_each(|lane| lane.close(deadline));
+            let why = || Why::new(Kind::Stopping, "stopped before it was delivered");
+            let orphans = std::mem::take(&mut *self.orphans.lock());
+            orphans.into_iter().for_each(|item| self.context.give_up(None, item, why()));
             for lane in lanes {
-                left.extend(lane.ended().await);
+                let target = lane.target().clone();
+                let left = lane.ended().await;
+                left.into_iter().for_each(|item| self.context.give_up(Some(&target), item, why()));
             }
-            for item in left {
-                self.context.give_up(item, Why::new(Kind::Stopping, "stopped before it was delivered"));
+            // The drains settle what they hold; if whoever ran them is gone, so is what they held.
+            let mut draining = self.draining.subscribe();
+            let ended = draining.wait_for(Vec::is_empty);
+            if tokio::time::timeout_at((deadline + LAST_WAIT).into(), ended).await.is_err() {
+                tracing::error!(exporter = self.config.name, "a drain did not end in time");
             }
         })
     }
+}
+
+/// One attempt without a queue, and what it means for its sender.
+async fn try_once<E: Exporter>(context: Arc<Context<E>>, target: Target, payload: Payload) -> Outcome {
+    let (records, bytes) = (u64::from(payload.records), payload.len() as u64);
+    let attempt = context.attempt(&target, payload).await;
+    fate(&context.stats, attempt, records, bytes)
+}
+
+/// What the one attempt of a direct send means, counted.
+fn fate(stats: &ExporterStats, attempt: Attempt, records: u64, bytes: u64) -> Outcome {
+    let outcome = match attempt {
+        Attempt::Sent | Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
+        Attempt::Partial { rejected, why } => {
+            let rejected = rejected.min(records);
+            stats.partial.add(rejected);
+            stats.failed.add(Kind::Partial, rejected);
+            stats.sent.add(records - rejected);
+            stats.requests.add(1);
+            stats.bytes.add(bytes);
+            return Outcome::Rejected { records: rejected, why };
+        }
+        Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
+        Attempt::Reject { why } => Outcome::Rejected { records, why },
+    };
+    match &outcome {
+        Outcome::Rejected { why, .. } | Outcome::Failed { why, .. } => stats.failed.add(why.kind, records),
+        _ => {
+            stats.sent.add(records);
+            stats.requests.add(1);
+            stats.bytes.add(bytes);
+        }
+    }
+    outcome
 }
 
 #[cfg(test)]

@@ -45,6 +45,12 @@ pub trait Router: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether a target that it named before is still one. Asked before a lane is made, so that none is made for a target that
+    /// went away since; what was meant for that is routed again.
+    fn knows(&self, _target: &Target) -> bool {
+        true
+    }
+
     /// Whether new targets appear while it runs. The lanes of such a router end when they have been idle.
     fn is_dynamic(&self) -> bool {
         true

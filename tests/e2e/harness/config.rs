@@ -35,6 +35,16 @@ impl Pipeline {
         self
     }
 
+    /// An exporter that balances over these backends.
+    pub fn balanced(mut self, over: &[SocketAddr], keys: &[&str]) -> Pipeline {
+        let list = over.iter().map(|at| format!("'{at}'")).collect::<Vec<_>>().join(", ");
+        let otlp = format!("protocol: {{otlp: {{tls: {{insecure: true}}, compression: none, {FAST_RETRY}}}}}");
+        let mut lines = vec![otlp, format!("resolver: {{static: {{hostnames: [{list}]}}}}")];
+        merge(&mut lines, keys);
+        self.exporters.push(("load_balancing".to_owned(), lines.join("\n    ")));
+        self
+    }
+
     /// A line below `service`.
     pub fn service(mut self, line: &str) -> Pipeline {
         writeln!(self.service, "  {line}").unwrap();

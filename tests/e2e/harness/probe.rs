@@ -1,7 +1,7 @@
 //! Single requests whose answers are looked at closely, sent with our own exporter.
 
 use bytes::Bytes;
-use bywash::exporters::otlp_grpc::{Config, OtlpGrpc};
+use bywash::exporters::otlp_client::{Config, OtlpGrpc};
 use bywash::net::tls::client::TlsConfig;
 use flow::{Attempt, Exporter, Payload};
 use std::net::SocketAddr;

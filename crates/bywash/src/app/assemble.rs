@@ -7,6 +7,7 @@ use crate::app::components::DestinationConfig;
 use crate::app::plan::{OutletPlan, Plan};
 use crate::app::summary::Summary;
 use crate::config::ComponentId;
+use crate::exporters::load_balancing::LoadBalancing;
 use crate::exporters::{self, Built};
 use flow::inlet::Opening;
 use flow::outlet::OutletConfig;
@@ -23,6 +24,8 @@ pub struct LiveOutlet {
     pub plan: OutletPlan,
     /// The outlet.
     pub outgoing: Arc<dyn Outgoing>,
+    /// Its exporter, if that balances over backends.
+    pub balancer: Option<LoadBalancing>,
     /// The share of memory that it has in common with the exporter's other signals.
     pub share: Share,
 }
@@ -54,16 +57,18 @@ pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec
             continue;
         }
         let failed = |source| AssembleError { id: wanted.id.clone(), source };
-        let outgoing = match &wanted.config {
-            DestinationConfig::Summary => summary_outlet(wanted, share.clone(), summary),
+        let (outgoing, balancer) = match &wanted.config {
+            DestinationConfig::Summary => (summary_outlet(wanted, share.clone(), summary), None),
             DestinationConfig::Exporter(config) => {
                 if !built.contains_key(&wanted.id) {
                     built.insert(&wanted.id, exporters::build(&wanted.id.to_string(), config).map_err(failed)?);
                 }
-                built[&wanted.id].outlet(wanted.signal, share.clone(), wanted.batch.clone()).map_err(failed)?
+                let built = &built[&wanted.id];
+                let outgoing = built.outlet(wanted.signal, share.clone(), wanted.batch.clone()).map_err(failed)?;
+                (outgoing, built.load_balancer())
             }
         };
-        all.push(LiveOutlet { plan: wanted.clone(), outgoing, share });
+        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, share });
     }
     // Only now, when nothing can go wrong any more: a plan that cannot be built changes nothing.
     all.iter().for_each(|outlet| outlet.share.resize(outlet.plan.max_bytes));

@@ -6,7 +6,9 @@
 
 use crate::app::assemble::LiveOutlet;
 use crate::app::plan::Plan;
+use crate::exporters::load_balancing::LoadBalancing;
 use crate::net::listen::ListenStats;
+use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use crate::telemetry::metrics::{
     ExporterState, ExporterTotals, LimiterState, ListenerState, ReceiverState, ReloadState,
 };
@@ -33,6 +35,8 @@ struct Inner {
     doors: BTreeMap<DoorKey, Arc<InletStats>>,
     listeners: BTreeMap<(String, &'static str), Arc<ListenStats>>,
     exporters: BTreeMap<(String, Signal), Generations>,
+    /// The exporters that balance over backends, by id.
+    balancers: BTreeMap<String, LoadBalancing>,
     /// Each limiter and signal with the receivers before it.
     limiters: BTreeMap<(String, Signal), Vec<String>>,
     reloads: ReloadState,
@@ -78,6 +82,8 @@ impl Registry {
             }
         }
         inner.exporters.retain(|_, e| e.wanted || !e.live.is_empty());
+        let balancer = |outlet: &LiveOutlet| Some((outlet.plan.id.to_string(), outlet.balancer.clone()?));
+        inner.balancers = outlets.iter().filter_map(balancer).collect();
         inner.limiters.clear();
         for pipeline in &plan.pipelines {
             for limiter in &pipeline.limiters {
@@ -127,6 +133,12 @@ impl Registry {
         let reloads = &mut self.0.lock().reloads;
         reloads.failed += 1;
         reloads.last_successful = false;
+    }
+
+    /// The exporters that balance over backends.
+    pub fn load_balancers(&self) -> Vec<LoadBalancerState> {
+        let balancers: Vec<LoadBalancing> = self.0.lock().balancers.values().cloned().collect();
+        balancers.iter().map(LoadBalancing::view).collect()
     }
 
     /// What became of reloads.

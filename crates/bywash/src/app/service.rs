@@ -51,6 +51,7 @@ impl Shared {
             receivers: self.registry.receivers(),
             listeners: self.registry.listeners(),
             exporters: self.registry.exporters(),
+            load_balancers: self.registry.load_balancers(),
             limiters: self.registry.limiters(),
             process: ProcessStats::read(),
             reloads: self.registry.reloads(),

@@ -1,6 +1,7 @@
 //! The program in one process, over real sockets: start, traffic, reload, stop. Every record has an id, and every id that was
 //! acknowledged must arrive, once, or be reported.
 
+mod balanced;
 mod flow_through;
 mod reload;
 mod sink;

@@ -3,7 +3,9 @@
 //! To add one: a file, a variant of [`ExporterConfig`] and of [`Built`], a row of [`KINDS`], a docs page.
 
 pub mod debug;
+pub mod load_balancing;
 pub mod nop;
+pub mod otlp_client;
 pub mod otlp_grpc;
 pub mod otlp_http;
 pub mod queue;
@@ -25,6 +27,7 @@ use wire::Signal;
 pub const KINDS: &[Kind] = &[
     Kind { name: "otlp_grpc", aliases: &["otlp"] },
     Kind { name: "otlp_http", aliases: &["otlphttp"] },
+    Kind { name: "load_balancing", aliases: &["loadbalancing"] },
     Kind::new("debug"),
     Kind::new("nop"),
 ];
@@ -41,6 +44,8 @@ pub enum ExporterConfig {
     OtlpGrpc(Box<otlp_grpc::Config>),
     /// `otlp_http`.
     OtlpHttp(Box<otlp_http::Config>),
+    /// `load_balancing`.
+    LoadBalancing(Box<load_balancing::Config>),
     /// `debug`.
     Debug(debug::Config),
     /// `nop`.
@@ -54,6 +59,7 @@ impl ExporterConfig {
         Some(match kind {
             "otlp_grpc" => ExporterConfig::OtlpGrpc(Box::new(decode_valid(at, diagnostics)?)),
             "otlp_http" => ExporterConfig::OtlpHttp(Box::new(decode_valid(at, diagnostics)?)),
+            "load_balancing" => ExporterConfig::LoadBalancing(Box::new(decode_valid(at, diagnostics)?)),
             "debug" => ExporterConfig::Debug(decode_valid(at, diagnostics)?),
             "nop" => ExporterConfig::Nop(decode_valid(at, diagnostics)?),
             _ => return None,
@@ -71,8 +77,9 @@ pub struct Built {
 }
 
 enum BuiltKind {
-    OtlpGrpc(otlp_grpc::OtlpGrpc),
+    OtlpGrpc(otlp_client::OtlpGrpc),
     OtlpHttp(otlp_http::OtlpHttp),
+    LoadBalancing(load_balancing::LoadBalancing),
     Debug(debug::Debug),
     Nop(nop::Nop),
 }
@@ -87,12 +94,18 @@ pub fn build(name: &str, config: &ExporterConfig) -> Result<Built, BuildError> {
     let never = || RetryOnFailure { enabled: false, ..RetryOnFailure::default() };
     let (kind, timeout, queue, retry) = match config {
         ExporterConfig::OtlpGrpc(c) => {
-            let kind = BuiltKind::OtlpGrpc(otlp_grpc::OtlpGrpc::new(c)?);
+            let c = &c.0;
+            let kind = BuiltKind::OtlpGrpc(otlp_client::OtlpGrpc::new(c)?);
             (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
         }
         ExporterConfig::OtlpHttp(c) => {
             let kind = BuiltKind::OtlpHttp(otlp_http::OtlpHttp::new(c)?);
             (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
+        }
+        // It has the keys of two levels: it makes the configuration of its outlets itself.
+        ExporterConfig::LoadBalancing(c) => {
+            let kind = BuiltKind::LoadBalancing(load_balancing::LoadBalancing::new(name, c)?);
+            (kind, c.timeout, off(), never())
         }
         ExporterConfig::Debug(c) => {
             (BuiltKind::Debug(debug::Debug::new(name, c)), GoDuration::default(), c.queue(), never())
@@ -103,6 +116,15 @@ pub fn build(name: &str, config: &ExporterConfig) -> Result<Built, BuildError> {
 }
 
 impl Built {
+    /// The exporter, if it balances over backends: for a look at them.
+    #[must_use]
+    pub fn load_balancer(&self) -> Option<load_balancing::LoadBalancing> {
+        match &self.kind {
+            BuiltKind::LoadBalancing(exporter) => Some(exporter.clone()),
+            _ => None,
+        }
+    }
+
     /// The outlet for one signal, within a share of memory that the exporter's signals have in common. `pipeline_batch` is what a `batch` processor of the
     /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. Must be called within a tokio runtime.
     ///
@@ -114,8 +136,8 @@ impl Built {
         share: Share,
         pipeline_batch: Option<BatchConfig>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
-        let limit = share.limit();
-        let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, pipeline_batch);
+        let (limit, batch) = (share.limit(), pipeline_batch.clone());
+        let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
         Ok(match &self.kind {
             BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target()),
             BuiltKind::OtlpHttp(exporter) if !exporter.takes(signal) => {
@@ -124,6 +146,7 @@ impl Built {
                 )));
             }
             BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target()),
+            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch)?,
             BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target()),
             BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop")),
         })

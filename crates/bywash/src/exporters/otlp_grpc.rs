@@ -1,350 +1,38 @@
-//! The `otlp_grpc` exporter (alias `otlp`): OTLP over gRPC.
+//! The `otlp_grpc` exporter (alias `otlp`): OTLP over gRPC to one endpoint.
 //!
-//! One value serves any number of targets, each with a client of its own that is made when the target is first used and
-//! forgotten on request; a plain exporter has one target, a load balancing one has many. Bytes go out as they came in.
-//!
-//! It makes ONE attempt: queueing, batching, retrying and timing are the lane's.
+//! The keys and the client are [`super::otlp_client`]'s; this adds that the endpoint is required.
 
-use super::BuildError;
-use super::queue::{RetryOnFailure, SendingQueue};
-use crate::config::duration::GoDuration;
+use super::otlp_client;
 use crate::config::validate::{Report, Validate};
-use crate::net::client::compress::Compression;
-use crate::net::client::connect::{Dialer, HostPort, Resolve, SystemResolver};
-use crate::net::client::extensions::{Auth, Middleware};
-use crate::net::client::grpc::{GrpcClient, GrpcConfig};
-use crate::net::client::headers::Headers;
-use crate::net::client::partial::PartialSuccess;
-use crate::net::client::pool::{Balancer, Keepalive, PoolConfig};
-use crate::net::tls::client::{ClientTls, TlsConfig};
-use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
-use http::Uri;
-use parking_lot::Mutex;
 use serde::Deserialize;
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use wire::Signal;
 
-/// The collector's keys of the exporter (configgrpc, exporterhelper, otlpexporter), with its defaults.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// `host:port`, also as `http://`, `https://`, `dns:///` or `passthrough:///`. Required.
-    pub endpoint: String,
-    /// `gzip` (default), `zstd`, `snappy` or `none`.
-    pub compression: Compression,
-    /// TLS, which is on unless `insecure` is set.
-    pub tls: TlsConfig,
-    /// Pings that find out whether the peer is still there.
-    pub keepalive: KeepaliveConfig,
-    /// No effect: buffers are sized by what is sent.
-    pub read_buffer_size: Option<i64>,
-    /// No effect: buffers are sized by what is sent.
-    pub write_buffer_size: Option<i64>,
-    /// Whether a send waits for a connection instead of failing when there is none to be had.
-    pub wait_for_ready: bool,
-    /// Sent with every request.
-    pub headers: Headers,
-    /// In place of `Bywash/<version>`.
-    pub user_agent: String,
-    /// `round_robin` (default) over all addresses of the endpoint's name, or `pick_first`.
-    pub balancer_name: String,
-    /// The `:authority` of requests, in place of the endpoint.
-    pub authority: String,
-    /// An extension that adds credentials: not supported yet.
-    pub auth: Option<Auth>,
-    /// Extensions that wrap requests: not supported.
-    pub middlewares: Vec<Middleware>,
-    /// The time one attempt may take.
-    pub timeout: GoDuration,
-    /// The queue.
-    pub sending_queue: SendingQueue,
-    /// The retries.
-    pub retry_on_failure: RetryOnFailure,
-}
-
-/// The collector's `keepalive` of a gRPC client.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KeepaliveConfig {
-    /// The collector's way to switch an optional section off.
-    pub enabled: bool,
-    /// Between pings; at least 10 s, as gRPC for Go has it.
-    pub time: GoDuration,
-    /// How long the peer has to answer.
-    pub timeout: GoDuration,
-    /// Also while no request is under way.
-    pub permit_without_stream: bool,
-}
-
-impl Default for KeepaliveConfig {
-    fn default() -> Self {
-        let ten = GoDuration(Duration::from_secs(10));
-        KeepaliveConfig { enabled: true, time: ten, timeout: ten, permit_without_stream: false }
-    }
-}
-
-impl KeepaliveConfig {
-    fn pings(&self) -> Option<Keepalive> {
-        // gRPC for Go takes 0 as "never" for the interval and as 20 s for the timeout, and raises shorter intervals to 10 s.
-        let timeout = if self.timeout.0.is_zero() { Duration::from_secs(20) } else { self.timeout.0 };
-        let every = self.time.0.max(Duration::from_secs(10));
-        (self.enabled && !self.time.0.is_zero()).then_some(Keepalive {
-            every,
-            timeout,
-            when_idle: self.permit_without_stream,
-        })
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            endpoint: String::new(),
-            compression: Compression::Gzip,
-            tls: TlsConfig::default(),
-            keepalive: KeepaliveConfig::default(),
-            read_buffer_size: None,
-            write_buffer_size: None,
-            wait_for_ready: false,
-            headers: Headers::default(),
-            user_agent: String::new(),
-            balancer_name: "round_robin".to_owned(),
-            authority: String::new(),
-            auth: None,
-            middlewares: Vec::new(),
-            timeout: GoDuration(Duration::from_secs(5)),
-            sending_queue: SendingQueue::default(),
-            retry_on_failure: RetryOnFailure::default(),
-        }
-    }
-}
-
-/// An endpoint's address, and what its scheme says about TLS.
-fn parse_endpoint(endpoint: &str) -> Result<(HostPort, Option<Scheme>), String> {
-    let schemes = [
-        ("https://", Some(Scheme::Https)),
-        ("http://", Some(Scheme::Http)),
-        ("dns:///", None),
-        ("passthrough:///", None),
-    ];
-    let (text, scheme) = schemes
-        .iter()
-        .find_map(|(prefix, scheme)| Some((endpoint.strip_prefix(prefix)?, *scheme)))
-        .unwrap_or((endpoint, None));
-    if text.starts_with("dns://") {
-        return Err(
-            "a DNS server in the endpoint is not supported; the system's resolver is used: write dns:///host:port"
-                .to_owned(),
-        );
-    }
-    if text.starts_with("unix:") || text.starts_with("unix-abstract:") {
-        return Err("Unix sockets are not supported".to_owned());
-    }
-    let text = text.strip_prefix("dns:").unwrap_or(text);
-    let text = if scheme.is_some() { text.strip_suffix('/').unwrap_or(text) } else { text };
-    Ok((HostPort::parse(text, None)?, scheme))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
-    Http,
-    Https,
-}
+/// The keys.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Config(pub otlp_client::Config);
 
 impl Validate for Config {
-    /// Files that it names are read.
     fn validate(&self, report: &mut Report<'_>) {
-        self.validate_client(report);
-        if self.endpoint.is_empty() {
+        self.0.validate(report);
+        if self.0.endpoint.is_empty() {
             report.error("endpoint", "requires a non-empty \"endpoint\"");
-        } else if let Err(why) = parse_endpoint(&self.endpoint) {
+        } else if let Err(why) = otlp_client::check_endpoint(&self.0.endpoint, None) {
             report.error("endpoint", why);
         }
     }
 }
 
-impl Config {
-    /// Validates all but the endpoint, for an exporter whose endpoints come from elsewhere.
-    pub fn validate_client(&self, report: &mut Report<'_>) {
-        if !matches!(self.compression, Compression::None | Compression::Gzip | Compression::Zstd | Compression::Snappy)
-        {
-            report.error("compression", "gRPC can use gzip, zstd, snappy or none");
-        }
-        if self.balancer().is_none() {
-            let text = format!("invalid balancer_name {:?}; round_robin and pick_first exist", self.balancer_name);
-            report.error("balancer_name", text);
-        }
-        if self.auth.is_some() {
-            report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
-        }
-        if !self.middlewares.is_empty() {
-            report.error("middlewares", "middlewares are not supported");
-        }
-        if http::HeaderValue::try_from(self.user_agent.as_str()).is_err() {
-            report.error("user_agent", "has characters that a header cannot have");
-        }
-        if !self.authority.is_empty() && self.authority.parse::<http::uri::Authority>().is_err() {
-            report.error("authority", "is not an authority such as `host:port`");
-        }
-        for (key, value) in [("read_buffer_size", self.read_buffer_size), ("write_buffer_size", self.write_buffer_size)]
-        {
-            if value.is_some() {
-                report.warning(key, "has no effect: buffers are sized by what is sent");
-            }
-        }
-        if self.uses_tls() {
-            report.nested("tls", &self.tls);
-        }
-        report.nested("headers", &self.headers);
-        report.nested("sending_queue", &self.sending_queue);
-        report.nested("retry_on_failure", &self.retry_on_failure);
-    }
-
-    /// As in the collector TLS is on unless `insecure` is set without a CA, and always with `https://`. Unlike there,
-    /// `http://` means no TLS as long as nothing in `tls` asks for it.
-    fn uses_tls(&self) -> bool {
-        match parse_endpoint(&self.endpoint).ok().and_then(|(_, scheme)| scheme) {
-            Some(Scheme::Https) => true,
-            Some(Scheme::Http) if !self.tls.is_wanted() => false,
-            _ => !self.tls.insecure || self.tls.has_ca(),
-        }
-    }
-
-    fn balancer(&self) -> Option<Balancer> {
-        match self.balancer_name.as_str() {
-            "round_robin" | "" => Some(Balancer::RoundRobin),
-            "pick_first" => Some(Balancer::PickFirst),
-            _ => None,
-        }
-    }
-}
-
-/// The exporter. Clones share their clients.
-#[derive(Clone)]
-pub struct OtlpGrpc {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    config: Config,
-    tls: Option<Arc<ClientTls>>,
-    resolver: Arc<dyn Resolve>,
-    clients: Mutex<HashMap<Target, Arc<Client>>>,
-}
-
-/// The client of one target, with the addresses of its methods.
-struct Client {
-    grpc: GrpcClient,
-    logs: Uri,
-    traces: Uri,
-    metrics: Uri,
-}
-
-impl OtlpGrpc {
-    /// An exporter that has not connected to anything yet.
-    ///
-    /// # Errors
-    /// If the TLS material cannot be loaded.
-    pub fn new(config: &Config) -> Result<OtlpGrpc, BuildError> {
-        OtlpGrpc::with_resolver(config, Arc::new(SystemResolver))
-    }
-
-    /// The same with another source of addresses.
-    ///
-    /// # Errors
-    /// If the TLS material cannot be loaded.
-    pub fn with_resolver(config: &Config, resolver: Arc<dyn Resolve>) -> Result<OtlpGrpc, BuildError> {
-        let tls = match config.uses_tls() {
-            true => Some(Arc::new(
-                ClientTls::new(&config.tls, &[b"h2"], flow::clock::now()).map_err(|e| BuildError(e.to_string()))?,
-            )),
-            false => None,
-        };
-        Ok(OtlpGrpc { shared: Arc::new(Shared { config: config.clone(), tls, resolver, clients: Mutex::default() }) })
-    }
-
-    /// The one target of an exporter with an endpoint of its own.
-    #[must_use]
-    pub fn target(&self) -> Target {
-        Target::new(self.shared.config.endpoint.as_str())
-    }
-
-    /// Forgets the client of a target that is not used any more. Sends under way end by themselves.
-    pub fn forget(&self, target: &Target) {
-        self.shared.clients.lock().remove(target);
-    }
-
-    fn client(&self, target: &Target) -> Result<Arc<Client>, BuildError> {
-        let mut clients = self.shared.clients.lock();
-        if let Some(client) = clients.get(target) {
-            return Ok(client.clone());
-        }
-        let client = Arc::new(self.shared.connect_to(target.name())?);
-        clients.insert(target.clone(), client.clone());
-        Ok(client)
-    }
-}
-
-impl Shared {
-    fn connect_to(&self, endpoint: &str) -> Result<Client, BuildError> {
-        let config = &self.config;
-        let (at, _) = parse_endpoint(endpoint).map_err(BuildError)?;
-        let authority = match (config.authority.as_str(), config.tls.server_name_override.as_str()) {
-            ("", "") => at.authority(),
-            // As gRPC for Go has it: the name of the certificate is the name of the server.
-            ("", name) if self.tls.is_some() => name.to_owned(),
-            ("", _) => at.authority(),
-            (authority, _) => authority.to_owned(),
-        };
-        let user_agent = if config.user_agent.is_empty() {
-            crate::net::client::USER_AGENT.to_owned()
-        } else {
-            config.user_agent.clone()
-        };
-        let uri = |e: http::Error| BuildError(format!("{endpoint}: {e}"));
-        let grpc = GrpcClient::new(GrpcConfig {
-            dialer: Dialer { at, tls: self.tls.clone(), resolver: self.resolver.clone() },
-            pool: PoolConfig {
-                balancer: config.balancer().unwrap_or_default(),
-                keepalive: config.keepalive.pings(),
-                wait_for_ready: config.wait_for_ready,
-            },
-            authority,
-            headers: config.headers.to_map(),
-            user_agent,
-            compression: config.compression,
-        })
-        .map_err(uri)?;
-        Ok(Client {
-            logs: grpc.method("/opentelemetry.proto.collector.logs.v1.LogsService/Export").map_err(uri)?,
-            traces: grpc.method("/opentelemetry.proto.collector.trace.v1.TraceService/Export").map_err(uri)?,
-            metrics: grpc.method("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export").map_err(uri)?,
-            grpc,
-        })
-    }
-}
-
-impl Exporter for OtlpGrpc {
-    async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
-        let client = match self.client(target) {
-            Ok(client) => client,
-            Err(e) => {
-                return Attempt::Retry { after: None, why: Why::new(Kind::Unreachable, e.0), scope: Scope::Target };
-            }
-        };
-        let method = match request.signal {
-            Signal::Logs => &client.logs,
-            Signal::Traces => &client.traces,
-            Signal::Metrics => &client.metrics,
-        };
-        match client.grpc.call(method, &request.body, deadline).await {
-            Ok(answer) => PartialSuccess::from_protobuf(&answer).attempt(),
-            Err(failure) => failure.attempt(),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::config::testing::problems;
+
+    /// Scenario: no endpoint, and ones that nothing can be connected to. Guarantee: an error at the key; a sound one has none.
+    #[test]
+    fn an_endpoint_is_required() {
+        for (yaml, wrong) in [("{}", 1), ("endpoint: a", 1), ("endpoint: unix:///x", 1), ("endpoint: a:4317", 0)] {
+            let found: Vec<_> = problems::<Config>(yaml).into_iter().filter(|(at, _)| at == "endpoint").collect();
+            assert_eq!(found.len(), wrong, "{yaml}: {found:?}");
+        }
+    }
+}

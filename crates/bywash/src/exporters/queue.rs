@@ -58,6 +58,31 @@ pub struct SendingQueue {
     pub storage: Option<String>,
     /// How batches form; none: requests are sent as they came.
     pub batch: Option<Batch>,
+    /// How what waits is compressed: `none` so far.
+    pub payload_compression: PayloadCompression,
+    /// Replaced by `payload_compression`.
+    pub compress_in_memory: Option<bool>,
+}
+
+/// The Sawmills fork's `payload_compression`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PayloadCompression {
+    /// As it came.
+    #[default]
+    None,
+    /// Snappy.
+    Snappy,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Validate for PayloadCompression {
+    fn validate(&self, report: &mut Report<'_>) {
+        if *self != PayloadCompression::None {
+            report.error("", "compressing what waits in memory is not supported yet; use `none`");
+        }
+    }
 }
 
 impl Default for SendingQueue {
@@ -71,6 +96,8 @@ impl Default for SendingQueue {
             wait_for_result: false,
             storage: None,
             batch: None,
+            payload_compression: PayloadCompression::None,
+            compress_in_memory: None,
         }
     }
 }
@@ -181,6 +208,11 @@ impl Validate for SendingQueue {
         }
         if let Some(batch) = self.batch() {
             self.validate_batch(batch, report);
+        }
+        report.nested("payload_compression", &self.payload_compression);
+        if self.compress_in_memory.is_some() {
+            report
+                .error("compress_in_memory", "compress_in_memory is not supported; use `payload_compression` instead");
         }
     }
 }

@@ -17,6 +17,7 @@ async fn every_type_of_the_table_can_be_built() {
     for kind in KINDS {
         let yaml = match kind.name {
             "otlp_grpc" => "{endpoint: 'localhost:4317', tls: {insecure: true}}",
+            "load_balancing" => "{resolver: {static: {hostnames: [a]}}, protocol: {otlp: {tls: {insecure: true}}}}",
             "otlp_http" => "endpoint: http://localhost:4318",
             _ => "{}",
         };

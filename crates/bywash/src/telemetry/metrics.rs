@@ -7,6 +7,7 @@
 //! which come and go with the data, at most [`MAX_LANES`] per exporter and signal are shown one by one.
 
 mod exporters;
+pub mod load_balancing;
 mod program;
 mod receivers;
 
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub listeners: Vec<ListenerState>,
     /// Its exporters, one per signal.
     pub exporters: Vec<ExporterState>,
+    /// Its load balancing exporters.
+    pub load_balancers: Vec<load_balancing::LoadBalancerState>,
     /// Its memory limiters, one per signal.
     pub limiters: Vec<LimiterState>,
     /// What the operating system says.
@@ -239,6 +242,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     let mut page = Page::new();
     receivers::render(&mut page, snapshot);
     exporters::render(&mut page, snapshot);
+    load_balancing::render(&mut page, &snapshot.load_balancers, snapshot.now);
     program::render(&mut page, snapshot);
     page.finish()
 }

@@ -27,6 +27,7 @@ impl Bench {
             retry,
             batch,
             timeout: S(5),
+            watch: Arc::new(()),
             limits: LaneLimits::alone(2),
         });
         let capacity = Capacity::new(CapacityConfig { size: 1 << 30, sizer: Sizer::Items, max_bytes: 1 << 30 });
@@ -37,7 +38,7 @@ impl Bench {
         let payload = logs("s", ids);
         let slot = self.capacity.take(payload.records, payload.len()).unwrap();
         let (ack, rx) = Ack::watched(None);
-        (Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits }, rx)
+        (Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None }, rx)
     }
 
     fn push(&self, ids: &[&str]) -> oneshot::Receiver<Outcome> {

@@ -6,7 +6,7 @@
 
 use super::{Context, Item, Shared};
 use crate::batcher::{Batcher, Due, Request};
-use crate::breaker::{Admit, Breaker};
+use crate::breaker::{Admit, Breaker, State};
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::{Kind, Outcome, Why, clock};
 use std::collections::{HashMap, VecDeque};
@@ -183,9 +183,17 @@ impl<E: Exporter> Worker<E> {
             return Some(self.retries.swap_remove(i).1);
         }
         match self.batcher.due(now, self.flights.is_empty(), self.deadline.is_some()) {
-            Due::Now => self.batcher.take(),
+            Due::Now => self.form(now),
             _ => None,
         }
+    }
+
+    fn form(&mut self, now: Instant) -> Option<Request> {
+        let cause = self.batcher.cause(self.flights.is_empty(), self.deadline.is_some());
+        let request = self.batcher.take()?;
+        let age = request.oldest().map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+        self.context.watch.formed(&self.shared.target, &request, age, cause);
+        Some(request)
     }
 
     /// Whether a request may go out, and whether as a probe of this target or of what all targets share; else until when not.
@@ -279,6 +287,9 @@ impl<E: Exporter> Worker<E> {
                 if self.breaker.failure(now, retry, *after, random) {
                     tracing::warn!(target = %self.shared.target, %why, "destination halted");
                 }
+                if self.breaker.state() != State::Passing {
+                    self.context.watch.halted(&self.shared.target, why);
+                }
                 if shared_probe {
                     shared.unprobe(now);
                 }
@@ -296,6 +307,7 @@ impl<E: Exporter> Worker<E> {
                 self.proven = true;
                 if self.breaker.success() {
                     tracing::info!(target = %self.shared.target, "destination passes again");
+                    self.context.watch.passing(&self.shared.target);
                 }
                 shared_probe && shared.success()
             }
@@ -333,6 +345,7 @@ impl<E: Exporter> Worker<E> {
     fn fail(&mut self, request: Request, why: Why) {
         let records = u64::from(request.payload.records);
         self.context.stats.failed.add(why.kind, records);
+        self.context.watch.lost(&self.shared.target, &why, records);
         tracing::error!(target = %self.shared.target, records, %why, "records given up");
         self.settle(request, |records| Outcome::failed(records, why.clone()));
     }
@@ -353,6 +366,7 @@ impl<E: Exporter> Worker<E> {
         };
         let records = u64::from(request.payload.records);
         self.context.stats.failed.add(why.kind, records);
+        self.context.watch.lost(&self.shared.target, &why, records);
         tracing::error!(target = %self.shared.target, records, %why, "records rejected by the destination");
         self.settle(request, |records| Outcome::Rejected { records, why: why.clone() });
     }
@@ -360,6 +374,7 @@ impl<E: Exporter> Worker<E> {
     fn settle(&mut self, request: Request, outcome: impl Fn(u64) -> Outcome) {
         for item in request.parts {
             self.shared.bytes.fetch_sub(item.slot.bytes(), Relaxed);
+            self.shared.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
             drop(item.slot);
             item.batch.ack.settle(outcome(u64::from(item.batch.payload.records)));
         }
@@ -427,11 +442,16 @@ impl<E: Exporter> Worker<E> {
         let requests = flights.chain(self.ready).chain(self.retries.into_iter().map(|(_, r)| r));
         let mut requests: Vec<Request> = requests.collect();
         requests.sort_by_key(|r| r.order);
-        let mut left: Vec<Item> = requests.into_iter().flat_map(|r| r.parts).collect();
+        let tried = |request: Request| {
+            let first = request.first.filter(|_| request.failures > 0);
+            request.parts.into_iter().map(move |item| Item { tried: first.or(item.tried), ..item })
+        };
+        let mut left: Vec<Item> = requests.into_iter().flat_map(tried).collect();
         left.extend(self.batcher.drain());
         left.extend(self.shared.inbox.lock().queue.drain(..));
         for item in &left {
             self.shared.bytes.fetch_sub(item.slot.bytes(), Relaxed);
+            self.shared.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
         }
         left
     }

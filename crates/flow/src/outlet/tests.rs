@@ -241,3 +241,166 @@ async fn a_removed_backends_data_is_routed_again() {
     assert_eq!(taken, ["1", "2", "3", "4"]);
     outlet.close(clock::now()).await;
 }
+
+/// Knows a target only until it is taken away; routes to the first that was there when it looked.
+struct Fickle {
+    named: Mutex<Vec<Target>>,
+    known: Mutex<Vec<Target>>,
+}
+
+impl Router for Fickle {
+    fn route(&self, payload: Payload, out: &mut Routes) {
+        out.extend(self.named.lock().pop().map(|t| (t, payload)));
+    }
+
+    fn knows(&self, target: &Target) -> bool {
+        self.known.lock().contains(target)
+    }
+}
+
+/// Scenario: a target goes away between the moment a request is routed to it and the moment its lane is made.
+/// Guarantee: no lane is made for it; the request is routed again, and waits if there is nothing else.
+#[tokio::test(start_paused = true)]
+async fn no_lane_is_made_for_a_target_that_went_away() {
+    let d = Destination::default();
+    let (old, new) = (Target::new("old"), Target::new("new"));
+    let router = Fickle { named: Mutex::new(vec![new.clone(), old.clone()]), known: Mutex::new(vec![new.clone()]) };
+    let outlet = Outlet::new(OutletConfig::new("x", 1 << 30), d.clone(), router);
+    assert_eq!(push(&outlet, logs("s", &["1"])).await.unwrap(), Outcome::Delivered);
+    let lanes: Vec<_> = outlet.view().lanes.into_iter().map(|lane| lane.target).collect();
+    assert_eq!(lanes.len(), 1);
+    assert_eq!(lanes[0], new);
+    *outlet.router().named.lock() = vec![old];
+    let waiting = push(&outlet, logs("s", &["2"]));
+    *outlet.router().named.lock() = vec![new];
+    outlet.retire(|_| true, MS(1)).await;
+    assert_eq!(waiting.await.unwrap(), Outcome::Delivered);
+    assert_eq!(d.taken_ids(), ["1", "2"]);
+    outlet.close(clock::now()).await;
+}
+
+/// Hears everything.
+#[derive(Default)]
+struct Ear(Mutex<Vec<String>>);
+
+impl Watch for Ear {
+    fn formed(&self, target: &Target, request: &crate::batcher::Request, age: Duration, cause: crate::watch::Cause) {
+        self.0.lock().push(format!("formed {target} {} {age:?} {}", request.payload.records, cause.as_str()));
+    }
+
+    fn halted(&self, target: &Target, why: &Why) {
+        self.0.lock().push(format!("halted {target} {}", why.kind.as_str()));
+    }
+
+    fn passing(&self, target: &Target) {
+        self.0.lock().push(format!("passing {target}"));
+    }
+
+    fn lost(&self, target: &Target, why: &Why, records: u64) {
+        self.0.lock().push(format!("lost {target} {records} {}", why.kind.as_str()));
+    }
+
+    fn rerouted(&self, records: u64, found: bool) {
+        self.0.lock().push(format!("rerouted {records} {found}"));
+    }
+}
+
+/// Scenario: a target fails until it is halted, is probed in vain, then takes; another is removed while it stalls; a third rejects.
+/// Guarantee: whoever listens hears of each, in order.
+#[tokio::test(start_paused = true)]
+async fn a_listener_hears_what_lanes_live_through() {
+    let d = Destination::scripted((0..4).map(|_| Script::Answer(unavailable())));
+    let ear = Arc::new(Ear::default());
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.retry.max_elapsed_time = Duration::ZERO;
+    let outlet = Outlet::watched(config, Share::new(1 << 30), d.clone(), Switch::default(), ear.clone());
+    *outlet.router().0.lock() = Some(Target::new("a"));
+    assert_eq!(push(&outlet, logs("s", &["1"])).await.unwrap(), Outcome::Delivered);
+    let heard = std::mem::take(&mut *ear.0.lock());
+    assert_eq!(heard, ["formed a 1 0ns direct", "halted a unavailable", "halted a unavailable", "passing a"]);
+    d.always(Some(Script::Stall));
+    let stalled = push(&outlet, logs("s", &["2"]));
+    tokio::task::yield_now().await;
+    *outlet.router().0.lock() = None;
+    outlet.retire(|_| false, MS(10)).await;
+    d.always(None);
+    *outlet.router().0.lock() = Some(Target::new("b"));
+    outlet.retire(|_| true, MS(10)).await;
+    assert_eq!(stalled.await.unwrap(), Outcome::Delivered);
+    assert!(matches!(push(&outlet, logs("s", &["bad"])).await.unwrap(), Outcome::Rejected { .. }));
+    let heard = ear.0.lock().join(", ");
+    for part in ["rerouted 1 false", "formed b 1", "lost b 1 bad_data"] {
+        assert!(heard.contains(part), "{part} in {heard}");
+    }
+    outlet.close(clock::now()).await;
+}
+
+/// Scenario: the outlet is closed with a near deadline while a removed target drains with a far one. Guarantee: the drain ends by
+/// the near one, and its sender is told.
+#[tokio::test(start_paused = true)]
+async fn closing_ends_drains_too() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.timeout = Duration::ZERO;
+    let outlet = Arc::new(Outlet::new(config, d.clone(), Switch::default()));
+    *outlet.router().0.lock() = Some(Target::new("a"));
+    let told = push(&outlet, logs("s", &["1"]));
+    tokio::task::yield_now().await;
+    let drain = tokio::spawn({
+        let outlet = outlet.clone();
+        async move { outlet.retire(|_| false, Duration::from_secs(3600)).await }
+    });
+    tokio::task::yield_now().await;
+    let start = clock::now();
+    outlet.close(start + Duration::from_secs(2)).await;
+    assert!(clock::now() - start <= Duration::from_millis(2100), "{:?}", clock::now() - start);
+    assert!(matches!(told.await.unwrap(), Outcome::Failed { .. }));
+    drain.await.unwrap();
+    assert_eq!((outlet.view().queue_size, outlet.view().bytes), (0, 0));
+}
+
+/// Scenario: a request has been failing at one target for most of its time when that is removed. Guarantee: the next target has only
+/// what is left of the time.
+#[tokio::test(start_paused = true)]
+async fn another_target_does_not_start_the_time_anew() {
+    let d = Destination::default();
+    d.always(Some(Script::Answer(unavailable())));
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.retry.max_elapsed_time = Duration::from_secs(60);
+    let outlet = Outlet::new(config, d.clone(), Switch::default());
+    *outlet.router().0.lock() = Some(Target::new("a"));
+    let start = clock::now();
+    let told = push(&outlet, logs("s", &["1"]));
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    *outlet.router().0.lock() = Some(Target::new("b"));
+    outlet.retire(|t| t.name() == "b", MS(1)).await;
+    assert!(matches!(told.await.unwrap(), Outcome::Failed { .. }));
+    assert!(clock::now() - start <= Duration::from_secs(61), "{:?}", clock::now() - start);
+    outlet.close(clock::now()).await;
+}
+
+/// Sends the halves of a request to two targets.
+struct Both;
+
+impl Router for Both {
+    fn route(&self, payload: Payload, out: &mut Routes) {
+        out.push((Target::new("a"), payload.clone()));
+        out.push((Target::new("b"), payload));
+    }
+}
+
+/// Scenario: a direct send where there is no target, and one to two targets that take a second each. Guarantee: what went nowhere is
+/// not delivered; the two are tried at once.
+#[tokio::test(start_paused = true)]
+async fn a_direct_send_goes_to_all_at_once_and_never_nowhere() {
+    let outlet = Outlet::new(OutletConfig::new("x", 1 << 20), Destination::default(), Switch::default());
+    let Outcome::Failed { records: 2, why, .. } = outlet.send_now(logs("s", &["1", "2"])).await else { panic!() };
+    assert_eq!(why.kind, Kind::NoTarget);
+    let d = Destination::default();
+    d.always(Some(Script::Take(Duration::from_secs(1))));
+    let outlet = Outlet::new(OutletConfig::new("x", 1 << 20), d.clone(), Both);
+    let start = clock::now();
+    assert_eq!(outlet.send_now(logs("s", &["1"])).await, Outcome::Delivered);
+    assert_eq!((clock::now() - start, d.taken().len()), (Duration::from_secs(1), 2));
+}

@@ -2,10 +2,10 @@
 
 use super::sink::{Mode, Sink, request};
 use super::*;
-use crate::exporters::otlp_grpc::{self, OtlpGrpc};
+use crate::exporters::otlp_client::{self, OtlpGrpc};
 
 async fn send_grpc(to: SocketAddr, ids: &[String]) -> Attempt {
-    let mut config = otlp_grpc::Config { endpoint: to.to_string(), ..otlp_grpc::Config::default() };
+    let mut config = otlp_client::Config { endpoint: to.to_string(), ..otlp_client::Config::default() };
     config.tls.insecure = true;
     let client = OtlpGrpc::new(&config).unwrap();
     client.send(&client.target(), request(ids), flow::clock::now() + Duration::from_secs(20)).await

@@ -6,7 +6,7 @@ use crate::config::path::Path;
 use crate::config::source::Source;
 use crate::config::validate::Validate;
 use crate::config::{Diagnostics, Located, decode_valid, parse};
-use crate::exporters::{otlp_grpc, otlp_http};
+use crate::exporters::{otlp_client, otlp_http};
 use bytes::Bytes;
 use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// An exporter, and where it sends to.
 pub enum Client {
     /// OTLP/gRPC.
-    Grpc(otlp_grpc::OtlpGrpc, Target),
+    Grpc(otlp_client::OtlpGrpc, Target),
     /// OTLP/HTTP.
     Http(otlp_http::OtlpHttp, Target),
 }
@@ -47,7 +47,7 @@ impl Client {
         }
         if args.protocol == Protocol::Grpc {
             keys["balancer_name"] = "pick_first".into();
-            let exporter = otlp_grpc::OtlpGrpc::new(&configured(&keys)?)?;
+            let exporter = otlp_client::OtlpGrpc::new(&configured(&keys)?)?;
             let target = exporter.target();
             return Ok(Client::Grpc(exporter, target));
         }

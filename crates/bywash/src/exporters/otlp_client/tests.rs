@@ -298,7 +298,7 @@ async fn every_target_has_its_own_client() {
         assert_eq!(exporter.send(target, logs(vec![1]), deadline()).await, Attempt::Sent);
     }
     assert_eq!((a.next().await.connection, a.next().await.connection, b.next().await.connection), (1, 1, 1));
-    exporter.forget(&to_a);
+    exporter.retain(|target| *target != to_a);
     assert_eq!(exporter.send(&to_a, logs(vec![1]), deadline()).await, Attempt::Sent);
     assert_eq!(a.next().await.connection, 2);
     let nonsense = exporter.send(&Target::new("no port"), logs(vec![1]), deadline()).await;
@@ -328,7 +328,7 @@ async fn a_name_that_moves_is_followed() {
 fn endpoints_mean_what_they_say() {
     let of = |endpoint: &str, tls: &str| {
         let config: Config = decoded(&format!("{{endpoint: '{endpoint}', tls: {tls}}}"));
-        parse_endpoint(&config.endpoint).map(|(at, _)| (at.authority(), config.uses_tls()))
+        parse_endpoint(&config.endpoint, None).map(|(at, _)| (at.authority(), config.uses_tls()))
     };
     let ok = |at: &str, tls| Ok((at.to_owned(), tls));
     assert_eq!(of("h:1", "{}"), ok("h:1", true));
@@ -392,7 +392,6 @@ retry_on_failure: {multiplier: -1}";
         "authority",
         "balancer_name",
         "compression",
-        "endpoint",
         "headers.a b",
         "middlewares",
         "retry_on_failure.multiplier",

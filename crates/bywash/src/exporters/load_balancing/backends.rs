@@ -1,0 +1,310 @@
+//! Which backends there are, and which of them get data: one immutable snapshot that routing reads without a lock.
+//!
+//! Whoever learns something (a resolver, a lane that was halted, a probe) writes it down here and wakes the keeper; the keeper
+//! alone calls [`Backends::refresh`], which makes the next snapshot, if it differs, and tells those who follow.
+//!
+//! Invariants: a backend is in the ring only if it was resolved, its client could be made and it is not quarantined (unless so
+//! many are that all are used); a failed resolution changes nothing but the age of the list; looking up never waits.
+//! It does NOT resolve, probe, route or send.
+
+use super::config::EndpointHealth;
+use super::ring::{Ring, RingKind};
+use super::stats::Stats;
+use crate::resolvers::Resolution;
+use arc_swap::ArcSwap;
+use flow::{Kind, Target, Why};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+
+/// The first wait before a client that could not be made is tried again; it doubles up to the last.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LAST_WAIT: Duration = Duration::from_secs(30);
+
+/// What routing reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The owners of keys.
+    pub ring: Ring,
+    /// All backends that were resolved, sorted; those in the ring are among them.
+    pub resolved: Vec<Target>,
+    /// Why there is none.
+    pub cause: Arc<str>,
+}
+
+impl Snapshot {
+    /// Whether a backend was resolved.
+    #[must_use]
+    pub fn is_resolved(&self, target: &Target) -> bool {
+        self.resolved.binary_search(target).is_ok()
+    }
+
+    /// Whether a backend gets new data.
+    #[must_use]
+    pub fn is_used(&self, target: &Target) -> bool {
+        self.ring.backends().binary_search(target).is_ok()
+    }
+}
+
+/// Why a backend is quarantined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sick {
+    /// Its lane was halted: until then.
+    until: Option<Instant>,
+    /// Probes find it down: until they find it up.
+    down: bool,
+}
+
+/// A backend whose client could not be made.
+#[derive(Clone, Copy, Debug)]
+struct Broken {
+    again: Instant,
+    wait: Duration,
+}
+
+#[derive(Default)]
+struct Members {
+    resolved: Vec<Target>,
+    cause: String,
+    /// `None`: its client exists.
+    clients: HashMap<Target, Option<Broken>>,
+    sick: HashMap<Target, Sick>,
+}
+
+/// The backends of one exporter.
+pub struct Backends {
+    exporter: String,
+    kind: RingKind,
+    weights: BTreeMap<String, u32>,
+    health: EndpointHealth,
+    snapshot: ArcSwap<Snapshot>,
+    members: Mutex<Members>,
+    /// Wakes the keeper.
+    news: Notify,
+    /// Wakes those who follow: the number of the snapshot.
+    changed: watch::Sender<u64>,
+    stats: Arc<Stats>,
+}
+
+impl Backends {
+    /// None yet, of the exporter called `exporter`, which is for the log.
+    #[must_use]
+    pub fn new(
+        exporter: &str,
+        kind: RingKind,
+        weights: BTreeMap<String, u32>,
+        health: EndpointHealth,
+        stats: Arc<Stats>,
+    ) -> Backends {
+        let ring = Ring::new(kind, vec![], |_| 1);
+        let snapshot = Snapshot { ring, resolved: vec![], cause: "not resolved yet".into() };
+        let members = Members { cause: "not resolved yet".to_owned(), ..Members::default() };
+        Backends {
+            exporter: exporter.to_owned(),
+            kind,
+            weights,
+            health,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            members: Mutex::new(members),
+            news: Notify::new(),
+            changed: watch::channel(0).0,
+            stats,
+        }
+    }
+
+    /// What holds now.
+    #[must_use]
+    pub fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// Hears of every new snapshot.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Waits for news that [`Backends::refresh`] has not seen.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// A resolver has answered.
+    pub fn resolved(&self, now: Instant, resolution: Resolution) {
+        self.stats.resolution(now, resolution.is_ok());
+        let mut members = self.members.lock();
+        match resolution {
+            Ok(names) => {
+                members.resolved = names.into_iter().map(Target::new).collect();
+                members.resolved.sort();
+                members.resolved.dedup();
+                members.resolved.truncate(super::ring::MAX_BACKENDS);
+                members.cause = "the list is empty".to_owned();
+            }
+            Err(why) => {
+                if members.cause != why {
+                    let (exporter, backends) = (&self.exporter, members.resolved.len());
+                    tracing::warn!(exporter, %why, backends, "backends not resolved, the last list stays");
+                }
+                members.cause = why;
+            }
+        }
+        drop(members);
+        self.news.notify_one();
+    }
+
+    /// The lane of a backend was halted, or stays so. Backends that answer, but refuse the data or the sender, stay.
+    pub fn halted(&self, now: Instant, target: &Target, why: &Why) {
+        let is_the_backends = matches!(
+            why.kind,
+            Kind::Unreachable | Kind::Timeout | Kind::Unavailable | Kind::Throttled | Kind::Protocol
+        );
+        if !self.health.enabled || !is_the_backends {
+            return;
+        }
+        let until = Some(now + self.health.quarantine_duration.0);
+        let mut members = self.members.lock();
+        let down = members.is_down(target);
+        let known = members.sick.insert(target.clone(), Sick { until, down });
+        drop(members);
+        if known.is_none() {
+            self.stats.backend(target).quarantined(why.kind.as_str());
+        }
+        self.news.notify_one();
+    }
+
+    /// A halted backend answered.
+    pub fn passing(&self, target: &Target) {
+        self.cure(target, "success", |sick| sick.until = None);
+    }
+
+    /// What the probes of a backend say.
+    pub fn probed(&self, target: &Target, is_up: bool) {
+        if is_up {
+            // A probe that succeeds says as much as data that gets through.
+            self.cure(target, "active_probe", |sick| *sick = Sick { until: None, down: false });
+            return;
+        }
+        let mut members = self.members.lock();
+        let until = members.sick.get(target).and_then(|sick| sick.until);
+        let known = members.sick.insert(target.clone(), Sick { until, down: true });
+        drop(members);
+        if known.is_none() {
+            self.stats.backend(target).quarantined("active_probe");
+        }
+        self.news.notify_one();
+    }
+
+    fn cure(&self, target: &Target, reason: &'static str, ease: impl FnOnce(&mut Sick)) {
+        let mut members = self.members.lock();
+        let Some(sick) = members.sick.get_mut(target) else { return };
+        ease(sick);
+        if sick.until.is_none() && !sick.down {
+            members.sick.remove(target);
+            self.stats.backend(target).unquarantined(reason);
+            drop(members);
+            self.news.notify_one();
+        }
+    }
+
+    /// Makes the next snapshot. `prepare` makes the client of a backend; one that cannot be made keeps its backend out of the
+    /// ring. Gives the time at which it wants to be called again even without news.
+    pub fn refresh(&self, now: Instant, prepare: impl Fn(&Target) -> Result<(), String>) -> Option<Instant> {
+        let mut members = self.members.lock();
+        members.prune();
+        members.prepare(now, prepare);
+        for target in members.expire(now) {
+            self.stats.backend(&target).unquarantined("expired");
+        }
+        let present: Vec<&Target> = members.resolved.iter().filter(|t| members.has_client(t)).collect();
+        let eligible: Vec<Target> =
+            present.iter().filter(|t| !members.sick.contains_key(t)).copied().cloned().collect();
+        let sick = present.len() - eligible.len();
+        let fails_open = sick > 0
+            && (eligible.len() < (self.health.min_eligible_backends as usize).min(present.len())
+                || sick * 100 > present.len() * self.health.max_quarantined_percent as usize);
+        let used = if fails_open { present.into_iter().cloned().collect() } else { eligible };
+        self.stats.fails_open(fails_open);
+        self.stats.quarantined(sick);
+        let next = members.next_event();
+        let before = self.snapshot.load();
+        if before.ring.backends() == used
+            && before.resolved == members.resolved
+            && (*before.cause == members.cause || !used.is_empty())
+        {
+            return next;
+        }
+        let ring = if before.ring.backends() == used {
+            before.ring.clone()
+        } else {
+            self.stats.updated();
+            Ring::new(self.kind, used, |target| self.weights.get(target.name()).copied().unwrap_or(1))
+        };
+        let snapshot = Snapshot { ring, resolved: members.resolved.clone(), cause: members.cause.as_str().into() };
+        let (exporter, backends, used) = (&self.exporter, snapshot.resolved.len(), snapshot.ring.backends().len());
+        if (before.resolved.len(), before.ring.backends().len()) != (backends, used) || before.ring != snapshot.ring {
+            tracing::info!(exporter, backends, used, "backends changed");
+        }
+        self.stats.backends(&snapshot.resolved, snapshot.ring.backends().len());
+        self.snapshot.store(Arc::new(snapshot));
+        drop(members);
+        self.changed.send_modify(|n| *n += 1);
+        next
+    }
+
+    /// The quarantined backends that were resolved.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<Target> {
+        let members = self.members.lock();
+        members.resolved.iter().filter(|t| members.sick.contains_key(t)).cloned().collect()
+    }
+}
+
+impl Members {
+    fn is_down(&self, target: &Target) -> bool {
+        self.sick.get(target).is_some_and(|sick| sick.down)
+    }
+
+    fn has_client(&self, target: &Target) -> bool {
+        matches!(self.clients.get(target), Some(None))
+    }
+
+    /// Forgets what is known of backends that are gone.
+    fn prune(&mut self) {
+        let Members { resolved, clients, sick, .. } = self;
+        clients.retain(|target, _| resolved.binary_search(target).is_ok());
+        sick.retain(|target, _| resolved.binary_search(target).is_ok());
+    }
+
+    fn prepare(&mut self, now: Instant, prepare: impl Fn(&Target) -> Result<(), String>) {
+        for target in &self.resolved {
+            let wait = match self.clients.get(target) {
+                Some(None) => continue,
+                Some(Some(broken)) if broken.again > now => continue,
+                Some(Some(broken)) => (broken.wait * 2).min(LAST_WAIT),
+                None => FIRST_WAIT,
+            };
+            let broken = prepare(target).err().map(|why| {
+                tracing::warn!(backend = %target, %why, "backend left out: its client cannot be made");
+                Broken { again: now + wait, wait }
+            });
+            self.clients.insert(target.clone(), broken);
+        }
+    }
+
+    /// Ends the quarantines whose time is over, and gives who is free.
+    fn expire(&mut self, now: Instant) -> Vec<Target> {
+        self.sick.values_mut().for_each(|sick| sick.until = sick.until.filter(|until| *until > now));
+        self.sick.extract_if(|_, sick| sick.until.is_none() && !sick.down).map(|(target, _)| target).collect()
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let cured = self.sick.values().filter_map(|sick| sick.until);
+        cured.chain(self.clients.values().flatten().map(|broken| broken.again)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Divides a request over the owners of its records' keys.
+//!
+//! One backend gets every request as it came. With several, records are looked at in place, those that share their key for
+//! certain (same resource, same metric, same trace) are hashed once, and a request that has one owner also goes as it came.
+//! Tables are reused from request to request, per thread; looking up takes no lock.
+
+use super::backends::{Backends, Snapshot};
+use super::keys::{Holder, Keys, RoutingKey};
+use flow::router::{Router, Routes};
+use flow::{Kind, Payload, Target, Why};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use wire::{Part, Record, SplitScratch};
+
+/// Groups remembered within one request; beyond that their keys are written again.
+const MAX_GROUPS: usize = 4096;
+
+/// Routes by the ring of the moment.
+pub struct RingRouter {
+    backends: Arc<Backends>,
+    key: RoutingKey,
+    attributes: Vec<String>,
+    ignore_trace_id: bool,
+}
+
+#[derive(Default)]
+struct Scratch {
+    split: SplitScratch,
+    parts: Vec<Part>,
+    key: Vec<u8>,
+    groups: HashMap<(usize, [u8; 16]), usize>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl RingRouter {
+    /// Routes over these backends by this key.
+    #[must_use]
+    pub fn new(backends: Arc<Backends>, key: RoutingKey, attributes: Vec<String>, ignore_trace_id: bool) -> RingRouter {
+        RingRouter { backends, key, attributes, ignore_trace_id }
+    }
+
+    fn divide(&self, snapshot: &Snapshot, payload: &Payload, scratch: &mut Scratch) {
+        let Scratch { split, parts, key, groups } = scratch;
+        groups.clear();
+        parts.clear();
+        let ring = &snapshot.ring;
+        let mut keys = Keys::new(self.key, &self.attributes, self.ignore_trace_id);
+        let mut last: Option<(usize, usize)> = None;
+        let mut owner = |record: &Record| {
+            let holder = keys.holder(record);
+            match holder {
+                Holder::Entry(id) if last.is_some_and(|(of, _)| of == id) => return last.map_or(0, |(_, owner)| owner),
+                Holder::Trace(scope, trace) => {
+                    if let Some(owner) = groups.get(&(scope, trace)) {
+                        return *owner;
+                    }
+                }
+                _ => {}
+            }
+            keys.write(record, key);
+            let owner = ring.index(key).unwrap_or_default();
+            match holder {
+                Holder::Entry(id) => last = Some((id, owner)),
+                Holder::Trace(scope, trace) if groups.len() < MAX_GROUPS => drop(groups.insert((scope, trace), owner)),
+                _ => {}
+            }
+            owner
+        };
+        let outputs = ring.backends().len();
+        let body = payload.body.contiguous();
+        if let Err(malformed) = wire::split_records(payload.signal, &body, outputs, split, &mut owner, parts) {
+            // What came in was checked at the door, so this does not happen; if it does, the backend shall judge.
+            tracing::error!(%malformed, "a request that was checked cannot be divided");
+            parts.push(whole(payload, ring.index(&[]).unwrap_or_default()));
+        }
+    }
+}
+
+fn whole(payload: &Payload, output: usize) -> Part {
+    Part { output, body: payload.body.contiguous(), records: payload.records as usize }
+}
+
+impl Router for RingRouter {
+    fn route(&self, payload: Payload, out: &mut Routes) {
+        let snapshot = self.backends.snapshot();
+        let backends = snapshot.ring.backends();
+        match backends {
+            [] => {}
+            [only] => out.push((only.clone(), payload)),
+            _ if payload.records == 0 => out.extend(snapshot.ring.owner(&[]).map(|owner| (owner.clone(), payload))),
+            _ => SCRATCH.with_borrow_mut(|scratch| {
+                self.divide(&snapshot, &payload, scratch);
+                if let [only] = scratch.parts.as_slice() {
+                    out.push((backends[only.output].clone(), payload));
+                } else {
+                    out.extend(scratch.parts.drain(..).map(|part| {
+                        let records = u32::try_from(part.records).unwrap_or(u32::MAX);
+                        let (signal, meta) = (payload.signal, payload.meta.clone());
+                        (backends[part.output].clone(), Payload { signal, body: part.body.into(), records, meta })
+                    }));
+                }
+                scratch.parts.clear();
+                if scratch.groups.capacity() > 2 * MAX_GROUPS {
+                    scratch.groups = HashMap::new();
+                }
+            }),
+        }
+    }
+
+    fn knows(&self, target: &Target) -> bool {
+        self.backends.snapshot().is_used(target)
+    }
+
+    fn ready(&self) -> Result<(), Why> {
+        let snapshot = self.backends.snapshot();
+        if snapshot.ring.is_empty() {
+            return Err(Why::new(Kind::NoTarget, format!("no backends resolved: {}", snapshot.cause)));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! The acceptance list of the issue, item by item: `item_07_…` is item 7. Backends are fakes and time is paused, unless a test
+//! says otherwise.
+
+mod backends_fail;
+mod batches;
+mod churn;
+mod fleet;
+mod metrics;
+mod routing;
+mod sockets;
