@@ -354,6 +354,14 @@ impl<B: Backend> Outgoing for Balanced<B> {
         self.outlet.blocks()
     }
 
+    fn fill(&self) -> f64 {
+        self.outlet.fill()
+    }
+
+    fn count_shed(&self, records: u64) {
+        self.outlet.count_shed(records);
+    }
+
     fn reserve(&self, payload: &Payload) -> Result<Slot, Why> {
         self.outlet.reserve(payload)
     }
