@@ -1,0 +1,4 @@
+//! Loki's stages.
+pub mod entry;
+pub mod go;
+pub mod text;
