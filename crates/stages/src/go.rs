@@ -12,8 +12,11 @@
 
 pub mod bytesize;
 pub mod duration;
+pub mod jmespath;
 pub mod location;
+pub mod logql;
 pub mod number;
 pub mod quote;
 pub mod regex;
+pub mod template;
 pub mod time;

@@ -7,7 +7,9 @@ use super::duration::scaled;
 
 /// A size that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid size \"{0}\": expected a number with a unit of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB, EB or EiB")]
+#[error(
+    "invalid size \"{0}\": expected a number with a unit of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB, EB or EiB"
+)]
 pub struct SizeError(String);
 
 const POWERS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
@@ -52,9 +54,15 @@ mod tests {
     /// Sizes read as Alloy reads them.
     #[test]
     fn reads() {
-        for (text, bytes) in
-            [("5B", 5), ("1KB", 1024), ("1KiB", 1024), ("1MiB512KiB", 1_572_864), ("1.5KB", 1536), ("0", 0), ("-2B", -2)]
-        {
+        for (text, bytes) in [
+            ("5B", 5),
+            ("1KB", 1024),
+            ("1KiB", 1024),
+            ("1MiB512KiB", 1_572_864),
+            ("1.5KB", 1536),
+            ("0", 0),
+            ("-2B", -2),
+        ] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
         for bad in ["", "10", "1kB", "1 KB", "KB", "1MiB5KB", "1b", "99EB"] {

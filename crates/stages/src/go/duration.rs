@@ -58,10 +58,7 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
 
 /// Reads one decimal number and its unit from the start of `text`: (value in the smallest unit, the rest). `None` where there
 /// is no number. A unit reaches to the next digit or dot.
-pub(super) fn scaled<E>(
-    text: &str,
-    size_of: impl FnOnce(&str) -> Result<u64, E>,
-) -> Result<Option<(u128, &str)>, E> {
+pub(super) fn scaled<E>(text: &str, size_of: impl FnOnce(&str) -> Result<u64, E>) -> Result<Option<(u128, &str)>, E> {
     let digits = |s: &str| s.bytes().take_while(u8::is_ascii_digit).count();
     let (whole, rest) = text.split_at(digits(text));
     let (fraction, rest) = match rest.strip_prefix('.') {
@@ -145,6 +142,9 @@ mod tests {
         for bad in ["", "-", "s", ".s", "1", "5 minutes", "1d", "1h ", "9223372036854775808ns", "1h-1m"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(parse("1d").unwrap_err().to_string(), "unknown unit \"d\" in duration \"1d\": expected one of ns, us, ms, s, m, h");
+        assert_eq!(
+            parse("1d").unwrap_err().to_string(),
+            "unknown unit \"d\" in duration \"1d\": expected one of ns, us, ms, s, m, h"
+        );
     }
 }

@@ -205,10 +205,14 @@ fn next_char(text: &[u8], at: usize) -> usize {
 
 fn compile(source: &str) -> Result<Compiled, RegexError> {
     if source.len() > LENGTH_LIMIT {
-        return Err(RegexError::new(format!("longer than {LENGTH_LIMIT} bytes"), &source[..source.floor_char_boundary(32)]));
+        return Err(RegexError::new(
+            format!("longer than {LENGTH_LIMIT} bytes"),
+            &source[..source.floor_char_boundary(32)],
+        ));
     }
     let translated = translate::translate(source)?;
-    let config = meta::Config::new().nfa_size_limit(Some(SIZE_LIMIT)).onepass_size_limit(Some(64 << 10)).utf8_empty(false);
+    let config =
+        meta::Config::new().nfa_size_limit(Some(SIZE_LIMIT)).onepass_size_limit(Some(64 << 10)).utf8_empty(false);
     let engine = meta::Builder::new()
         .configure(config)
         .syntax(syntax::Config::new().utf8(false).nest_limit(200))

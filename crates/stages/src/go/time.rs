@@ -69,8 +69,9 @@ impl Format {
     /// Reads a timestamp. `now` decides the year where the format has none.
     pub fn parse(&self, text: &str, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Format::Rfc3339(layout) => rfc3339(text.as_bytes())
-                .or_else(|| layout.parse(text).map(|parsed| parsed.resolve(&Location::utc()))),
+            Format::Rfc3339(layout) => {
+                rfc3339(text.as_bytes()).or_else(|| layout.parse(text).map(|parsed| parsed.resolve(&Location::utc())))
+            }
             Format::UnixSeconds => unix_seconds(text),
             Format::Unix(unit) => {
                 let nanos = i128::from(number::parse_int(text)?) * i128::from(*unit);

@@ -19,7 +19,8 @@ const MAX_REPEAT: u32 = 1000;
 
 /// The POSIX classes.
 const POSIX: [&str; 14] = [
-    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word", "xdigit",
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
+    "xdigit",
 ];
 
 /// An expression for the engine.
@@ -340,7 +341,9 @@ impl<'a> Translator<'a> {
                 return Ok(());
             }
             first = false;
-            if rest.starts_with("[:") && let Some(end) = rest[2..].find(":]") {
+            if rest.starts_with("[:")
+                && let Some(end) = rest[2..].find(":]")
+            {
                 let posix = &rest[..end + 4];
                 if !POSIX.contains(&rest[2..end + 2].trim_start_matches('^')) {
                     return Err(RegexError::new("invalid character class range", posix));
