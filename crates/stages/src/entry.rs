@@ -4,6 +4,7 @@
 
 mod extracted;
 mod labels;
+pub mod otlp;
 pub mod timestamp;
 
 pub use extracted::{Extracted, Symbol, Symbols, Value};

@@ -35,6 +35,9 @@ mod timestamp;
 mod truncate;
 mod windowsevent;
 
+#[cfg(test)]
+mod tests;
+
 use crate::config::ConfigError;
 use crate::entry::{Entry, Symbol};
 use crate::metrics::Sample;

@@ -266,7 +266,7 @@ impl<'a> Lexer<'a> {
         }
         let plain = text.replace('_', "");
         match crate::go::number::parse_float(&plain)
-            .filter(|f| f.is_finite() && plain.contains(|c: char| c.is_ascii_digit()))
+            .filter(|f| f.is_finite() && plain.contains(['.', 'e', 'E', 'p', 'P']))
         {
             Some(float) => Ok(Kind::Float(float)),
             None => self.fail(format!("bad number syntax: {text:?}")),
