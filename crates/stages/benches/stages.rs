@@ -122,6 +122,9 @@ fn main() {
         ("match that does not apply", UNMATCHED, &container, 5_000_000.0),
         ("cri", "- cri: {}", &container, 0.0),
         ("cri json", "- cri: {}\n- json: {expressions: {level: , msg: , ts: , user: , status: }}", &container, 0.0),
+        ("… timestamp", &CHAIN[..CHAIN.find("- labels").unwrap()], &container, 0.0),
+        ("… labels", &CHAIN[..CHAIN.find("- drop").unwrap()], &container, 0.0),
+        ("… drop", &CHAIN[..CHAIN.find("- template").unwrap()], &container, 0.0),
         ("nothing", "[]", &container, 0.0),
     ];
     println!("{:<50} {:>12} {:>8} {:>8} {:>12}", "pipeline", "entries/s", "ns", "allocs", "wanted");

@@ -4,6 +4,8 @@
 //! note that begins "we are right". Each case runs in a pipeline of its own; all that differ are printed before the test
 //! fails. A case's metrics are compared as exposition lines.
 
+#![allow(clippy::unwrap_used)] // A case that is not what it should be fails the test.
+
 use serde_json::{Map, Value, json};
 use stages::entry::{Value as Extracted, timestamp};
 use stages::{Entry, Labels, Now, Pipeline, Sample, Stages, Text, Timestamp};

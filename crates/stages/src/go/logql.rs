@@ -36,7 +36,7 @@ enum Match {
 /// What the line must contain.
 #[derive(Clone, Debug)]
 enum Find {
-    Text(memmem::Finder<'static>),
+    Text(Box<memmem::Finder<'static>>),
     Regex(Regex),
 }
 
@@ -158,7 +158,7 @@ impl<'a> Parser<'a> {
             };
             let text = self.string()?;
             let find = match regex {
-                false => Find::Text(memmem::Finder::new(&text).into_owned()),
+                false => Find::Text(Box::new(memmem::Finder::new(&text).into_owned())),
                 true => Find::Regex(Regex::new(&utf8(text, self)?)?),
             };
             filters.push((find, wanted));

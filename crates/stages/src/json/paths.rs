@@ -17,6 +17,9 @@ struct Node {
     ends: Vec<usize>,
 }
 
+/// Is shown keys with their values.
+type Each<'a> = &'a mut dyn FnMut(&[u8], Raw);
+
 impl Paths {
     /// Adds a path of fields; its number, from 0.
     pub fn add(&mut self, path: &[&str]) -> usize {
@@ -77,7 +80,7 @@ impl Paths {
         doc: &[u8],
         node: Option<usize>,
         found: &mut [Option<Raw>],
-        each: &mut Option<&mut dyn FnMut(&[u8], Raw)>,
+        each: &mut Option<Each<'_>>,
     ) -> Result<(), Malformed> {
         let node = node.and_then(|node| self.nodes.get(node));
         scanner.expect(b'{')?;

@@ -39,11 +39,18 @@ impl Default for Config {
 }
 
 /// Partial lines by the fingerprint of their labels, each with its place in the order of arrival.
+#[derive(Default)]
+struct Lines {
+    arrived: u64,
+    by_stream: HashMap<u64, (u64, Entry)>,
+}
+
+/// The partial lines of a stage.
 pub(super) struct Partials {
     seed: FixedState,
     /// How many there are, so that full lines need no lock while there are none.
     count: AtomicUsize,
-    lines: Mutex<(u64, HashMap<u64, (u64, Entry)>)>,
+    lines: Mutex<Lines>,
 }
 
 impl Default for Partials {
@@ -143,11 +150,11 @@ impl Cri {
         let stream = entry.labels.fingerprint(&self.partials.seed);
         let mut lines = self.partials.lines.lock();
         let mut out = Vec::new();
-        if lines.1.len() >= self.max_lines {
-            self.flushed.add(lines.1.len() as u64);
-            out = in_order(std::mem::take(&mut lines.1), cx);
+        if lines.by_stream.len() >= self.max_lines {
+            self.flushed.add(lines.by_stream.len() as u64);
+            out = in_order(std::mem::take(&mut lines.by_stream), cx);
         }
-        match lines.1.remove(&stream) {
+        match lines.by_stream.remove(&stream) {
             Some((_, before)) => self.join(before, &mut entry),
             None => self.cut(&mut entry),
         }
@@ -155,11 +162,11 @@ impl Cri {
             self.flushed.inc();
             out.push(entry);
         } else {
-            lines.0 += 1;
-            let place = lines.0;
-            lines.1.insert(stream, (place, entry));
+            lines.arrived += 1;
+            let place = lines.arrived;
+            lines.by_stream.insert(stream, (place, entry));
         }
-        self.partials.count.store(lines.1.len(), Ordering::Release);
+        self.partials.count.store(lines.by_stream.len(), Ordering::Release);
         out
     }
 }
@@ -196,8 +203,8 @@ impl Stage for Cri {
         if self.partials.count.load(Ordering::Acquire) > 0 {
             let stream = entry.labels.fingerprint(&self.partials.seed);
             let mut lines = self.partials.lines.lock();
-            let before = lines.1.remove(&stream);
-            self.partials.count.store(lines.1.len(), Ordering::Release);
+            let before = lines.by_stream.remove(&stream);
+            self.partials.count.store(lines.by_stream.len(), Ordering::Release);
             if let Some((_, before)) = before {
                 self.join(before, entry);
             }
@@ -210,7 +217,7 @@ impl Stage for Cri {
     }
 
     fn finish(&self, cx: &mut Context<'_>) -> Vec<Entry> {
-        let lines = std::mem::take(&mut self.partials.lines.lock().1);
+        let lines = std::mem::take(&mut self.partials.lines.lock().by_stream);
         self.partials.count.store(0, Ordering::Release);
         in_order(lines, cx)
     }

@@ -72,7 +72,7 @@ pub(super) fn build(
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
     let config: Config = read(value, path)?;
-    if !(config.rate > 0.0) || config.burst <= 0 {
+    if config.rate.is_nan() || config.rate <= 0.0 || config.burst <= 0 {
         return Err(ConfigError::new(path, "rate and burst must be greater than zero"));
     }
     if !config.by_label_name.is_empty() && !config.drop {

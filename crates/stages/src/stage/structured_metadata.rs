@@ -5,7 +5,7 @@
 
 use super::{Stage, Verdict};
 use crate::config::{ConfigError, Mapping, has_values, read, sources};
-use crate::entry::{Entry, Symbol, Value};
+use crate::entry::{Entry, Symbol};
 use crate::go::regex::Regex;
 use crate::pipeline::{Builder, Context};
 use crate::text::Text;
@@ -56,10 +56,10 @@ impl Stage for Metadata {
         }
         if let Some(regex) = &self.regex {
             for (name, value) in entry.extracted.sorted() {
-                if regex.is_match(&name) && !matches!(value, Value::Null) {
-                    if let Some(text) = value.to_text() {
-                        entry.set_metadata(name, text);
-                    }
+                if regex.is_match(&name)
+                    && let Some(text) = value.to_text()
+                {
+                    entry.set_metadata(name, text);
                 }
             }
         }

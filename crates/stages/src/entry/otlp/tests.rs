@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 fn of(value: Any) -> Option<AnyValue> {
-    Some(AnyValue { value: Some(value), ..AnyValue::default() })
+    Some(AnyValue { value: Some(value) })
 }
 
 fn pair(name: &str, value: Option<AnyValue>) -> KeyValue {
