@@ -132,7 +132,12 @@ fn main() {
         let (spent, allocs) = measure(&[pipeline(yaml)], lines);
         println!("{name:<50} {:>12.0} {:>8.0} {allocs:>8.1} {wanted:>12.0}", 1.0 / spent, spent * 1e9);
     }
+    let before = ALLOCATOR.stats();
+    let many: Vec<Pipeline> = (0..1000).map(|_| pipeline(CHAIN)).collect();
+    let after = ALLOCATOR.stats();
+    let held = (after.bytes_allocated - after.bytes_deallocated) - (before.bytes_allocated - before.bytes_deallocated);
+    println!("a pipeline at rest takes {} bytes", held / many.len());
     let one = measure(&[pipeline(CHAIN)], &container).0;
-    let thousand = measure(&(0..1000).map(|_| pipeline(CHAIN)).collect::<Vec<_>>(), &container).0;
+    let thousand = measure(&many, &container).0;
     println!("1 000 pipelines instead of 1: {:+.1} % per entry", (thousand / one - 1.0) * 100.0);
 }

@@ -10,7 +10,7 @@
 mod paths;
 mod text;
 
-pub use paths::Paths;
+pub use paths::{Each, Paths};
 pub use text::{compact, escape_into, quote, unescape};
 
 use crate::entry::Value;

@@ -12,7 +12,7 @@ use crate::go::number;
 use crate::text::Text;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// A value that a stage extracted. Objects and arrays are held as JSON text.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,16 @@ impl Value {
             Value::Number(number) => number::format_f(*number).into(),
             Value::Text(text) => text.clone(),
         })
+    }
+}
+
+impl Value {
+    /// The value as text, without another counter where it is text.
+    pub fn into_text(self) -> Option<Text> {
+        match self {
+            Value::Text(text) => Some(text),
+            other => other.to_text(),
+        }
     }
 }
 
@@ -89,28 +99,31 @@ impl std::borrow::Borrow<[u8]> for Text {
 }
 
 /// The extracted map.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Extracted {
-    symbols: Arc<Symbols>,
+    /// None until a pipeline has filled the map.
+    symbols: Option<Arc<Symbols>>,
     slots: Vec<Option<Value>>,
     extra: Vec<(Text, Value)>,
     base: Labels,
 }
 
-impl Default for Extracted {
-    fn default() -> Self {
-        static NONE: OnceLock<Arc<Symbols>> = OnceLock::new();
-        let symbols = Arc::clone(NONE.get_or_init(Arc::default));
-        Self { symbols, slots: Vec::new(), extra: Vec::new(), base: Labels::default() }
-    }
-}
-
 impl Extracted {
+    #[inline]
+    fn find(&self, name: &[u8]) -> Option<Symbol> {
+        self.symbols.as_ref()?.find(name)
+    }
+
+    /// The names of the slots.
+    fn names(&self) -> &[Text] {
+        self.symbols.as_ref().map_or(&[], |symbols| &symbols.names)
+    }
+
     /// A map that holds the labels.
     pub fn from_labels(symbols: &Arc<Symbols>, labels: &Labels) -> Self {
         let mut slots = Vec::new();
         slots.resize(symbols.names.len(), None);
-        let mut this = Self { symbols: Arc::clone(symbols), slots, extra: Vec::new(), base: labels.clone() };
+        let mut this = Self { symbols: Some(Arc::clone(symbols)), slots, extra: Vec::new(), base: labels.clone() };
         for (name, value) in labels.iter() {
             if let Some(symbol) = symbols.find(name) {
                 this.slots[usize::from(symbol.0)] = Some(Value::Text(value.clone()));
@@ -124,7 +137,7 @@ impl Extracted {
         if labels.same(&self.base) && self.extra.is_empty() {
             // What is unmentioned is unchanged; only slots may have been overwritten.
             for (name, value) in labels.iter() {
-                if let Some(symbol) = self.symbols.find(name) {
+                if let Some(symbol) = self.find(name) {
                     self.slots[usize::from(symbol.0)] = Some(Value::Text(value.clone()));
                 }
             }
@@ -164,7 +177,7 @@ impl Extracted {
 
     /// The value of any name.
     pub fn get_named(&self, name: &[u8]) -> Option<Value> {
-        if let Some(symbol) = self.symbols.find(name) {
+        if let Some(symbol) = self.find(name) {
             return self.get(symbol).cloned();
         }
         match self.extra.iter().find(|(n, _)| n.as_bytes() == name) {
@@ -175,7 +188,7 @@ impl Extracted {
 
     /// Sets any name.
     pub fn set_named(&mut self, name: Text, value: Value) {
-        if let Some(symbol) = self.symbols.find(&name) {
+        if let Some(symbol) = self.find(&name) {
             return self.set(symbol, value);
         }
         match self.extra.iter_mut().find(|(n, _)| *n == name) {
@@ -188,11 +201,13 @@ impl Extracted {
     pub fn for_each_mut(&mut self, mut change: impl FnMut(&Text, &mut Value)) {
         let base = std::mem::take(&mut self.base);
         for (name, value) in base.iter() {
-            if self.symbols.find(name).is_none() && !self.extra.iter().any(|(n, _)| n == name) {
+            if self.find(name).is_none() && !self.extra.iter().any(|(n, _)| n == name) {
                 self.extra.push((name.clone(), Value::Text(value.clone())));
             }
         }
-        for (slot, name) in self.slots.iter_mut().zip(&self.symbols.names) {
+        let symbols = self.symbols.clone();
+        let names = symbols.iter().flat_map(|symbols| &symbols.names);
+        for (slot, name) in self.slots.iter_mut().zip(names) {
             if let Some(value) = slot {
                 change(name, value);
             }
@@ -204,12 +219,12 @@ impl Extracted {
 
     /// All names with their values, sorted by name.
     pub fn sorted(&self) -> Vec<(Text, Value)> {
-        let slots = self.slots.iter().zip(&self.symbols.names);
+        let slots = self.slots.iter().zip(self.names());
         let mut all: Vec<(Text, Value)> =
             slots.filter_map(|(slot, name)| Some((name.clone(), slot.clone()?))).collect();
         all.extend(self.extra.iter().cloned());
         for (name, value) in self.base.iter() {
-            if self.symbols.find(name).is_none() && !self.extra.iter().any(|(n, _)| n == name) {
+            if self.find(name).is_none() && !self.extra.iter().any(|(n, _)| n == name) {
                 all.push((name.clone(), Value::Text(value.clone())));
             }
         }
@@ -219,7 +234,7 @@ impl Extracted {
 
     /// The same map with the symbols of another pipeline, for entries that outlive a reload.
     pub fn rebased(self, symbols: &Arc<Symbols>) -> Self {
-        if Arc::ptr_eq(&self.symbols, symbols) {
+        if self.symbols.as_ref().is_some_and(|own| Arc::ptr_eq(own, symbols)) {
             return self;
         }
         let mut this = Self::from_labels(symbols, &Labels::default());

@@ -8,29 +8,27 @@ use crate::text::Text;
 use foldhash::fast::FixedState;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-/// A sorted set of labels, cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Labels(Arc<Vec<(Text, Text)>>);
-
-impl Default for Labels {
-    fn default() -> Self {
-        static EMPTY: OnceLock<Labels> = OnceLock::new();
-        EMPTY.get_or_init(|| Labels(Arc::new(Vec::new()))).clone()
-    }
-}
+/// A sorted set of labels, cheap to clone. The empty set is nothing at all.
+#[derive(Clone, Default)]
+pub struct Labels(Option<Arc<Vec<(Text, Text)>>>);
 
 impl Labels {
+    #[inline]
+    fn all(&self) -> &[(Text, Text)] {
+        self.0.as_ref().map_or(&[], |labels| labels.as_slice())
+    }
+
     /// The value of the label `name`.
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&Text> {
-        self.0.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value)
+        self.all().iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value)
     }
 
     /// Sets the label `name`, in place of the one that is there.
     pub fn set(&mut self, name: Text, value: Text) {
-        let at = self.0.binary_search_by(|(n, _)| n.as_bytes().cmp(&name));
+        let at = self.all().binary_search_by(|(n, _)| n.as_bytes().cmp(&name));
         let labels = self.to_mut();
         match at {
             Ok(at) => labels[at].1 = value,
@@ -40,13 +38,13 @@ impl Labels {
 
     /// Removes the label `name`; the value that was there.
     pub fn remove(&mut self, name: &[u8]) -> Option<Text> {
-        let at = self.0.iter().position(|(n, _)| n.as_bytes() == name)?;
+        let at = self.all().iter().position(|(n, _)| n.as_bytes() == name)?;
         Some(self.to_mut().remove(at).1)
     }
 
     /// Keeps the labels for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&Text) -> bool) {
-        if !self.0.iter().all(|(name, _)| keep(name)) {
+        if !self.all().iter().all(|(name, _)| keep(name)) {
             self.to_mut().retain(|(name, _)| keep(name));
         }
     }
@@ -57,46 +55,60 @@ impl Labels {
     }
 
     /// Names and values, sorted by name.
+    #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, (Text, Text)> {
-        self.0.iter()
+        self.all().iter()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all().is_empty()
     }
 
     /// A number that is equal for equal labels, and otherwise differs nearly always. Holders of state keep the labels beside
     /// it wherever a mistake would mix two streams.
     pub fn fingerprint(&self, seed: &FixedState) -> u64 {
-        seed.hash_one(&*self.0)
+        seed.hash_one(self.all())
     }
 
     /// A copy that keeps no line alive.
     pub fn detached(&self) -> Labels {
-        Labels(Arc::new(self.0.iter().map(|(name, value)| (name.detached(), value.detached())).collect()))
+        self.iter().map(|(name, value)| (name.detached(), value.detached())).collect()
     }
 
     /// Whether both are the very same set, without comparing it.
+    #[inline]
     pub fn same(&self, other: &Labels) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (&self.0, &other.0) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        }
     }
 
     fn to_mut(&mut self) -> &mut Vec<(Text, Text)> {
-        if Arc::get_mut(&mut self.0).is_none() {
+        if self.0.as_mut().is_none_or(|labels| Arc::get_mut(labels).is_none()) {
             // A set that changes once usually changes again: leave room, so that it is copied once.
-            let mut copy = Vec::with_capacity(self.0.len() + 4);
-            copy.extend_from_slice(&self.0);
-            self.0 = Arc::new(copy);
+            let mut copy = Vec::with_capacity(self.len() + 4);
+            copy.extend_from_slice(self.all());
+            self.0 = Some(Arc::new(copy));
         }
-        Arc::make_mut(&mut self.0)
+        // It is not shared, so nothing is copied here.
+        Arc::make_mut(self.0.get_or_insert_default())
     }
 }
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Labels) -> bool {
+        self.same(other) || self.all() == other.all()
+    }
+}
+
+impl Eq for Labels {}
 
 impl<N: Into<Text>, V: Into<Text>> FromIterator<(N, V)> for Labels {
     /// Of two labels with one name the later stays.
@@ -105,7 +117,7 @@ impl<N: Into<Text>, V: Into<Text>> FromIterator<(N, V)> for Labels {
         all.reverse();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all.dedup_by(|a, b| a.0 == b.0);
-        Labels(Arc::new(all))
+        Labels((!all.is_empty()).then(|| Arc::new(all)))
     }
 }
 

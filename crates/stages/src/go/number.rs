@@ -9,6 +9,9 @@ pub fn format_f(number: f64) -> String {
         "NaN".to_owned()
     } else if number.is_infinite() {
         if number > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
+    } else if number.fract() == 0.0 && number.abs() < 1e15 && (number != 0.0 || number.is_sign_positive()) {
+        // Most numbers are whole, and integers print faster.
+        (number as i64).to_string()
     } else {
         number.to_string()
     }

@@ -57,7 +57,7 @@ impl Data<'_> {
         match (name, &self.value, self.line) {
             (b"Value", Some(value), _) => Some(value.clone()),
             (b"Entry", _, Some(line)) => Some(line.clone()),
-            _ => self.extracted.get_named(name)?.to_text(),
+            _ => self.extracted.get_named(name)?.into_text(),
         }
     }
 
@@ -65,7 +65,7 @@ impl Data<'_> {
     fn all(&self) -> std::collections::BTreeMap<Text, Text> {
         let fields = self.extracted.sorted().into_iter();
         let mut all: std::collections::BTreeMap<Text, Text> =
-            fields.filter_map(|(name, value)| Some((name, value.to_text()?))).collect();
+            fields.filter_map(|(name, value)| Some((name, value.into_text()?))).collect();
         if let Some(value) = &self.value {
             all.insert(Text::from_static("Value"), value.clone());
         }

@@ -18,7 +18,7 @@ struct Node {
 }
 
 /// Is shown keys with their values.
-type Each<'a> = &'a mut dyn FnMut(&[u8], Raw);
+pub type Each<'a> = &'a mut dyn FnMut(&[u8], Raw);
 
 impl Paths {
     /// Adds a path of fields; its number, from 0.
@@ -53,12 +53,7 @@ impl Paths {
 
     /// Walks `doc`, which must be one object (or null, which has no fields). `found` gets the value of each path, and `each`
     /// is shown every top-level key.
-    pub fn find(
-        &self,
-        doc: &[u8],
-        found: &mut [Option<Raw>],
-        mut each: impl FnMut(&[u8], Raw),
-    ) -> Result<(), Malformed> {
+    pub fn find(&self, doc: &[u8], found: &mut [Option<Raw>], mut each: Option<Each<'_>>) -> Result<(), Malformed> {
         found.fill(None);
         let mut scanner = Scanner::new(doc);
         match scanner.peek() {
@@ -69,7 +64,7 @@ impl Paths {
             }
             _ => return Err(Malformed { at: scanner.position() }),
         }
-        self.object(&mut scanner, doc, Some(0), found, &mut Some(&mut each))?;
+        self.object(&mut scanner, doc, Some(0), found, &mut each)?;
         scanner.end()
     }
 

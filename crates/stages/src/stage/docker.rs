@@ -49,14 +49,18 @@ impl Docker {
         let mut parts = [Text::new(), Text::new(), Text::new()];
         let mut mistyped = false;
         self.paths
-            .find(line, &mut [], |key, raw| {
-                let Some(i) = KEYS.iter().position(|k| k.eq_ignore_ascii_case(key)) else { return };
-                match (raw.kind, raw.value(line)) {
-                    (_, Value::Text(text)) if matches!(raw.kind, Kind::String { .. }) => parts[i] = text,
-                    (Kind::Null, _) => {}
-                    _ => mistyped = true,
-                }
-            })
+            .find(
+                line,
+                &mut [],
+                Some(&mut |key, raw| {
+                    let Some(i) = KEYS.iter().position(|k| k.eq_ignore_ascii_case(key)) else { return };
+                    match (raw.kind, raw.value(line)) {
+                        (_, Value::Text(text)) if matches!(raw.kind, Kind::String { .. }) => parts[i] = text,
+                        (Kind::Null, _) => {}
+                        _ => mistyped = true,
+                    }
+                }),
+            )
             .ok()?;
         (!mistyped && !parts[0].is_empty()).then_some(parts)
     }

@@ -6,7 +6,7 @@
 
 use super::{Stage, Verdict};
 use crate::config::{ByteSize, ConfigError, GoDuration, OneOrMany, read};
-use crate::entry::{Entry, Symbol};
+use crate::entry::{Entry, Symbol, Value};
 use crate::go::regex::Regex;
 use crate::metrics::Counter;
 use crate::pipeline::{Builder, Context};
@@ -111,6 +111,7 @@ impl Drop {
             (None, sources) => sources.iter().all(|source| entry.extracted.get(*source).is_some()),
             (Some(pattern), []) => pattern.is_match(&entry.line),
             (Some(pattern), [source]) => match entry.extracted.get(*source) {
+                Some(Value::Text(text)) => pattern.is_match(text),
                 Some(value) => value.to_text().is_some_and(|text| pattern.is_match(&text)),
                 None => pattern.is_match(b""),
             },

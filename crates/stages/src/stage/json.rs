@@ -9,7 +9,7 @@ use crate::config::{ConfigError, Mapping, read, sources};
 use crate::entry::{Entry, Symbol, Value};
 use crate::go::jmespath::{Document, Expression};
 use crate::go::regex::Regex;
-use crate::json::{Paths, Raw, tree};
+use crate::json::{Each, Paths, Raw, tree};
 use crate::pipeline::{Builder, Context};
 use crate::text::Text;
 use serde::Deserialize;
@@ -75,11 +75,15 @@ impl Stage for Json {
         let Some(doc) = self.source.read(entry) else { return Verdict::Keep };
         let mut found: SmallVec<[Option<Raw>; 16]> = SmallVec::from_elem(None, self.fields.len());
         let mut matched: Vec<(Text, Value)> = Vec::new();
-        let sound = self.paths.find(&doc, &mut found, |key, value| {
-            if self.regex.as_ref().is_some_and(|regex| regex.is_match(key)) {
-                matched.push((doc.share(key), value.value(&doc)));
+        let mut matching = self.regex.as_ref().map(|regex| {
+            |key: &[u8], value: Raw| {
+                if regex.is_match(key) {
+                    matched.push((doc.share(key), value.value(&doc)));
+                }
             }
         });
+        let each = matching.as_mut().map(|matching| matching as Each<'_>);
+        let sound = self.paths.find(&doc, &mut found, each);
         if sound.is_err() {
             return match self.drop_malformed {
                 true => Verdict::Drop(Text::from_static("malformed JSON")),

@@ -69,15 +69,16 @@ struct Shard {
 }
 
 impl Shard {
-    fn get(&self, stream: u64) -> Option<Last> {
-        self.young.get(&stream).or_else(|| self.old.get(&stream)).copied()
-    }
-
-    fn set(&mut self, stream: u64, last: Last) {
-        if self.young.len() >= STREAMS / SHARDS && !self.young.contains_key(&stream) {
-            self.old = std::mem::take(&mut self.young);
+    /// Changes what is remembered of a stream: `change` is given what there is, and answers what shall be.
+    fn update(&mut self, stream: u64, change: impl FnOnce(Option<Last>) -> Option<Last>) {
+        if let Some(known) = self.young.get_mut(&stream) {
+            *known = change(Some(*known)).unwrap_or(*known);
+        } else if let Some(last) = change(self.old.get(&stream).copied()) {
+            if self.young.len() >= STREAMS / SHARDS {
+                self.old = std::mem::take(&mut self.young);
+            }
+            self.young.insert(stream, last);
         }
-        self.young.insert(stream, last);
     }
 }
 
@@ -153,24 +154,19 @@ impl Stage for TimestampStage {
         }
         let stream = entry.labels.fingerprint(&self.memory.seed);
         let mut shard = self.memory.shards[(stream >> 32) as usize % SHARDS].lock();
-        match parsed {
-            Some(parsed) => {
-                entry.timestamp = parsed;
-                if self.fudge_duplicate
-                    && let Some(last) = shard.get(stream).filter(|last| last.parsed == parsed)
-                {
+        shard.update(stream, |last| {
+            match (parsed, last) {
+                (Some(parsed), Some(last)) if self.fudge_duplicate && last.parsed == parsed => {
                     entry.timestamp = last.adjusted.plus_nanos(1);
                 }
-                shard.set(stream, Last { parsed, adjusted: entry.timestamp });
+                (Some(parsed), _) => entry.timestamp = parsed,
+                (None, Some(last)) if self.fudge_failure => entry.timestamp = last.adjusted.plus_nanos(1),
+                (None, _) => return None,
             }
-            None if self.fudge_failure => {
-                if let Some(last) = shard.get(stream) {
-                    entry.timestamp = last.adjusted.plus_nanos(1);
-                    shard.set(stream, Last { parsed: last.parsed, adjusted: entry.timestamp });
-                }
-            }
-            None => {}
-        }
+            // A failure does not change what the next value is compared with.
+            let parsed = parsed.or(last.map(|last| last.parsed))?;
+            Some(Last { parsed, adjusted: entry.timestamp })
+        });
         Verdict::Keep
     }
 }

@@ -16,7 +16,8 @@ const MAX_BYTES: usize = 8 << 20;
 
 /// Runs a template.
 pub fn execute(main: &Block, defines: &[Define], data: &Data<'_>) -> Result<Vec<u8>, ExecError> {
-    let mut vm = Vm { data, defines, out: Vec::new(), variables: vec![("", Val::Root)], steps: 0, calls: 0, bytes: 0 };
+    let variables = smallvec::smallvec![("", Val::Root)];
+    let mut vm = Vm { data, defines, out: Vec::with_capacity(128), variables, steps: 0, calls: 0, bytes: 0 };
     vm.block(main, &Val::Root)?;
     Ok(vm.out)
 }
@@ -29,11 +30,14 @@ enum Flow {
     Continue,
 }
 
+/// Names and values, the innermost last.
+type Variables<'a> = smallvec::SmallVec<[(&'a str, Val); 2]>;
+
 struct Vm<'a> {
     data: &'a Data<'a>,
     defines: &'a [Define],
     out: Vec<u8>,
-    variables: Vec<(&'a str, Val)>,
+    variables: Variables<'a>,
     steps: usize,
     calls: usize,
     bytes: usize,
@@ -125,7 +129,7 @@ impl<'a> Vm<'a> {
         if self.calls > MAX_CALLS {
             return fail("templates call each other too deep");
         }
-        let outer = std::mem::replace(&mut self.variables, vec![("", dot.clone())]);
+        let outer = std::mem::replace(&mut self.variables, smallvec::smallvec![("", dot.clone())]);
         let done = self.block(&define.body, &dot);
         self.variables = outer;
         self.calls -= 1;

@@ -29,8 +29,8 @@ group! {
     "js" => |a| text(js(&print(a.all()))),
     "urlquery" => |a| text(urlquery(print(a.all()).as_bytes())),
     "call" => |a| a.fail("there is nothing to call"),
-    "ToLower" => |a| { a.exactly(1)?; text(a.str(0)?.to_lowercase()) },
-    "ToUpper" => |a| { a.exactly(1)?; text(a.str(0)?.to_uppercase()) },
+    "ToLower" => super::text::lower,
+    "ToUpper" => super::text::upper,
     "Replace" => |a| {
         a.exactly(4)?;
         let (s, old, new, n) = (a.str(0)?, a.str(1)?, a.str(2)?, a.int(3)?);

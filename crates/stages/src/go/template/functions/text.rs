@@ -8,8 +8,8 @@ use crate::text::Text;
 
 group! {
     "hello" => |_| text("Hello!"),
-    "upper" => |a| { a.exactly(1)?; text(a.str(0)?.to_uppercase()) },
-    "lower" => |a| { a.exactly(1)?; text(a.str(0)?.to_lowercase()) },
+    "upper" => upper,
+    "lower" => lower,
     "title" => |a| { a.exactly(1)?; text(title(&a.str(0)?)) },
     "untitle" => |a| { a.exactly(1)?; text(words(&a.str(0)?, |c| c.to_lowercase().collect())) },
     "trim" => |a| { a.exactly(1)?; text(a.str(0)?.trim()) },
@@ -72,6 +72,20 @@ group! {
         Ok(numbered(if limit == 0 { Vec::new() } else { split(&a.str(2)?, &a.str(0)?, limit) }))
     },
     "fail" => |a| { a.exactly(1)?; a.fail(a.str(0)?) },
+}
+
+/// Upper case; ASCII, which most text is, needs no tables.
+pub fn upper(a: &Args<'_>) -> Result<Val, ExecError> {
+    a.exactly(1)?;
+    let s = a.text(0)?;
+    if s.is_ascii() { text(s.to_ascii_uppercase()) } else { text(s.to_str_lossy().to_uppercase()) }
+}
+
+/// Lower case.
+pub fn lower(a: &Args<'_>) -> Result<Val, ExecError> {
+    a.exactly(1)?;
+    let s = a.text(0)?;
+    if s.is_ascii() { text(s.to_ascii_lowercase()) } else { text(s.to_str_lossy().to_lowercase()) }
 }
 
 /// Go's `strings.SplitN`: an empty separator cuts into characters.
