@@ -103,11 +103,6 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    /// Goes on at `at`.
-    pub fn skip_to(&mut self, at: usize) {
-        self.at = at;
-    }
-
     #[inline]
     fn fail<T>(&self) -> Result<T, Malformed> {
         Err(Malformed { at: self.at })

@@ -8,7 +8,7 @@ use super::{Source, Stage, Verdict};
 use crate::config::{ConfigError, Mapping, read, sources};
 use crate::entry::{Entry, Symbol};
 use crate::go::regex::Regex;
-use crate::json::{Kind, Scanner, unescape};
+use crate::json::unescape;
 use crate::pipeline::{Builder, Context};
 use serde::Deserialize;
 
@@ -79,6 +79,36 @@ enum PairValue<'a> {
     Quoted(&'a [u8]),
 }
 
+/// The inside of a quoted value up to its closing quote, which must be on the same line, and whether it has escapes.
+fn quoted(text: &[u8]) -> Option<(&[u8], bool)> {
+    let (mut at, mut escaped) = (0, false);
+    loop {
+        at += memchr::memchr3(b'"', b'\\', b'\n', &text[at..])?;
+        match text[at] {
+            b'"' => return Some((&text[..at], escaped)),
+            b'\\' if text.get(at + 1).is_some_and(|next| *next != b'\n') => {
+                escaped = true;
+                at += 2;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Whether the escapes of a quoted value are those of JSON (or `\'`), and no control character is among them.
+fn is_sound(inside: &[u8]) -> bool {
+    let mut rest = inside;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = match (byte, after) {
+            (b'\\', [b'u', a, b, c, d, after @ ..]) if [a, b, c, d].iter().all(|h| h.is_ascii_hexdigit()) => after,
+            (b'\\', [b'"' | b'\\' | b'/' | b'\'' | b'b' | b'f' | b'n' | b'r' | b't', after @ ..]) => after,
+            (b'\\' | 0..b' ', _) => return false,
+            _ => after,
+        };
+    }
+    true
+}
+
 /// Calls `each` with every pair up to the first error.
 fn pairs<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8], PairValue<'a>)) {
     let mut at = 0;
@@ -94,7 +124,7 @@ fn pairs<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8], PairValue<'a>)) {
             // A key must not be empty, hold a quote, or be anything but UTF-8.
             Some(b'"') => return,
             Some(b'=') if key.is_empty() => return,
-            _ if std::str::from_utf8(key).is_err() => return,
+            _ if std::str::from_utf8(key).map_or(true, |key| key.contains(char::REPLACEMENT_CHARACTER)) => return,
             Some(b'=') => at += 1,
             _ => {
                 each(key, PairValue::Plain(b""));
@@ -102,24 +132,17 @@ fn pairs<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8], PairValue<'a>)) {
             }
         }
         if text.get(at) == Some(&b'"') {
-            let line_end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |len| at + len);
-            let mut scanner = Scanner::new(&text[..line_end]);
-            scanner.skip_to(at);
-            let Ok(raw) = scanner.string() else { return };
-            let inside = &text[raw.start..raw.end];
-            at = scanner.position();
-            each(
-                key,
-                match raw.kind {
-                    Kind::String { escaped: true } => PairValue::Quoted(inside),
-                    _ => PairValue::Plain(inside),
-                },
-            );
+            let Some((inside, escaped)) = quoted(&text[at + 1..]) else { return };
+            at += inside.len() + 2;
+            if escaped && !is_sound(inside) {
+                return;
+            }
+            each(key, if escaped { PairValue::Quoted(inside) } else { PairValue::Plain(inside) });
         } else {
             let len = text[at..].iter().take_while(|b| **b > b' ' && **b != b'=' && **b != b'"').count();
             let value = &text[at..at + len];
             at += len;
-            if matches!(text.get(at), Some(b'=' | b'"')) || std::str::from_utf8(value).is_err() {
+            if matches!(text.get(at), Some(b'=' | b'"')) {
                 return;
             }
             each(key, PairValue::Plain(value));
@@ -153,9 +176,16 @@ mod tests {
             [pair("a", "1"), pair("flag", ""), pair("e", ""), pair("q", ""), pair("b", "x\ty")]
         );
         assert_eq!(all("a=\"x\"y b=2"), [pair("a", "x"), pair("y", ""), pair("b", "2")]);
-        for (text, count) in
-            [("a=1 =2 b=3", 1), ("a=1 b\"c=3", 1), ("a=1 u=x=y", 1), ("a=1 b=\"open", 1), ("a=\"\\q\"", 0)]
-        {
+        for (text, count) in [
+            ("a=1 =2 b=3", 1),
+            ("a=1 b\"c=3", 1),
+            ("a=1 u=x=y", 1),
+            ("a=1 b=\"open", 1),
+            ("a=\"\\q\"", 0),
+            ("a=\"x\ty\" b=\"\\'\"", 2),
+            ("a=\"\\n\t\"", 0),
+            ("a=\"x\ny\"", 0),
+        ] {
             assert_eq!(all(text).len(), count, "{text}");
         }
     }

@@ -36,9 +36,6 @@ pub(super) fn build(
     if config.source.is_empty() {
         return Err(ConfigError::at(path, "source", "the name of the value to make is required"));
     }
-    if config.template.is_empty() {
-        return Err(ConfigError::at(path, "template", "a template is required"));
-    }
     let template = Template::new(&config.template).map_err(|e| ConfigError::at(path, "template", e))?;
     let source = builder.symbol(&config.source, path)?;
     Ok(Box::new(TemplateStage { source, template, failures: builder.failures.clone() }))

@@ -90,7 +90,6 @@ struct Alloy {
 pub fn read_all(value: &Value, path: &str) -> Result<Vec<Spec>, ConfigError> {
     let mut specs = Vec::new();
     match value {
-        Value::Null => {}
         Value::Array(blocks) => {
             for (i, block) in blocks.iter().enumerate() {
                 let path = format!("{path}[{i}]");
