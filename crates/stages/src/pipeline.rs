@@ -160,19 +160,35 @@ impl Pipeline {
 
     /// Lets go of what has been held back long enough. To be called now and then, at least every second.
     pub fn tick(&self, now: Now, mut out: impl FnMut(Entry)) {
-        self.release(now, &mut out, |stage, cx| stage.tick(cx));
+        self.release(now, &mut Unobserved, &mut out, |stage, cx| stage.tick(cx));
     }
 
     /// Lets go of everything that is held back: the input has ended.
     pub fn finish(&self, now: Now, mut out: impl FnMut(Entry)) {
-        self.release(now, &mut out, |stage, cx| stage.finish(cx));
+        self.release(now, &mut Unobserved, &mut out, |stage, cx| stage.finish(cx));
     }
 
-    fn release(&self, now: Now, out: &mut dyn FnMut(Entry), held: impl Fn(&dyn Stage, &mut Context<'_>) -> Vec<Entry>) {
+    /// Lets go of everything that is held back while `observer` watches the steps that are left.
+    pub fn finish_observed(&self, now: Now, observer: &mut impl Observer, mut out: impl FnMut(Entry)) {
+        self.release(now, observer, &mut out, |stage, cx| stage.finish(cx));
+    }
+
+    fn release<O: Observer>(
+        &self,
+        now: Now,
+        observer: &mut O,
+        out: &mut dyn FnMut(Entry),
+        held: impl Fn(&dyn Stage, &mut Context<'_>) -> Vec<Entry>,
+    ) {
         let mut cx = Context { now, symbols: &self.symbols, pace: Duration::ZERO };
         for &at in &self.holders {
-            for entry in held(&*self.steps[at].stage, &mut cx) {
-                self.run(at + 1, entry, &mut cx, out, &mut Unobserved);
+            let step = &self.steps[at];
+            let entries = held(&*step.stage, &mut cx);
+            if !entries.is_empty() {
+                observer.step(&step.path, Outcome::Emitted(&entries));
+            }
+            for entry in entries {
+                self.run(at + 1, entry, &mut cx, out, observer);
             }
         }
     }

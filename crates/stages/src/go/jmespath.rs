@@ -201,6 +201,27 @@ mod tests {
         }
     }
 
+    /// Expressions as long and as nested as they may be are read, run and dropped without a deep stack.
+    #[test]
+    fn recursion_is_bounded() {
+        let tree = serde_json::json!({"a": [[[1]]]});
+        for source in [
+            "!".repeat(MAX_LENGTH - 1) + "a",
+            "a|".repeat(500) + "a",
+            "a[]".repeat(300),
+            "[".repeat(32) + "a" + &"]".repeat(32),
+            "&".repeat(900) + "a",
+            "a.*".to_owned() + &".*".repeat(400),
+            "a||".repeat(300) + "a",
+        ] {
+            if let Ok(expression) = Expression::new(&source) {
+                expression.search(&Document::new(tree.clone()));
+            }
+        }
+        assert!(Expression::new("a[1::2147483647]").is_err());
+        assert!(Expression::new("a == '12345678901'").is_ok());
+    }
+
     proptest! {
         /// No expression panics, whatever it is given.
         #[test]
