@@ -17,9 +17,9 @@ pub fn format_f(number: f64) -> String {
     }
 }
 
-/// A float as Go's `%v` prints it: `%g` with the shortest digits, exponent below 1e-4 and from 1e21 on.
+/// A float as Go's `%v` and Prometheus print it: `%g` with the shortest digits, an exponent below 1e-4 and from 1e6 on.
 pub fn format_g(number: f64) -> String {
-    format_exponent(number, 1e-4, 1e21)
+    format_exponent(number, 1e-4, 1e6)
 }
 
 /// A float as json-iterator writes it inside re-serialised JSON: an exponent below 1e-6 and from 1e21 on, of two digits.
@@ -124,7 +124,10 @@ mod tests {
             (1.0, "1", "1", "1"),
             (-0.0, "-0", "-0", "-0"),
             (1e21, "1000000000000000000000", "1e+21", "1e+21"),
-            (1e20, "100000000000000000000", "100000000000000000000", "100000000000000000000"),
+            (1e20, "100000000000000000000", "1e+20", "100000000000000000000"),
+            (999_999.0, "999999", "999999", "999999"),
+            (1_234_567.5, "1234567.5", "1.2345675e+06", "1234567.5"),
+            (0.0001, "0.0001", "0.0001", "0.0001"),
             (1e-7, "0.0000001", "1e-07", "1e-07"),
             (0.000001, "0.000001", "1e-06", "0.000001"),
             (2.57, "2.57", "2.57", "2.57"),

@@ -43,6 +43,14 @@ struct Vm<'a> {
     bytes: usize,
 }
 
+/// The name, if a pipeline is `.name` and nothing else, as most are.
+fn plain_field(pipeline: &Pipeline) -> Option<&Text> {
+    match (pipeline.variables.as_slice(), pipeline.commands.as_slice()) {
+        ([], [Command { head: Operand::Fields(names), args }]) if args.is_empty() && names.len() == 1 => names.first(),
+        _ => None,
+    }
+}
+
 fn fail<T>(what: impl Into<String>) -> Result<T, ExecError> {
     Err(ExecError(what.into()))
 }
@@ -79,10 +87,18 @@ impl<'a> Vm<'a> {
         match node {
             Node::Text(text) => self.print(text)?,
             Node::Action(pipeline) => {
+                if let Some(name) = plain_field(pipeline)
+                    && let Val::Root = dot
+                    && let Some(text) = self.data.get(name)
+                {
+                    self.print(&text)?;
+                    return Ok(Flow::Next);
+                }
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variables.is_empty() {
                     match &value {
                         Val::Text(text) => self.print(text)?,
+                        Val::Missing | Val::Nil => self.print(b"<no value>")?,
                         Val::Root => {
                             let all = self.materialise(Val::Root);
                             self.print(all.show().as_bytes())?;

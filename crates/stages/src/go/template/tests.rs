@@ -55,6 +55,10 @@ fn the_language() {
         ("{{ html \"<a&'>\" }} {{ urlquery \"a b&c\" }} {{ js \"it's\" }}", "&lt;a&amp;&#39;&gt; a+b%26c it\\'s"),
         ("{{ 'a' }} {{ 0x10 }} {{ 1e3 }} {{ -3 }} {{ 1_000 }} {{ `r\\n` }}", "97 16 1000 -3 1000 r\\n"),
         ("{{ list 1 \"a\" nil }} {{ dict \"a\" 1 \"b\" (list 2) }}", "[1 a <nil>] map[a:1 b:[2]]"),
+        (
+            "{{ coalesce \"\" 0 }} {{ first list }} {{ float64 \"1234567\" }} {{ b64dec \"a*\" }}",
+            "<no value> <no value> 1.234567e+06 illegal base64 data at input byte 1",
+        ),
         ("{{ lt 1.5 2.5 }} {{ ge \"b\" \"a\" }} {{ ne 1 2 }}", "true true true"),
     ] {
         assert_eq!(execute(source).as_deref(), Ok(expected), "{source}");

@@ -2,8 +2,8 @@
 
 use super::builtin::hex;
 use super::{group, text};
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine};
 use sha2::Digest;
 
 group! {
@@ -13,7 +13,8 @@ group! {
         a.exactly(1)?;
         match STANDARD.decode(a.text(0)?) {
             Ok(bytes) => text(bytes),
-            Err(error) => text(format!("illegal base64 data: {error}")),
+            Err(DecodeError::InvalidByte(at, _)) => text(format!("illegal base64 data at input byte {at}")),
+            Err(_) => text(format!("illegal base64 data at input byte {}", a.text(0)?.len() / 4 * 4)),
         }
     },
     "b32enc" => |a| { a.exactly(1)?; text(base32(a.text(0)?)) },
