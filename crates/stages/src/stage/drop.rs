@@ -56,7 +56,10 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let mut config: Config = read(value, path)?;
+    // Zero is the same as not set.
+    config.longer_than = config.longer_than.filter(|size| size.0 != 0);
+    config.older_than = config.older_than.filter(|age| age.0 != 0);
     // A list is joined with commas and split again: a name cannot hold one.
     let source = match config.source {
         Some(OneOrMany::One(one)) => one,

@@ -63,10 +63,14 @@ impl Stage for Metadata {
                 }
             }
         }
+        // A label may go under several names: it is removed when all have it.
         for (name, source, _) in &self.values {
-            if let Some(value) = entry.labels.remove(source) {
+            if let Some(value) = entry.labels.get(source).cloned() {
                 entry.set_metadata(name.clone(), value);
             }
+        }
+        for (_, source, _) in &self.values {
+            entry.labels.remove(source);
         }
         if let Some(regex) = &self.regex {
             let matching = |(name, _): &&(Text, Text)| regex.is_match(name);

@@ -39,6 +39,7 @@ fn configuration_errors_name_their_key() {
         ("- drop: {longer_than: 10}", "[0].drop.longer_than"),
         ("- drop: {older_than: 1d}", "[0].drop.older_than"),
         ("- drop: {separator: x}", "[0].drop"),
+        ("- drop: {longer_than: 0B, older_than: 0s}", "[0].drop"),
         ("- eventlogmessage: {source: 'a-b'}", "[0].eventlogmessage.source"),
         ("- windowsevent: {source: ''}", "[0].windowsevent.source"),
         ("- geoip: {source: ip}", "[0].geoip.db"),
@@ -397,6 +398,8 @@ fn structured_metadata_order() {
     let yaml = "- logfmt: {mapping: {pod: , x_1: , x_2: }}\n- structured_metadata: {values: {p: pod}, regex: '^x_'}";
     assert_eq!(shown(&run(yaml, input())), ["pod=ext x_1=a x_2=b {app=\"z\"} p=label,x_1=a,x_2=b,x_3=c"]);
     assert_eq!(shown(&run("- structured_metadata: {}", input())).len(), 1);
+    let twice = run("- structured_metadata: {p: pod, q: pod}", vec![entry("l", &[("pod", "x")])]);
+    assert_eq!(shown(&twice), ["l {} p=x,q=x"]);
     let yaml = "- structured_metadata: {app: }\n- labels: {values: {copy: app}, source_type: structured_metadata}\n- structured_metadata_drop: [app]";
     assert_eq!(shown(&run(yaml, vec![entry("l", &[("app", "a")])])), ["l {copy=\"a\"}"]);
 }

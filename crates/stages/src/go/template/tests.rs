@@ -51,7 +51,7 @@ fn the_language() {
         ),
         ("{{ printf \"%d %s\" \"x\" 1 }}", "%!d(string=x) %!s(int=1)"),
         ("{{ printf \"%d\" }}{{ printf \"a\" 1 }}", "%!d(MISSING)a%!(EXTRA int=1)"),
-        ("{{ index . \"k-1\" }}{{ index (list 1 2) 1 }}{{ len .app }}", "dash23"),
+        ("{{ index . \"k-1\" }}{{ index (list 1 2) 1 }}{{ len .app }}{{ index . \"none\" }}", "dash23<no value>"),
         ("{{ html \"<a&'>\" }} {{ urlquery \"a b&c\" }} {{ js \"it's\" }}", "&lt;a&amp;&#39;&gt; a+b%26c it\\'s"),
         ("{{ 'a' }} {{ 0x10 }} {{ 1e3 }} {{ -3 }} {{ 1_000 }} {{ `r\\n` }}", "97 16 1000 -3 1000 r\\n"),
         ("{{ list 1 \"a\" nil }} {{ dict \"a\" 1 \"b\" (list 2) }}", "[1 a <nil>] map[a:1 b:[2]]"),

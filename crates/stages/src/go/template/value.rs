@@ -73,8 +73,7 @@ impl Val {
         match self {
             Val::Missing | Val::Nil => "<nil>",
             Val::List(_) => "[]interface {}",
-            Val::Map(_) => "map[string]interface {}",
-            Val::Root => "map[string]string",
+            Val::Map(_) | Val::Root => "map[string]interface {}",
             Val::Time(..) => "time.Time",
             other => other.kind(),
         }

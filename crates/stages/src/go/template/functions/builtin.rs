@@ -5,7 +5,6 @@ use crate::go::quote;
 use crate::go::template::ExecError;
 use crate::go::template::format::sprintf;
 use crate::go::template::value::Val;
-use crate::text::Text;
 use sha2::Digest;
 use std::cmp::Ordering;
 
@@ -107,12 +106,8 @@ fn index(a: &Args<'_>) -> Result<Val, ExecError> {
                     None => return a.fail(format!("index out of range: {at}")),
                 }
             }
-            // A key that is not there has the zero value: the data's maps hold texts, others anything.
-            Val::Map(values) => match values.get(a.text(i)?) {
-                Some(value) => value.clone(),
-                None if values.values().all(|value| matches!(value, Val::Text(_))) => Val::Text(Text::new()),
-                None => Val::Missing,
-            },
+            // A key that is not there has the zero value, which is nil.
+            Val::Map(values) => values.get(a.text(i)?).cloned().unwrap_or(Val::Missing),
             other => return a.fail(format!("can't index item of type {}", other.type_name())),
         };
     }
