@@ -1,0 +1,110 @@
+//! The configuration of stages: a list of single-key maps, in Promtail's spelling or with Alloy's names.
+//!
+//! [`Stages`] is what a configuration file holds; it keeps the values as they were read, and [`crate::Pipeline::new`] gives them
+//! meaning. Every error names the key it is about, as a path: `[2].json.expressions.user`. Unknown keys are errors.
+//!
+//! A null where a map is expected is an empty map, so `- cri:` means `- cri: {}`; stages that need something say so.
+
+use crate::go::{bytesize, duration};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The stages of a pipeline, as configured.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Stages(pub Vec<Value>);
+
+/// A configuration that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct ConfigError {
+    /// Where: the place in the list of stages, the stage, and the keys below it.
+    pub path: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// An error at `path`.
+    pub fn new(path: &str, message: impl ToString) -> Self {
+        Self { path: path.to_owned(), message: message.to_string() }
+    }
+
+    /// An error at the key `key` below `path`.
+    pub fn at(path: &str, key: &str, message: impl ToString) -> Self {
+        Self { path: format!("{path}.{key}"), message: message.to_string() }
+    }
+}
+
+/// Reads a stage's configuration.
+pub(crate) fn read<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, ConfigError> {
+    let empty = Value::Object(serde_json::Map::new());
+    let value = if value.is_null() { &empty } else { value };
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let inner = error.path().to_string();
+        let path = if inner == "." { path.to_owned() } else { format!("{path}.{inner}") };
+        ConfigError { path, message: error.into_inner().to_string() }
+    })
+}
+
+/// Names with what they are made from; null and `""` mean the name itself.
+pub(crate) type Mapping = BTreeMap<String, Option<String>>;
+
+/// The name and the source of each entry of a mapping.
+pub(crate) fn sources(mapping: &Mapping) -> impl Iterator<Item = (&str, &str)> {
+    mapping.iter().map(|(name, source)| (name.as_str(), source.as_deref().filter(|s| !s.is_empty()).unwrap_or(name)))
+}
+
+/// Whether a stage is configured in Alloy's form: the map under `values`, beside other options.
+pub(crate) fn has_values(value: &Value) -> bool {
+    value.get("values").is_some_and(Value::is_object)
+}
+
+/// Go's syntax for a duration: `1h30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GoDuration(pub i64);
+
+impl GoDuration {
+    /// As a duration; nothing negative.
+    pub fn get(self) -> Duration {
+        Duration::from_nanos(self.0.max(0) as u64)
+    }
+}
+
+impl<'de> Deserialize<'de> for GoDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        duration::parse(&text).map(GoDuration).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A size with a unit: `4KiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ByteSize(pub i64);
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        bytesize::parse(&text).map(ByteSize).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A list of text, or one text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+/// Whether `name` is a label name as Prometheus always had them: `[A-Za-z_][A-Za-z0-9_]*`.
+pub(crate) fn is_legacy_name(name: &[u8]) -> bool {
+    let mut bytes = name.iter();
+    bytes.next().is_some_and(|b| *b == b'_' || b.is_ascii_alphabetic())
+        && bytes.all(|b| *b == b'_' || b.is_ascii_alphanumeric())
+}

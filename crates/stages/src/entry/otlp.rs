@@ -1,0 +1,248 @@
+//! How an OTLP log record is an entry, and back, on the bytes.
+//!
+//! | OTLP | entry | written back as |
+//! |---|---|---|
+//! | resource attribute, string | label | string attribute |
+//! | body, string | line | string body |
+//! | `time_unix_nano`, else `observed_time_unix_nano` | timestamp | `time_unix_nano`, if it changed |
+//! | log attribute, string | structured metadata | string attribute |
+//! | an attribute or body of another type | its text: numbers and booleans plain, bytes in base64, lists and maps as JSON | the original value while its text is unchanged, else a string |
+//! | severity, trace and span id, flags, scope, everything unknown | not seen by stages | as it was |
+//!
+//! The mapping is reversible: what no stage changes keeps its bytes, field by field, and a record of which nothing changed is
+//! [`Unchanged`](Change::Unchanged), so that its bytes can be forwarded as they are. Attribute names are kept as they are;
+//! they are not made into Prometheus names. Of attributes with one name the first counts for stages, and all are kept unless
+//! that name changes.
+//!
+//! This module knows single messages (`Resource`, `LogRecord`); cutting requests into them is the wire crate's.
+
+use super::{Entry, Labels, Timestamp};
+use crate::json::quote;
+use crate::text::Text;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use wire::field::{Field, Fields, Value, put_fixed64_field, put_varint};
+
+/// Field numbers of `Resource` and `LogRecord`.
+const RESOURCE_ATTRIBUTES: u32 = 1;
+const TIME: u32 = 1;
+const BODY: u32 = 5;
+const ATTRIBUTES: u32 = 6;
+const OBSERVED_TIME: u32 = 11;
+/// How deep lists and maps are read; deeper ones have no text.
+const MAX_DEPTH: usize = 64;
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is what it was.
+    Unchanged,
+    /// It is this now.
+    Changed(Vec<u8>),
+}
+
+/// The labels of a `Resource` message; empty if it is malformed.
+pub fn labels(resource: &Bytes) -> Labels {
+    attributes(resource, RESOURCE_ATTRIBUTES).into_iter().collect()
+}
+
+/// The entry of a `LogRecord` message with its resource's labels.
+pub fn entry(record: &Bytes, labels: &Labels) -> Entry {
+    let (mut time, mut observed, mut line) = (0, 0, Text::new());
+    for field in Fields::new(record).map_while(Result::ok) {
+        match (field.number, field.value) {
+            (TIME, Value::Fixed64(value)) => time = value,
+            (OBSERVED_TIME, Value::Fixed64(value)) => observed = value,
+            (BODY, Value::Len(value)) => line = text_of(&share(record), value),
+            _ => {}
+        }
+    }
+    Entry {
+        labels: labels.clone(),
+        line,
+        timestamp: timestamp(if time == 0 { observed } else { time }),
+        metadata: attributes(record, ATTRIBUTES),
+        ..Entry::default()
+    }
+}
+
+/// The `LogRecord` of an entry that began as `record`.
+pub fn record(entry: &Entry, record: &Bytes) -> Change {
+    let before = self::entry(record, &Labels::default());
+    let (same_line, same_time) = (before.line == entry.line, before.timestamp == entry.timestamp);
+    if same_line && same_time && before.metadata == entry.metadata {
+        return Change::Unchanged;
+    }
+    let mut out = Vec::with_capacity(record.len() + 64);
+    if !same_time {
+        put_fixed64_field(&mut out, TIME, entry.timestamp.as_unix_nanos());
+    }
+    for field in Fields::new(record).map_while(Result::ok) {
+        let keep = match field.number {
+            TIME => same_time,
+            BODY => same_line,
+            ATTRIBUTES => keeps_attribute(&field, &before.metadata, &entry.metadata),
+            _ => true,
+        };
+        if keep {
+            out.extend_from_slice(&record[field.range()]);
+        }
+    }
+    if !same_line {
+        put_string_value(&mut out, BODY, &entry.line);
+    }
+    put_new_attributes(&mut out, ATTRIBUTES, &before.metadata, &entry.metadata);
+    Change::Changed(out)
+}
+
+/// The `Resource` of labels that began as those of `resource`.
+pub fn resource(labels: &Labels, resource: &Bytes) -> Change {
+    let before = self::labels(resource);
+    if before == *labels {
+        return Change::Unchanged;
+    }
+    let (before, after): (Vec<_>, Vec<_>) = (before.iter().cloned().collect(), labels.iter().cloned().collect());
+    let mut out = Vec::with_capacity(resource.len() + 64);
+    for field in Fields::new(resource).map_while(Result::ok) {
+        if field.number != RESOURCE_ATTRIBUTES || keeps_attribute(&field, &before, &after) {
+            out.extend_from_slice(&resource[field.range()]);
+        }
+    }
+    put_new_attributes(&mut out, RESOURCE_ATTRIBUTES, &before, &after);
+    Change::Changed(out)
+}
+
+/// Nanoseconds since the epoch, unsigned as OTLP has them.
+fn timestamp(nanos: u64) -> Timestamp {
+    Timestamp::from_secs_nanos((nanos / 1_000_000_000) as i64, (nanos % 1_000_000_000) as i64)
+}
+
+fn share(bytes: &Bytes) -> Text {
+    Text::from(bytes.clone())
+}
+
+/// Whether the attribute in `field` has the same text after as it had before.
+fn keeps_attribute(field: &Field<'_>, before: &[(Text, Text)], after: &[(Text, Text)]) -> bool {
+    let Some((name, _)) = field.bytes().map(key_value) else { return true };
+    value_of(before, name) == value_of(after, name)
+}
+
+fn value_of<'a>(pairs: &'a [(Text, Text)], name: &[u8]) -> Option<&'a Text> {
+    pairs.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value)
+}
+
+/// Writes the attributes that are new or changed, as strings.
+fn put_new_attributes(out: &mut Vec<u8>, number: u32, before: &[(Text, Text)], after: &[(Text, Text)]) {
+    for (name, value) in after.iter().filter(|(name, value)| value_of(before, name) != Some(value)) {
+        let mut pair = Vec::with_capacity(name.len() + value.len() + 12);
+        put_bytes(&mut pair, 1, name);
+        put_string_value(&mut pair, 2, value);
+        put_bytes(out, number, &pair);
+    }
+}
+
+/// Writes an `AnyValue` of a string. What is not UTF-8 is written with U+FFFD: OTLP strings must be.
+fn put_string_value(out: &mut Vec<u8>, number: u32, text: &Text) {
+    let text = text.to_str_lossy();
+    let mut value = Vec::with_capacity(text.len() + 6);
+    put_bytes(&mut value, 1, text.as_bytes());
+    put_bytes(out, number, &value);
+}
+
+fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_varint(out, u64::from(number) << 3 | 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Names and texts of the attributes in field `number`, the first of each name.
+fn attributes(message: &Bytes, number: u32) -> Vec<(Text, Text)> {
+    let whole = share(message);
+    let mut all: Vec<(Text, Text)> = Vec::new();
+    for field in Fields::new(message).map_while(Result::ok).filter(|field| field.number == number) {
+        let Some((name, value)) = field.bytes().map(key_value) else { continue };
+        if value_of(&all, name).is_none() {
+            all.push((whole.share(name), text_of(&whole, value)));
+        }
+    }
+    all
+}
+
+/// Name and `AnyValue` of a `KeyValue` message.
+fn key_value(pair: &[u8]) -> (&[u8], &[u8]) {
+    let (mut name, mut value) = (&b""[..], &b""[..]);
+    for field in Fields::new(pair).map_while(Result::ok) {
+        match (field.number, field.value) {
+            (1, Value::Len(bytes)) => name = bytes,
+            (2, Value::Len(bytes)) => value = bytes,
+            _ => {}
+        }
+    }
+    (name, value)
+}
+
+/// The text of an `AnyValue`. Strings are shared with the message.
+fn text_of(whole: &Text, value: &[u8]) -> Text {
+    match last_field(value) {
+        Some((1, Value::Len(text))) => whole.share(text),
+        Some((7, Value::Len(bytes))) => STANDARD.encode(bytes).into(),
+        Some((5 | 6, _)) => {
+            let mut out = Vec::new();
+            write_json(value, MAX_DEPTH, &mut out);
+            out.into()
+        }
+        Some((number, value)) => scalar(number, value).into(),
+        None => Text::new(),
+    }
+}
+
+/// Of the fields of a oneof the last counts.
+fn last_field(value: &[u8]) -> Option<(u32, Value<'_>)> {
+    Fields::new(value).map_while(Result::ok).filter(|f| (1..=7).contains(&f.number)).map(|f| (f.number, f.value)).last()
+}
+
+fn scalar(number: u32, value: Value<'_>) -> String {
+    match (number, value) {
+        (2, Value::Varint(value)) => (value != 0).to_string(),
+        (3, Value::Varint(value)) => (value as i64).to_string(),
+        (4, Value::Fixed64(bits)) => crate::go::number::format_f(f64::from_bits(bits)),
+        _ => String::new(),
+    }
+}
+
+/// An `AnyValue` as JSON.
+fn write_json(value: &[u8], depth: usize, out: &mut Vec<u8>) {
+    let Some(depth) = depth.checked_sub(1) else { return out.extend_from_slice(b"null") };
+    match last_field(value) {
+        None => out.extend_from_slice(b"null"),
+        Some((1, Value::Len(text))) => out.extend_from_slice(&quote(text)),
+        Some((7, Value::Len(bytes))) => out.extend_from_slice(&quote(STANDARD.encode(bytes).as_bytes())),
+        Some((number @ (5 | 6), Value::Len(list))) => {
+            let (open, close) = if number == 5 { (b'[', b']') } else { (b'{', b'}') };
+            out.push(open);
+            let values = Fields::new(list).map_while(Result::ok).filter(|field| field.number == 1);
+            for (i, item) in values.filter_map(|field| field.bytes()).enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                if number == 5 {
+                    write_json(item, depth, out);
+                } else {
+                    let (name, value) = key_value(item);
+                    out.extend_from_slice(&quote(name));
+                    out.push(b':');
+                    write_json(value, depth, out);
+                }
+            }
+            out.push(close);
+        }
+        Some((4, Value::Fixed64(bits))) if !f64::from_bits(bits).is_finite() => {
+            out.extend_from_slice(&quote(scalar(4, Value::Fixed64(bits)).as_bytes()));
+        }
+        Some((number, value)) => out.extend_from_slice(scalar(number, value).as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! What a stage is, and which ones there are.
+//!
+//! One stage, one file: its configuration, its code, its tests. To add one: a file here, an arm in [`build_one`], a row in the
+//! documentation.
+
+mod cri;
+mod decolorize;
+mod docker;
+mod drop;
+mod eventlogmessage;
+mod geoip;
+mod json;
+mod label_drop;
+mod label_keep;
+mod labels;
+mod limit;
+mod logfmt;
+mod luhn;
+mod matching;
+mod metrics;
+mod multiline;
+mod output;
+mod pack;
+mod pattern;
+mod regex;
+mod replace;
+mod sampling;
+mod split_json;
+mod static_labels;
+mod structured_metadata;
+mod structured_metadata_drop;
+mod template;
+mod tenant;
+mod timestamp;
+mod truncate;
+mod windowsevent;
+
+#[cfg(test)]
+mod tests;
+
+use crate::config::ConfigError;
+use crate::entry::{Entry, Symbol};
+use crate::metrics::Sample;
+use crate::pipeline::{Builder, Context, Now};
+use crate::text::Text;
+use serde_json::Value;
+
+/// How deep `match` stages may nest.
+const MAX_NESTING: usize = 16;
+
+/// What becomes of an entry.
+pub(crate) enum Verdict {
+    /// It goes on.
+    Keep,
+    /// The stages that follow, as far as they belong to this one, are left out.
+    Skip,
+    /// It is gone; why.
+    Drop(Text),
+    /// These go on in its place.
+    Emit(Vec<Entry>),
+}
+
+/// One stage. Stages are shared between callers; what they remember they lock.
+pub(crate) trait Stage: Send + Sync {
+    /// Does its work on an entry. A failure leaves the entry as it was.
+    fn apply(&self, entry: &mut Entry, cx: &mut Context<'_>) -> Verdict;
+
+    /// Whether it may hold entries back.
+    fn holds(&self) -> bool {
+        false
+    }
+
+    /// What has been held back long enough.
+    fn tick(&self, _: &mut Context<'_>) -> Vec<Entry> {
+        Vec::new()
+    }
+
+    /// Everything that is held back.
+    fn finish(&self, _: &mut Context<'_>) -> Vec<Entry> {
+        Vec::new()
+    }
+
+    /// The series it has made.
+    fn collect(&self, _: Now, _: &mut Vec<Sample>) {}
+}
+
+/// Where a stage reads its text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// The line.
+    Line,
+    /// A name of the extracted map.
+    Extracted(Symbol),
+}
+
+impl Source {
+    /// The optional `source` key of a stage; an empty one is refused.
+    pub fn build(source: Option<&str>, path: &str, builder: &mut Builder) -> Result<Self, ConfigError> {
+        match source {
+            None => Ok(Source::Line),
+            Some("") => {
+                Err(ConfigError::at(path, "source", "the source must not be empty; leave it out to read the line"))
+            }
+            Some(name) => Ok(Source::Extracted(builder.symbol(name, path)?)),
+        }
+    }
+
+    /// The text, if it is there and can be text.
+    #[inline]
+    pub fn read(self, entry: &Entry) -> Option<Text> {
+        match self {
+            Source::Line => Some(entry.line.clone()),
+            Source::Extracted(name) => entry.extracted.get_text(name),
+        }
+    }
+
+    /// Puts a text back where it was read.
+    pub fn write(self, entry: &mut Entry, text: Text) {
+        match self {
+            Source::Line => entry.line = text,
+            Source::Extracted(name) => entry.extracted.set(name, text),
+        }
+    }
+}
+
+/// Compiles a list of stages. `path` is that of the list, empty for the outermost.
+pub(crate) fn build_list(list: &[Value], path: &str, depth: usize, builder: &mut Builder) -> Result<(), ConfigError> {
+    if depth > MAX_NESTING {
+        return Err(ConfigError::new(path, format!("stages may be nested at most {MAX_NESTING} deep")));
+    }
+    for (i, value) in list.iter().enumerate() {
+        let path = format!("{path}[{i}]");
+        let single = value.as_object().filter(|map| map.len() == 1).and_then(|map| map.iter().next());
+        let Some((name, config)) = single else {
+            return Err(ConfigError::new(&path, "a stage is a map with exactly one key: the name of the stage"));
+        };
+        let name = name.strip_prefix("stage.").unwrap_or(name);
+        build_one(name, config, &format!("{path}.{name}"), depth, builder)?;
+    }
+    Ok(())
+}
+
+fn build_one(name: &str, config: &Value, path: &str, depth: usize, builder: &mut Builder) -> Result<(), ConfigError> {
+    let stage = match name {
+        "cri" => cri::build(config, path, builder),
+        "decolorize" => decolorize::build(config, path),
+        "docker" => docker::build(config, path, builder),
+        "drop" => drop::build(config, path, builder),
+        "eventlogmessage" => eventlogmessage::build(config, path, builder),
+        "geoip" => geoip::build(config, path, builder),
+        "json" => json::build(config, path, builder),
+        "label_drop" | "labeldrop" => label_drop::build(config, path),
+        "label_keep" | "labelallow" => label_keep::build(config, path),
+        "labels" => labels::build(config, path, builder),
+        "limit" => limit::build(config, path, builder),
+        "logfmt" => logfmt::build(config, path, builder),
+        "luhn" => luhn::build(config, path, builder),
+        "match" => return matching::build(config, path, depth, builder),
+        "metrics" => metrics::build(config, path, builder),
+        "multiline" => multiline::build(config, path, builder),
+        "output" => output::build(config, path, builder),
+        "pack" => pack::build(config, path, builder),
+        "pattern" => pattern::build(config, path, builder),
+        "regex" => regex::build(config, path, builder),
+        "replace" => replace::build(config, path, builder),
+        "sampling" => sampling::build(config, path, builder),
+        "split_json" => split_json::build(config, path, builder),
+        "static_labels" => static_labels::build(config, path),
+        "structured_metadata" => structured_metadata::build(config, path, builder),
+        "structured_metadata_drop" => structured_metadata_drop::build(config, path),
+        "template" => template::build(config, path, builder),
+        "tenant" => tenant::build(config, path, builder),
+        "timestamp" => timestamp::build(config, path, builder),
+        "truncate" => truncate::build(config, path, builder),
+        "windowsevent" => windowsevent::build(config, path, builder),
+        _ => Err(ConfigError::new(path, format!("unknown stage \"{name}\""))),
+    }?;
+    builder.push(path, stage)?;
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! `cri`: the container runtime's line format: `<time> <stdout|stderr> <P|F> <content>`; partial lines are joined.
+//!
+//! The content becomes the line, the time the timestamp, the stream a label; all four are extracted. The flag may be missing.
+//! A partial line is kept, for each set of labels, until its full line comes, whose timestamp and values the joined line has.
+//!
+//! Better than the peer: a flag must stand alone (`stdout Panic…` keeps its P), and partial lines that never end come out
+//! when the input ends.
+
+use super::{Stage, Verdict};
+use crate::config::{ConfigError, read};
+use crate::entry::{Entry, Symbol};
+use crate::go::location::Location;
+use crate::go::time::{Layout, RFC3339_NANO, rfc3339};
+use crate::metrics::Counter;
+use crate::pipeline::{Builder, Context};
+use crate::text::Text;
+use foldhash::fast::FixedState;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A joined line that is longer comes out as it is, so that a stream of partial lines without end is bounded.
+const MAX_JOINED: usize = 4 << 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    max_partial_lines: i64,
+    max_partial_line_size: u64,
+    max_partial_line_size_truncate: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_partial_lines: 100, max_partial_line_size: 0, max_partial_line_size_truncate: false }
+    }
+}
+
+/// Partial lines by the fingerprint of their labels, each with its place in the order of arrival.
+#[derive(Default)]
+struct Lines {
+    arrived: u64,
+    by_stream: HashMap<u64, (u64, Entry)>,
+}
+
+/// The partial lines of a stage.
+pub(super) struct Partials {
+    seed: FixedState,
+    /// How many there are, so that full lines need no lock while there are none.
+    count: AtomicUsize,
+    lines: Mutex<Lines>,
+}
+
+impl Default for Partials {
+    fn default() -> Self {
+        Self { seed: FixedState::with_seed(fastrand::u64(..)), count: AtomicUsize::new(0), lines: Mutex::default() }
+    }
+}
+
+struct Cri {
+    max_lines: usize,
+    truncate: Option<usize>,
+    flags: Symbol,
+    stream: Symbol,
+    content: Symbol,
+    time: Symbol,
+    layout: Layout,
+    partials: Arc<Partials>,
+    flushed: Counter,
+    truncated: Counter,
+}
+
+pub(super) fn build(
+    value: &serde_json::Value,
+    path: &str,
+    builder: &mut Builder,
+) -> Result<Box<dyn Stage>, ConfigError> {
+    let config: Config = read(value, path)?;
+    let Some(max_lines) = usize::try_from(config.max_partial_lines).ok().filter(|max| *max > 0) else {
+        return Err(ConfigError::at(path, "max_partial_lines", "must be greater than 0"));
+    };
+    let size = usize::try_from(config.max_partial_line_size).unwrap_or(usize::MAX);
+    Ok(Box::new(Cri {
+        max_lines,
+        truncate: config.max_partial_line_size_truncate.then_some(size),
+        flags: builder.symbol("flags", path)?,
+        stream: builder.symbol("stream", path)?,
+        content: builder.symbol("content", path)?,
+        time: builder.symbol("time", path)?,
+        layout: Layout::new(RFC3339_NANO),
+        partials: builder.state("cri", value),
+        flushed: builder.counter(
+            "loki_process_cri_partial_lines_flushed_total",
+            "A count of partial lines that were flushed prematurely due to the max_partial_lines limit being exceeded",
+            &[],
+        ),
+        truncated: builder.counter(
+            "loki_process_cri_lines_truncated_total",
+            "A count of lines that were truncated due to the max_partial_line_size limit",
+            &[],
+        ),
+    }))
+}
+
+/// A line in CRI format.
+struct Parsed<'a> {
+    time: &'a [u8],
+    stream: &'static str,
+    partial: bool,
+    content: &'a [u8],
+}
+
+/// Reads a line; `None` where it is not in CRI format.
+fn parse(line: &[u8]) -> Option<Parsed<'_>> {
+    let time_len = memchr::memchr(b' ', line)?;
+    let (time, rest) = (&line[..time_len], &line[time_len + 1..]);
+    if time.iter().any(|b| b.is_ascii_whitespace() || *b == 0x0b) {
+        return None;
+    }
+    let (stream, rest) = match rest.get(..7)? {
+        b"stdout " => ("stdout", &rest[7..]),
+        b"stderr " => ("stderr", &rest[7..]),
+        _ => return None,
+    };
+    // A flag is one letter that stands alone, or has tags behind a colon.
+    let (partial, rest) = match rest {
+        [flag @ (b'P' | b'F')] | [flag @ (b'P' | b'F'), b' ' | b':' | b'\n' | b'\r', ..] => (*flag == b'P', &rest[1..]),
+        _ => (false, rest),
+    };
+    Some(Parsed { time, stream, partial, content: rest.strip_prefix(b" ").unwrap_or(rest) })
+}
+
+impl Cri {
+    fn cut(&self, entry: &mut Entry) {
+        if let Some(size) = self.truncate.filter(|size| entry.line.len() > *size) {
+            entry.line = entry.line.slice(0, size);
+            self.truncated.inc();
+        }
+    }
+
+    /// Joins an entry with the partial line of its stream.
+    fn join(&self, before: Entry, entry: &mut Entry) {
+        entry.line = [before.line.as_bytes(), entry.line.as_bytes()].concat().into();
+        self.cut(entry);
+    }
+
+    fn partial(&self, mut entry: Entry, cx: &Context<'_>) -> Vec<Entry> {
+        let stream = entry.labels.fingerprint(&self.partials.seed);
+        let mut lines = self.partials.lines.lock();
+        let mut out = Vec::new();
+        if lines.by_stream.len() >= self.max_lines {
+            self.flushed.add(lines.by_stream.len() as u64);
+            out = in_order(std::mem::take(&mut lines.by_stream), cx);
+        }
+        match lines.by_stream.remove(&stream) {
+            Some((_, before)) => self.join(before, &mut entry),
+            None => self.cut(&mut entry),
+        }
+        if entry.line.len() > MAX_JOINED {
+            self.flushed.inc();
+            out.push(entry);
+        } else {
+            lines.arrived += 1;
+            let place = lines.arrived;
+            lines.by_stream.insert(stream, (place, entry));
+        }
+        self.partials.count.store(lines.by_stream.len(), Ordering::Release);
+        out
+    }
+}
+
+/// Entries in their order of arrival, for this pipeline.
+fn in_order(lines: HashMap<u64, (u64, Entry)>, cx: &Context<'_>) -> Vec<Entry> {
+    let mut lines: Vec<(u64, Entry)> = lines.into_values().collect();
+    lines.sort_by_key(|(place, _)| *place);
+    let own = |(_, entry): (u64, Entry)| Entry { extracted: entry.extracted.rebased(cx.symbols), ..entry };
+    lines.into_iter().map(own).collect()
+}
+
+impl Stage for Cri {
+    fn apply(&self, entry: &mut Entry, cx: &mut Context<'_>) -> Verdict {
+        let line = entry.line.clone();
+        let Some(parsed) = parse(&line) else { return Verdict::Keep };
+        let content = line.share(parsed.content);
+        let flag = Text::from_static(if parsed.partial { "P" } else { "F" });
+        let stream = Text::from_static(parsed.stream);
+        entry.extracted.set(self.flags, flag);
+        entry.extracted.set(self.stream, stream.clone());
+        entry.extracted.set(self.content, content.clone());
+        entry.extracted.set(self.time, line.share(parsed.time));
+        entry.line = content;
+        let time = rfc3339(parsed.time).or_else(|| {
+            let text = std::str::from_utf8(parsed.time).ok()?;
+            Some(self.layout.parse(text)?.resolve(&Location::utc()))
+        });
+        entry.timestamp = time.unwrap_or(entry.timestamp);
+        entry.labels.set(Text::from_static("stream"), stream);
+        if parsed.partial {
+            return Verdict::Emit(self.partial(std::mem::take(entry), cx));
+        }
+        if self.partials.count.load(Ordering::Acquire) > 0 {
+            let stream = entry.labels.fingerprint(&self.partials.seed);
+            let mut lines = self.partials.lines.lock();
+            let before = lines.by_stream.remove(&stream);
+            self.partials.count.store(lines.by_stream.len(), Ordering::Release);
+            if let Some((_, before)) = before {
+                self.join(before, entry);
+            }
+        }
+        Verdict::Keep
+    }
+
+    fn holds(&self) -> bool {
+        true
+    }
+
+    fn finish(&self, cx: &mut Context<'_>) -> Vec<Entry> {
+        let lines = std::mem::take(&mut self.partials.lines.lock().by_stream);
+        self.partials.count.store(0, Ordering::Release);
+        in_order(lines, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parts of a line, at each edge of the format.
+    #[test]
+    fn parses_lines() {
+        let parts =
+            |line: &str| parse(line.as_bytes()).map(|p| (p.partial, String::from_utf8(p.content.to_vec()).unwrap()));
+        for (rest, expected) in [
+            ("F hello", Some((false, "hello"))),
+            ("P hello", Some((true, "hello"))),
+            ("F  two", Some((false, " two"))),
+            ("F:tag x", Some((false, ":tag x"))),
+            ("Panic now", Some((false, "Panic now"))),
+            ("Found it", Some((false, "Found it"))),
+            ("no flag", Some((false, "no flag"))),
+            ("P", Some((true, ""))),
+            ("", Some((false, ""))),
+        ] {
+            let found = parts(&format!("2024-05-06T07:08:09Z stdout {rest}"));
+            assert_eq!(found.as_ref().map(|(p, c)| (*p, c.as_str())), expected, "{rest}");
+        }
+        for bad in ["", "x", "t stdin F x", "t  stdout F x", "t\tstdout\tF\tx", "stdout F x", "t stdout"] {
+            assert!(parse(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! `structured_metadata_drop`: removes structured metadata by name.
+
+use super::{Stage, Verdict};
+use crate::config::ConfigError;
+use crate::entry::Entry;
+use crate::pipeline::Context;
+use crate::text::Text;
+
+struct MetadataDrop(Vec<Text>);
+
+pub(super) fn build(value: &serde_json::Value, path: &str) -> Result<Box<dyn Stage>, ConfigError> {
+    Ok(Box::new(MetadataDrop(super::label_drop::names(value, path)?)))
+}
+
+impl Stage for MetadataDrop {
+    fn apply(&self, entry: &mut Entry, _: &mut Context<'_>) -> Verdict {
+        entry.metadata.retain(|(name, _)| !self.0.contains(name));
+        Verdict::Keep
+    }
+}
