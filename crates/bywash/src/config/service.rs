@@ -407,8 +407,24 @@ impl Validate for BudgetConfig {
     }
 }
 
+/// Keys of the collector that are taken and change nothing, with the reason.
+const WITHOUT_EFFECT: [(&str, &str); 7] = [
+    ("logs.development", "there is one form of the log"),
+    ("logs.disable_caller", "callers are not logged"),
+    ("logs.disable_stacktrace", "stack traces are not logged"),
+    ("logs.error_output_paths", "errors of the log itself go to standard error"),
+    ("traces.level", "the program does not trace itself"),
+    ("traces.propagators", "the program does not trace itself"),
+    ("traces.sampler", "the program does not trace itself"),
+];
+
 impl Validate for TelemetryConfig {
     fn validate(&self, report: &mut Report<'_>) {
+        for (key, why) in WITHOUT_EFFECT {
+            if report.is_set(key) {
+                report.warning(key, format!("has no effect here: {why}"));
+            }
+        }
         let mut without_effect = |key: &str, used: bool, why: &str| {
             if used {
                 report.warning(key, format!("has no effect here: {why}"));

@@ -46,6 +46,9 @@ impl Validate for Config {
         if self.send_batch_max_size > 0 && self.send_batch_max_size < self.send_batch_size {
             report.error("send_batch_max_size", "must not be less than `send_batch_size`");
         }
+        if report.is_set("metadata_cardinality_limit") {
+            report.warning("metadata_cardinality_limit", "has no effect here: batches by metadata are not supported");
+        }
         if !self.metadata_keys.is_empty() {
             report.error("metadata_keys", "batches by metadata are not supported");
         }

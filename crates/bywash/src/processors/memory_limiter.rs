@@ -44,6 +44,14 @@ pub struct Limits {
 
 impl Validate for Config {
     fn validate(&self, report: &mut Report<'_>) {
+        for key in ["check_interval", "min_gc_interval_when_soft_limited", "min_gc_interval_when_hard_limited"] {
+            if report.is_set(key) {
+                report.warning(
+                    key,
+                    "has no effect here: memory is counted with every request, not looked at now and then",
+                );
+            }
+        }
         match (self.limit_mib, self.limit_percentage) {
             (0, 0) => report.error("", "one of `limit_mib` and `limit_percentage` must be set"),
             (0, 1..=100) | (1.., _) => {}

@@ -90,7 +90,8 @@ fn a_typical_configuration_is_understood() {
     assert_eq!(about("is batched as the first pipeline"), 1, "{warnings:?}");
     assert_eq!(about("alias `otlp` is deprecated"), 1, "{warnings:?}");
     assert_eq!(about("`otlp/spare` is not used"), 1, "{warnings:?}");
-    assert_eq!(warnings.len(), 5, "{warnings:?}");
+    assert_eq!(about("memory is counted with every request"), 1, "{warnings:?}");
+    assert_eq!(warnings.len(), 6, "{warnings:?}");
 }
 
 /// Scenario: nothing is said about memory, a limit is, a limiter is, both are. Guarantee: the default; what is said; the smaller.

@@ -50,7 +50,7 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
         page.counter(accepted, "Records taken into the pipelines.").add(&labels, stats.accepted.get());
         page.counter(refused, "Records that were not taken: refused with their request, or shed from it.")
             .add(&labels, stats.refused.total() + stats.shed.total());
-        page.counter(failed, "Records whose sender waited and was told that they were not delivered.")
+        page.counter(failed, "Records whose sender waited and was told that they were rejected for good.")
             .add(&labels, stats.failed.get());
         let sums = requests.entry((&r.receiver, r.transport)).or_default();
         for (sum, n) in sums.iter_mut().zip([&stats.requests_accepted, &stats.requests_refused, &stats.requests_failed])
