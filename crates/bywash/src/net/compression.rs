@@ -189,17 +189,55 @@ fn snappy_block(input: &[u8], cap: usize, grow: Grow) -> Result<Bytes, Decompres
 fn lz4(input: &[u8], guess: usize, cap: usize, grow: Grow) -> Result<Bytes, DecompressError> {
     let mut rest = input;
     let out = read_all(lz4_flex::frame::FrameDecoder::new(&mut rest), guess, cap, grow)?;
-    if rest.is_empty() && !ends_like_lz4(input) {
+    if rest.is_empty() && !is_whole_lz4(input) {
         return Err(corrupt("truncated lz4 frame"));
     }
     Ok(out)
 }
 
-/// Whether the input ends with the end mark (four zero bytes), or with it and the content checksum that the header announces.
-fn ends_like_lz4(input: &[u8]) -> bool {
-    const CONTENT_CHECKSUM: u8 = 1 << 2;
-    let tail = if input.get(4).is_some_and(|flags| flags & CONTENT_CHECKSUM != 0) { 4 } else { 0 };
-    input.len().checked_sub(tail).is_some_and(|end| input[..end].ends_with(&[0; 4]))
+/// Whether the input ends where a frame does: after its end mark, found by walking from block to block. The decoder has read it all
+/// already, so that what is walked here is sound up to its end.
+fn is_whole_lz4(mut input: &[u8]) -> bool {
+    const LEGACY: [u8; 4] = 0x184c_2102u32.to_le_bytes();
+    const FRAME: [u8; 4] = 0x184d_2204u32.to_le_bytes();
+    while !input.is_empty() {
+        let after = match input.split_first_chunk::<4>() {
+            Some((&FRAME, rest)) => lz4_frame(rest),
+            // A legacy frame has no end mark: it ends with the input.
+            Some((&LEGACY, _)) => return true,
+            // A skippable frame, or what the decoder leaves alone.
+            Some((_, rest)) => lz4_block(rest, 0).map(|(_, rest)| rest),
+            None => None,
+        };
+        match after {
+            Some(rest) => input = rest,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// What follows a frame, its magic number read; `None` if it does not end.
+fn lz4_frame(input: &[u8]) -> Option<&[u8]> {
+    let flags = *input.first()?;
+    let has = |bit: u8, size: usize| if flags & 1 << bit != 0 { size } else { 0 };
+    // Flags, block descriptor, content size, dictionary id, header checksum.
+    let mut rest = input.get(2 + has(3, 8) + has(0, 4) + 1..)?;
+    loop {
+        let (size, after) = lz4_block(rest, has(4, 4))?;
+        rest = after;
+        if size == 0 {
+            return rest.get(has(2, 4)..);
+        }
+    }
+}
+
+/// A block's size and what follows it; the end mark is a block of no size, and without a checksum.
+fn lz4_block(input: &[u8], checksum: usize) -> Option<(usize, &[u8])> {
+    let (size, rest) = input.split_first_chunk::<4>()?;
+    // The highest bit says that the block is not compressed.
+    let size = (u32::from_le_bytes(*size) & !(1 << 31)) as usize;
+    Some((size, rest.get(size + if size == 0 { 0 } else { checksum }..)?))
 }
 
 mod compressor;

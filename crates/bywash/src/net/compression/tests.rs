@@ -107,6 +107,22 @@ fn framed_snappy_is_recognised() {
     assert_eq!(decompress(Encoding::Snappy, &body, 1 << 20, free).unwrap().len(), 100_000);
 }
 
+/// Scenario: an lz4 frame whose last block ends with four zero bytes is cut before its end mark. Guarantee: an error: data is no end mark.
+#[test]
+fn zeros_are_no_end_mark() {
+    let mut body: Vec<u8> = (0..2000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    body.extend_from_slice(&[0; 4]);
+    let whole = compress(Encoding::Lz4, None, &Chunks::from(body)).unwrap();
+    assert!(decompress(Encoding::Lz4, &whole, 1 << 20, free).is_ok());
+    for cut in 1..whole.len() {
+        assert!(
+            decompress(Encoding::Lz4, &whole.slice(..cut), 1 << 20, free).is_err(),
+            "cut at {cut} of {}",
+            whole.len()
+        );
+    }
+}
+
 /// Scenario: names as senders write them. Guarantee: no case, no double encodings, nothing unknown.
 #[test]
 fn names_are_parsed() {
