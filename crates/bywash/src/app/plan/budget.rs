@@ -5,6 +5,14 @@ use crate::config::{Component, Diagnostic, Diagnostics};
 use crate::processors::memory_limiter;
 use crate::telemetry::process::total_memory;
 
+/// From this limit on the whole process is meant to stay within it; below, the program alone takes too large a part of it.
+const WHOLE_PROCESS: u64 = 256 << 20;
+
+/// What of the limit requests may hold: a sixteenth is set aside for the program itself and for the allocator.
+fn for_requests(limit: u64) -> u64 {
+    if limit >= WHOLE_PROCESS { limit - limit / 16 } else { limit }
+}
+
 /// The budget. A limiter's limit takes the place of the default one; of several limits that are written, the smallest holds.
 pub(super) fn budget<'a>(
     config: &BudgetConfig,
@@ -26,7 +34,7 @@ pub(super) fn budget<'a>(
     }
     let limits = chosen.unwrap_or(own);
     flow::BudgetConfig {
-        bytes: limits.hard,
+        bytes: for_requests(limits.hard),
         soft: limits.soft,
         records: config.max_records,
         requests: config.max_requests,

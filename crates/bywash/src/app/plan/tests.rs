@@ -67,7 +67,7 @@ service:
 #[test]
 fn a_typical_configuration_is_understood() {
     let (plan, warnings) = planned(TYPICAL);
-    assert_eq!((plan.budget.bytes, plan.budget.soft), (400 << 20, 0.75));
+    assert_eq!((plan.budget.bytes, plan.budget.soft), (375 << 20, 0.75));
     let outlets: Vec<_> = plan.outlets.iter().map(|o| (o.id.to_string(), o.signal, o.batch.is_some())).collect();
     let (otlp, debug) = ("otlp".to_owned(), "debug".to_owned());
     assert_eq!(
@@ -105,14 +105,14 @@ exporters: {nop: }
     let pipeline = "pipelines: {logs: {receivers: [otlp], processors: [memory_limiter], exporters: [nop]}}";
     let limiter = |mib: u32| format!("processors: {{memory_limiter: {{limit_mib: {mib}}}}}");
     let (plan, _) = planned(with("service: {pipelines: {logs: {receivers: [otlp], exporters: [nop]}}}"));
-    assert_eq!((plan.budget.bytes, plan.budget.soft), (512 << 20, 0.9));
+    assert_eq!((plan.budget.bytes, plan.budget.soft), (480 << 20, 0.9));
     let (plan, _) = planned(with(&format!("{}\nservice: {{{pipeline}}}", limiter(2000))));
-    assert_eq!(plan.budget.bytes, 2000 << 20);
+    assert_eq!(plan.budget.bytes, 1875 << 20);
     let service = format!("service: {{budget: {{limit: 1GiB}}, {pipeline}}}");
     let (plan, _) = planned(with(&format!("{}\n{service}", limiter(2000))));
-    assert_eq!((plan.budget.bytes, plan.budget.soft), (1 << 30, 0.9));
+    assert_eq!((plan.budget.bytes, plan.budget.soft), (960 << 20, 0.9));
     let (plan, _) = planned(with(&format!("{}\n{service}", limiter(500))));
-    assert_eq!(plan.budget.bytes, 500 << 20);
+    assert_eq!(plan.budget.bytes, (500 << 20) - (500 << 20) / 16);
 }
 
 /// Scenario: mistakes in every kind of component at once. Guarantee: all are told, each at its place.

@@ -141,7 +141,7 @@ async fn a_reload_that_cannot_listen_changes_nothing() {
     let bad = gateway_on(&sink.address.to_string(), sink.address, "timeout: 9s", "budget: {limit: 1MiB}");
     let error = service.reload(planned(&bad)).await.unwrap_err().to_string();
     assert!(error.contains("receiver otlp"), "{error}");
-    assert_eq!(service.shared().budget.config().bytes, 512 << 20);
+    assert_eq!(service.shared().budget.config().bytes, 480 << 20);
     assert_eq!(address(&service, "http").to_string(), endpoint);
     let client = Client::new(address(&service, "http"));
     assert!(client.sends(&ids("a", 0..3)).await);
