@@ -51,7 +51,7 @@ impl Default for BudgetConfig {
     }
 }
 
-/// Measured for one-record requests in a queue.
+/// By the sizes of what a queued one-record request consists of beside its body, with the allocator's headers; rounded up.
 const REQUEST_COST: u64 = 512;
 
 /// Who may enter now.
