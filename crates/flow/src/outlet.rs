@@ -3,15 +3,21 @@
 //! Lanes are made when their target is first needed. A push never waits; if the lane it meant was just closing, it gets its
 //! piece back and goes to a new lane. A lane of a dynamic router ends when it has been idle.
 //!
+//! With storage, what is taken is written to disk first, in the pieces that the router makes of it, and comes back from the spool
+//! to be given to a lane. What is on disk belongs to no outlet: it survives a reload and the process, and whatever nobody works
+//! at is given to the lanes by the outlet that attached last.
+//!
 //! It does not retry, batch or send (that is the lane's) and it does not decide about admission (that is the inlet's).
 
 use crate::batcher::BatchConfig;
 use crate::breaker::Breaker;
 use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
 use crate::exporter::{Attempt, Exporter};
-use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
+use crate::lane::{Context, Durable, Item, Lane, LaneLimits, LaneView, Left};
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
+use crate::budget::Budget;
+use crate::spool::{Incoming, Landing, Piece, Spool, SpoolView, StorageConfig, WhenFull};
 use crate::stats::ExporterStats;
 use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
@@ -20,7 +26,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// How an exporter's outlet behaves: the collector's `sending_queue`, `retry_on_failure` and `timeout`.
@@ -48,6 +54,8 @@ pub struct OutletConfig {
     pub lane_share: f64,
     /// A lane of a dynamic router ends after being idle for this long.
     pub lane_idle: Duration,
+    /// Where what waits is kept on disk; none: in memory.
+    pub storage: Option<StorageConfig>,
 }
 
 impl OutletConfig {
@@ -66,6 +74,7 @@ impl OutletConfig {
             lane_in_flight: None,
             lane_share: 0.5,
             lane_idle: Duration::from_secs(300),
+            storage: None,
         }
     }
 }
@@ -101,13 +110,17 @@ pub trait Outgoing: Send + Sync {
     fn fill(&self) -> f64;
     /// Counts records that were kept from it because only priority records may enter.
     fn count_shed(&self, records: u64);
-    /// Takes room for the payload.
+    /// Whether it can keep what it takes on disk: [`Outgoing::store`] may be called in place of [`Outgoing::push`].
+    fn is_durable(&self) -> bool;
+    /// Takes room for the payload, on disk if it is to be stored.
     ///
     /// # Errors
     /// There is none, or no destination; counted.
-    fn reserve(&self, payload: &Payload) -> Result<Slot, Why>;
+    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why>;
     /// Waits for room.
-    fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
+    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
+    /// Keeps it on disk until it is delivered. Never waits: `told` is settled once it is there, `held` once its memory is free.
+    fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack);
     /// Enqueues. Never waits. What found its lane full is settled as dropped and given as the outcome.
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome;
     /// One attempt, with no queue.
@@ -131,6 +144,8 @@ pub struct OutletView {
     pub lanes: Vec<LaneView>,
     /// Its counters.
     pub stats: Arc<ExporterStats>,
+    /// What it keeps on disk, if it does.
+    pub spool: Option<SpoolView>,
 }
 
 /// An exporter with its router and its lanes.
@@ -145,6 +160,8 @@ pub struct Outlet<E: Exporter, R: Router> {
     orphans: Mutex<Vec<Item>>,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
     draining: watch::Sender<Vec<Lane>>,
+    /// The router may know more targets than before.
+    rerouting: Notify,
 }
 
 impl<E: Exporter, R: Router> Outlet<E, R> {
@@ -164,6 +181,36 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// The same with somebody who hears what happens in its lanes.
     #[must_use]
     pub fn watched(config: OutletConfig, share: Share, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
+        Outlet::build(config, share, exporter, router, watch, None)
+    }
+
+    /// The same with a queue on disk, which it takes over with all that it holds. What is read back is charged to `budget`.
+    #[must_use]
+    pub fn durable(
+        config: OutletConfig,
+        share: Share,
+        exporter: E,
+        router: R,
+        watch: Arc<dyn Watch>,
+        spool: Arc<Spool>,
+        budget: Budget,
+    ) -> Arc<Outlet<E, R>> {
+        let outlet = Arc::new(Outlet::build(config, share, exporter, router, watch, Some((spool.clone(), budget))));
+        let landing: Arc<dyn Landing> = outlet.clone();
+        let turn = spool.attach(Arc::downgrade(&landing));
+        tokio::spawn(feed(Arc::downgrade(&outlet), spool, turn));
+        outlet
+    }
+
+    fn build(
+        config: OutletConfig,
+        share: Share,
+        exporter: E,
+        router: R,
+        watch: Arc<dyn Watch>,
+        storage: Option<(Arc<Spool>, Budget)>,
+    ) -> Outlet<E, R> {
+        let capacity = Capacity::within(config.capacity.clone(), share);
         let context = Arc::new(Context {
             exporter,
             stats: Arc::default(),
@@ -179,10 +226,10 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 false => LaneLimits::alone(config.workers.max(1)),
             },
             watch,
+            durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
         });
-        let capacity = Capacity::within(config.capacity.clone(), share);
         let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
-        Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0 }
+        Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0, rerouting: Notify::new() }
     }
 
     /// The router, for whoever changes what it knows.
@@ -209,11 +256,16 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
         let orphans = std::mem::take(&mut *self.orphans.lock());
         orphans.into_iter().for_each(|item| drop(self.reroute(None, item)));
+        self.rerouting.notify_one();
         // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
         let mut ends = JoinSet::new();
         gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
         while let Some(Ok((lane, left))) = ends.join_next().await {
-            left.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
+            let Left { items, keys } = left;
+            items.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
+            if let Some(durable) = &self.context.durable {
+                durable.spool.loosen(keys);
+            }
             self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
         }
     }
@@ -287,14 +339,23 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 Ok(()) => return Outcome::Delivered,
                 Err(back) => {
                     item = back;
-                    if let Some(lanes) = self.lanes.lock().as_mut()
-                        && lanes.get(target).is_some_and(|l| l.is_same(&lane))
-                    {
-                        lanes.remove(target);
-                    }
+                    self.forget_lane(target, &lane);
                 }
             }
         }
+    }
+
+    /// Leaves out a lane that has closed.
+    fn forget_lane(&self, target: &Target, lane: &Lane) {
+        if let Some(lanes) = self.lanes.lock().as_mut()
+            && lanes.get(target).is_some_and(|l| l.is_same(lane))
+        {
+            lanes.remove(target);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lanes.lock().is_none()
     }
 
     fn lane(&self, target: &Target) -> Found {
@@ -336,7 +397,347 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn fill(&self) -> f64 {
-        self.capacity.share().fill()
+        let memory = self.capacity.share().fill();
+        match &self.context.durable {
+            Some(durable) if durable.spool.when_full() == WhenFull::ShedRoutine => memory.max(durable.spool.fill()),
+            _ => memory,
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        self.context.durable.is_some()
+    }
+
+    fn count_shed(&self, records: u64) {
+        self.context.stats.enqueue_failed.add(Kind::SoftLimit, records);
+    }
+
+    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why> {
+        let slot = self.room(payload, stored);
+        if let Err(why) = &slot
+            && !(why.kind == Kind::QueueFull && self.config.block_on_overflow)
+        {
+            self.context.stats.enqueue_failed.add(why.kind, u64::from(payload.records));
+        }
+        slot
+    }
+
+    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
+        let payload = Payload { body: payload.body.clone(), ..payload.clone() };
+        Box::pin(async move {
+            match self.context.durable.as_ref().filter(|_| stored) {
+                Some(durable) => durable.spool.until(|| self.room(&payload, true).ok()).await,
+                None => self.capacity.wait(payload.records, payload.len()).await,
+            }
+        })
+    }
+
+    fn store(&self, payload: Payload, mut slot: Slot, told: Ack, held: Ack) {
+        let Some(durable) = &self.context.durable else {
+            held.settle(Outcome::Delivered);
+            drop(self.push(payload, slot, told, false));
+            return;
+        };
+        let now = clock::now();
+        let at = durable.spool.calendar().millis(now);
+        for (target, payload) in self.pieces(payload) {
+            let incoming = Incoming {
+                slot: slot.split(payload.records, payload.len()),
+                piece: Piece { payload, target, at, first: 0, note: None },
+                told: told.fork(),
+                held: held.fork(),
+                at: now,
+            };
+            durable.spool.store(incoming);
+        }
+        told.settle(Outcome::Delivered);
+        held.settle(Outcome::Delivered);
+    }
+
+    fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome;
+    /// One attempt, with no queue.
+    fn send_now(&self, payload: Payload) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
+    /// What it holds and has counted.
+    fn view(&self) -> OutletView;
+    /// Ends all lanes: what they hold is sent until the deadline, the rest is settled as failed.
+    fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+/// A look at an outlet, for metrics and the health check.
+#[derive(Clone, Debug)]
+pub struct OutletView {
+    /// In units of its sizer.
+    pub queue_size: u64,
+    /// In units of its sizer.
+    pub queue_capacity: u64,
+    /// Bytes it holds.
+    pub bytes: u64,
+    /// Its lanes.
+    pub lanes: Vec<LaneView>,
+    /// Its counters.
+    pub stats: Arc<ExporterStats>,
+    /// What it keeps on disk, if it does.
+    pub spool: Option<SpoolView>,
+}
+
+/// An exporter with its router and its lanes.
+pub struct Outlet<E: Exporter, R: Router> {
+    config: OutletConfig,
+    context: Arc<Context<E>>,
+    capacity: Arc<Capacity>,
+    router: R,
+    /// `None` once it is closed: nothing starts a lane after that.
+    lanes: Mutex<Option<HashMap<Target, Lane>>>,
+    /// What has no target at present. Bounded by the capacity: each holds its room.
+    orphans: Mutex<Vec<Item>>,
+    /// Lanes of targets that are gone, until what they hold is sent or routed again.
+    draining: watch::Sender<Vec<Lane>>,
+    /// The router may know more targets than before.
+    rerouting: Notify,
+}
+
+impl<E: Exporter, R: Router> Outlet<E, R> {
+    /// An outlet without lanes yet. Must be used within a tokio runtime.
+    #[must_use]
+    pub fn new(config: OutletConfig, exporter: E, router: R) -> Outlet<E, R> {
+        let share = Share::new(config.capacity.max_bytes);
+        Outlet::within(config, share, exporter, router)
+    }
+
+    /// The same within a share of memory that it has in common with others.
+    #[must_use]
+    pub fn within(config: OutletConfig, share: Share, exporter: E, router: R) -> Outlet<E, R> {
+        Outlet::watched(config, share, exporter, router, Arc::new(()))
+    }
+
+    /// The same with somebody who hears what happens in its lanes.
+    #[must_use]
+    pub fn watched(config: OutletConfig, share: Share, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
+        Outlet::build(config, share, exporter, router, watch, None)
+    }
+
+    /// The same with a queue on disk, which it takes over with all that it holds. What is read back is charged to `budget`.
+    #[must_use]
+    pub fn durable(
+        config: OutletConfig,
+        share: Share,
+        exporter: E,
+        router: R,
+        watch: Arc<dyn Watch>,
+        spool: Arc<Spool>,
+        budget: Budget,
+    ) -> Arc<Outlet<E, R>> {
+        let outlet = Arc::new(Outlet::build(config, share, exporter, router, watch, Some((spool.clone(), budget))));
+        let landing: Arc<dyn Landing> = outlet.clone();
+        let turn = spool.attach(Arc::downgrade(&landing));
+        tokio::spawn(feed(Arc::downgrade(&outlet), spool, turn));
+        outlet
+    }
+
+    fn build(
+        config: OutletConfig,
+        share: Share,
+        exporter: E,
+        router: R,
+        watch: Arc<dyn Watch>,
+        storage: Option<(Arc<Spool>, Budget)>,
+    ) -> Outlet<E, R> {
+        let capacity = Capacity::within(config.capacity.clone(), share);
+        let context = Arc::new(Context {
+            exporter,
+            stats: Arc::default(),
+            workers: Arc::new(Semaphore::new(config.workers.max(1))),
+            probes: Arc::new(Semaphore::new((config.workers / 4).max(4))),
+            shared: Mutex::new(Breaker::strict()),
+            shared_changed: watch::channel(()).0,
+            retry: config.retry.clone(),
+            batch: config.batch.clone(),
+            timeout: config.timeout,
+            limits: match router.is_dynamic() {
+                true => LaneLimits::among_many(config.lane_in_flight.unwrap_or(config.workers / 2), config.lane_idle),
+                false => LaneLimits::alone(config.workers.max(1)),
+            },
+            watch,
+            durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
+        });
+        let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
+        Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0, rerouting: Notify::new() }
+    }
+
+    /// The router, for whoever changes what it knows.
+    #[must_use]
+    pub fn router(&self) -> &R {
+        &self.router
+    }
+
+    /// To be called after the router's targets changed: lanes of targets that are no longer `live` take nothing more at once, try
+    /// to send what they hold for `grace`, and what is left then is routed again, piece by piece, as is what had no target.
+    /// Waits for the drains; nobody else does but [`Outgoing::close`], which also brings their deadline nearer.
+    pub async fn retire(&self, live: impl Fn(&Target) -> bool, grace: Duration) {
+        let deadline = clock::now() + grace;
+        let gone: Vec<Lane> = {
+            let mut lanes = self.lanes.lock();
+            let gone = lanes.iter_mut().flat_map(|lanes| lanes.extract_if(|target, _| !live(target)));
+            let gone: Vec<Lane> = gone.map(|(_, lane)| lane).collect();
+            // Under the lock, so that whoever closes the outlet finds each lane in one place or the other.
+            self.draining.send_modify(|draining| draining.extend(gone.iter().cloned()));
+            gone
+        };
+        for lane in &gone {
+            lane.close(deadline);
+        }
+        let orphans = std::mem::take(&mut *self.orphans.lock());
+        orphans.into_iter().for_each(|item| drop(self.reroute(None, item)));
+        self.rerouting.notify_one();
+        // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
+        let mut ends = JoinSet::new();
+        gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
+        while let Some(Ok((lane, left))) = ends.join_next().await {
+            let Left { items, keys } = left;
+            items.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
+            if let Some(durable) = &self.context.durable {
+                durable.spool.loosen(keys);
+            }
+            self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
+        }
+    }
+
+    /// Routes what a lane gave back. It has its room already, so that no lane is too full for it.
+    fn reroute(&self, from: Option<&Target>, item: Item) -> Outcome {
+        let records = u64::from(item.batch.payload.records);
+        let routed = self.route(item, Fullness::Ignored);
+        if from.is_some() {
+            self.context.watch.rerouted(records, routed.is_ok());
+        }
+        routed.unwrap_or_else(|item| self.orphan(item))
+    }
+
+    /// Keeps an item until there is a target for it; once the outlet is closed there never will be.
+    fn orphan(&self, item: Item) -> Outcome {
+        let lanes = self.lanes.lock();
+        if lanes.is_some() {
+            self.orphans.lock().push(item);
+            return Outcome::Delivered;
+        }
+        drop(lanes);
+        self.stopping(None, item)
+    }
+
+    fn stopping(&self, target: Option<&Target>, item: Item) -> Outcome {
+        let why = Why::new(Kind::Stopping, "the exporter is stopping");
+        let outcome = Outcome::failed(u64::from(item.batch.payload.records), why.clone());
+        self.context.give_up(target, item, why);
+        outcome
+    }
+
+    /// Divides an item over its targets' lanes. Gives it back if there is no target.
+    fn route(&self, item: Item, fullness: Fullness) -> Result<Outcome, Item> {
+        let mut routes = Routes::new();
+        self.router.route(item.batch.payload.clone(), &mut routes);
+        match routes.as_slice() {
+            [] => Err(item),
+            [(target, _)] => Ok(self.push_to(target, item, fullness)),
+            _ => {
+                let (targets, pieces): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
+                let items = item.divide(pieces.into_iter());
+                Ok(targets
+                    .iter()
+                    .zip(items)
+                    .fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item, fullness))))
+            }
+        }
+    }
+
+    /// What one lane may hold, in bytes.
+    fn lane_limit(&self) -> u64 {
+        let all = self.capacity.share().limit();
+        if self.router.is_dynamic() { (all as f64 * self.config.lane_share) as u64 } else { u64::MAX }
+    }
+
+    /// Enqueues at one target. What finds the lane full is settled as dropped, and said.
+    fn push_to(&self, target: &Target, mut item: Item, fullness: Fullness) -> Outcome {
+        loop {
+            let lane = match self.lane(target) {
+                Found::Lane(lane) => lane,
+                Found::Closed => return self.stopping(Some(target), item),
+                Found::Gone => return self.route(item, fullness).unwrap_or_else(|item| self.orphan(item)),
+            };
+            let held = lane.bytes();
+            let is_full = held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit();
+            if is_full && fullness == Fullness::Counts {
+                return self.drop_full(target, item);
+            }
+            match lane.push(item) {
+                Ok(()) => return Outcome::Delivered,
+                Err(back) => {
+                    item = back;
+                    self.forget_lane(target, &lane);
+                }
+            }
+        }
+    }
+
+    /// Leaves out a lane that has closed.
+    fn forget_lane(&self, target: &Target, lane: &Lane) {
+        if let Some(lanes) = self.lanes.lock().as_mut()
+            && lanes.get(target).is_some_and(|l| l.is_same(lane))
+        {
+            lanes.remove(target);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lanes.lock().is_none()
+    }
+
+    fn lane(&self, target: &Target) -> Found {
+        let mut lanes = self.lanes.lock();
+        let Some(lanes) = lanes.as_mut() else { return Found::Closed };
+        if let Some(lane) = lanes.get(target) {
+            return Found::Lane(lane.clone());
+        }
+        // Under the lock: if the target goes only after this, whoever retires its lane finds the one that is made now.
+        if !self.router.knows(target) {
+            return Found::Gone;
+        }
+        let lane = Lane::start(target.clone(), self.context.clone());
+        lanes.insert(target.clone(), lane.clone());
+        Found::Lane(lane)
+    }
+
+    fn drop_full(&self, target: &Target, item: Item) -> Outcome {
+        let records = u64::from(item.batch.payload.records);
+        self.context.stats.enqueue_failed.add(Kind::LaneFull, records);
+        let outcome =
+            Outcome::Dropped { records, why: Why::new(Kind::LaneFull, format!("the lane of {target} is full")) };
+        item.batch.ack.settle(outcome.clone());
+        outcome
+    }
+}
+
+impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn waits(&self) -> bool {
+        self.config.wait_for_result
+    }
+
+    fn blocks(&self) -> bool {
+        self.config.block_on_overflow
+    }
+
+    fn fill(&self) -> f64 {
+        let memory = self.capacity.share().fill();
+        match &self.context.durable {
+            Some(durable) if durable.spool.when_full() == WhenFull::ShedRoutine => memory.max(durable.spool.fill()),
+            _ => memory,
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        self.context.durable.is_some()
     }
 
     fn count_shed(&self, records: u64) {
@@ -362,7 +763,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
-        let item = Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None };
+        let item = Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None, ticket: None };
         match self.route(item, Fullness::Counts) {
             Ok(lost) => lost,
             // The last target went away since room was taken: it waits for the next one, with its room.
@@ -400,11 +801,13 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn view(&self) -> OutletView {
         OutletView {
-            queue_size: self.capacity.size(),
+            queue_size: self.capacity.size()
+                + self.context.durable.as_ref().map_or(0, |d| d.spool.held().of(self.capacity.config().sizer)),
             queue_capacity: self.capacity.config().size,
             bytes: self.capacity.bytes(),
             lanes: self.lanes.lock().iter().flat_map(HashMap::values).map(Lane::view).collect(),
             stats: self.context.stats.clone(),
+            spool: self.context.durable.as_ref().map(|durable| durable.spool.view()),
         }
     }
 
@@ -412,16 +815,19 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         Box::pin(async move {
             let lanes: Vec<Lane> = self.lanes.lock().take().into_iter().flat_map(HashMap::into_values).collect();
             for lane in &lanes {
-                lane.close(deadline);
+                lane.put_away(deadline);
             }
-            self.draining.borrow().iter().for_each(|lane| lane.close(deadline));
+            self.draining.borrow().iter().for_each(|lane| lane.put_away(deadline));
             let why = || Why::new(Kind::Stopping, "stopped before it was delivered");
             let orphans = std::mem::take(&mut *self.orphans.lock());
             orphans.into_iter().for_each(|item| self.context.give_up(None, item, why()));
             for lane in lanes {
                 let target = lane.target().clone();
-                let left = lane.ended().await;
-                left.into_iter().for_each(|item| self.context.give_up(Some(&target), item, why()));
+                let Left { items, keys } = lane.ended().await;
+                items.into_iter().for_each(|item| self.context.give_up(Some(&target), item, why()));
+                if let Some(durable) = &self.context.durable {
+                    durable.spool.loosen(keys);
+                }
             }
             // The drains settle what they hold; if whoever ran them is gone, so is what they held.
             let mut draining = self.draining.subscribe();
@@ -466,6 +872,9 @@ fn fate(stats: &ExporterStats, attempt: Attempt, records: u64, bytes: u64) -> Ou
     }
     outcome
 }
+
+mod stored;
+use stored::feed;
 
 #[cfg(test)]
 mod tests;

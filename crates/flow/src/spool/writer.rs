@@ -1,0 +1,616 @@
+//! The durable queue of one exporter and signal: many requests share one sync, and a sender is told once its data is on disk.
+//!
+//! One task takes whatever was handed over since the last time, writes it as one group, syncs it, tells the senders, and passes
+//! the pieces on to the lanes. The blocking work runs on tokio's blocking threads, one call at a time. The task also writes the
+//! marks of what is done, moves what is given up to the dead letters, and copies live pieces out of nearly dead segments.
+//!
+//! Invariants: a sender is told of success only after the sync of its piece; a group that could not be synced was not written,
+//! and its senders are told to come back; every live piece has one owner: a lane, or the list of the *loose* ones, which the
+//! outlet takes over. A piece whose [`Ticket`] is dropped becomes loose again: at worst it is sent twice, never lost.
+//!
+//! It does not decide when a piece is sent or given up (that is the lane's) nor how it lies on disk (that is the store's).
+
+use super::config::{StorageConfig, WhenFull};
+use super::stats::SpoolStats;
+use super::store::{Key, Look, Piece, Store, StoreError, Totals};
+use super::ticket::Ticket;
+use crate::capacity::{Held, Slot};
+use crate::clock::{self, Calendar};
+use crate::dead_letters::{DeadLetters, Letter};
+use crate::{Ack, Kind, Outcome, Payload, Target, Why};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use wire::Signal;
+
+/// How long the mark of a finished piece may wait to be written: what a crash of the machine can make be sent twice.
+const MARKS_WITHIN: Duration = Duration::from_millis(100);
+/// How often dead letters are looked at for their age when nothing else happens.
+const IDLE_ROUND: Duration = Duration::from_secs(600);
+/// How long nothing is taken after the disk failed; the first request after that is the probe.
+const TROUBLE: Duration = Duration::from_secs(1);
+/// When a sender should come back while the disk fails.
+const COME_BACK: Duration = Duration::from_secs(5);
+/// Bytes of one group at most.
+const GROUP_BYTES: usize = 16 << 20;
+/// Bytes that are copied forward between two groups at most.
+const COPY_BYTES: u64 = 4 << 20;
+/// Dead letters that are written at once at most.
+const BURIALS: usize = 256;
+
+/// What is handed over to be kept.
+pub struct Incoming {
+    /// The data and where it is to go.
+    pub piece: Piece,
+    /// Told once it is on disk.
+    pub told: Ack,
+    /// Holds the memory of its payload.
+    pub held: Ack,
+    /// The room it takes until it is on disk.
+    pub slot: Slot,
+    /// When it was handed over.
+    pub at: Instant,
+}
+
+/// A piece that has just been written and is still in memory.
+pub struct Fresh {
+    /// The piece on disk.
+    pub ticket: Ticket,
+    /// Its data.
+    pub payload: Payload,
+    /// Where it is to go.
+    pub target: Target,
+    /// Holds the memory of the payload.
+    pub held: Ack,
+    /// When it was handed over.
+    pub at: Instant,
+}
+
+impl Fresh {
+    /// Gives its memory back: from now on it is on disk only.
+    #[must_use]
+    pub fn forget(self) -> Key {
+        self.held.settle(Outcome::Delivered);
+        self.ticket.into_key()
+    }
+}
+
+/// Who takes over what was written: the outlet.
+pub trait Landing: Send + Sync {
+    /// Takes a piece over. Must not wait.
+    fn land(&self, fresh: Fresh);
+}
+
+/// A piece that is given up, with why.
+pub struct Burial {
+    /// The piece.
+    pub ticket: Ticket,
+    /// Its data, where that is not what is on disk.
+    pub payload: Option<Payload>,
+    /// Where it could not be delivered to.
+    pub target: Target,
+    /// The reason.
+    pub why: Why,
+    /// Milliseconds since the epoch at its first attempt; 0 if there was none.
+    pub first: u64,
+    /// Attempts that were made since it was last read.
+    pub attempts: u32,
+}
+
+#[derive(Default)]
+struct Orders {
+    incoming: VecDeque<Incoming>,
+    burials: VecDeque<Burial>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Loose {
+    keys: VecDeque<Key>,
+    /// Some are being placed: what is written meanwhile comes after them.
+    busy: bool,
+}
+
+/// The durable queue. See the module.
+pub struct Spool {
+    signal: Signal,
+    store: Arc<Store>,
+    dead: Option<Arc<DeadLetters>>,
+    config: StorageConfig,
+    calendar: Calendar,
+    orders: Mutex<Orders>,
+    wake: Notify,
+    /// There are marks to be written.
+    dirty: AtomicBool,
+    loose: Mutex<Loose>,
+    loosened: Notify,
+    landing: Mutex<Option<Weak<dyn Landing>>>,
+    /// Counts who attached, so that those before know that it is not their turn any more.
+    turn: AtomicU64,
+    /// Something was finished.
+    freed: Notify,
+    /// Until when nothing is taken, because the disk failed, and why.
+    trouble: Mutex<Option<(Instant, Why)>>,
+    stats: SpoolStats,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Spool {
+    /// Opens the spool that `config` names, with what it holds. Blocks while it reads; must be called within a runtime.
+    ///
+    /// # Errors
+    /// The directory is in use by another process, or cannot be read or written. Damage is no error.
+    pub fn open(config: StorageConfig, signal: Signal, name: &str) -> Result<Arc<Spool>, StoreError> {
+        Spool::open_on(Arc::new(super::disk::RealDisk::default()), config, signal, name)
+    }
+
+    /// The same on any file layer.
+    ///
+    /// # Errors
+    /// As [`Spool::open`].
+    pub fn open_on(
+        disk: Arc<dyn super::disk::Disk>,
+        config: StorageConfig,
+        signal: Signal,
+        name: &str,
+    ) -> Result<Arc<Spool>, StoreError> {
+        let (store, recovered) = Store::open(disk.clone(), &config.directory, config.store())?;
+        let dead = match config.dead_letters() {
+            Some(bounds) => Some(Arc::new(DeadLetters::open(disk, &config.directory.join("dead"), bounds)?)),
+            None => None,
+        };
+        for place in &recovered.damaged {
+            tracing::error!(exporter = name, %signal, segment = place.segment, offset = place.offset, what = %place.what, "damaged record in the spool");
+        }
+        if recovered.pieces > 0 || recovered.damaged_total > 0 {
+            let (pieces, records, bytes) = (recovered.pieces, recovered.records, recovered.bytes);
+            let damaged = recovered.damaged_total;
+            tracing::info!(exporter = name, %signal, pieces, records, bytes, damaged, "spool recovered");
+        }
+        let keys = store.live().into();
+        let stats = SpoolStats::default();
+        stats.recovered.add(recovered.records);
+        stats.damaged.add(recovered.damaged_total);
+        let spool = Arc::new(Spool {
+            signal,
+            store: Arc::new(store),
+            dead,
+            config,
+            calendar: Calendar::new(),
+            orders: Mutex::default(),
+            wake: Notify::new(),
+            dirty: AtomicBool::new(false),
+            loose: Mutex::new(Loose { keys, busy: false }),
+            loosened: Notify::new(),
+            landing: Mutex::new(None),
+            turn: AtomicU64::new(0),
+            freed: Notify::new(),
+            trouble: Mutex::new(None),
+            stats,
+            task: Mutex::new(None),
+        });
+        spool.loosened.notify_one();
+        let task = tokio::spawn(spool.clone().run());
+        *spool.task.lock() = Some(task);
+        Ok(spool)
+    }
+
+    /// The signal of what it holds.
+    #[must_use]
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// How it was configured.
+    #[must_use]
+    pub fn config(&self) -> &StorageConfig {
+        &self.config
+    }
+
+    /// Times on disk.
+    #[must_use]
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn stats(&self) -> &SpoolStats {
+        &self.stats
+    }
+
+    /// What could finally not be delivered.
+    #[must_use]
+    pub fn dead_letters(&self) -> Option<&Arc<DeadLetters>> {
+        self.dead.as_ref()
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.store.totals()
+    }
+
+    /// What it holds, as the queue of an exporter counts it.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let totals = self.totals();
+        Held { requests: totals.pieces, records: totals.records, bytes: totals.bytes }
+    }
+
+    /// Why the disk is not written to at present.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Why> {
+        self.trouble.lock().as_ref().map(|(_, why)| why.clone())
+    }
+
+    /// Whether so many more bytes may be kept.
+    ///
+    /// # Errors
+    /// The disk failed a moment ago, or the spool is full.
+    pub fn room(&self, bytes: usize) -> Result<(), Why> {
+        if let Some((until, why)) = self.trouble.lock().as_ref()
+            && clock::now() < *until
+        {
+            return Err(why.clone());
+        }
+        let (held, limit) = (self.store.totals().bytes, self.config.max_bytes);
+        // An empty spool takes a request of any size: nothing is wedged for ever by being large.
+        if limit == 0 || held == 0 || held + bytes as u64 <= limit {
+            return Ok(());
+        }
+        Err(Why::new(Kind::QueueFull, "the queue on disk is full"))
+    }
+
+    /// The part of its bound that is taken, 0..=1 and beyond; 0 if there is no bound.
+    #[must_use]
+    pub fn fill(&self) -> f64 {
+        match self.config.max_bytes {
+            0 => 0.0,
+            limit => self.store.totals().bytes as f64 / limit as f64,
+        }
+    }
+
+    /// What is done when it is full.
+    #[must_use]
+    pub fn when_full(&self) -> WhenFull {
+        self.config.when_full
+    }
+
+    /// The target that holds most of it.
+    #[must_use]
+    pub fn fattest(&self) -> Option<Target> {
+        self.store.fattest()
+    }
+
+    /// Hands something over to be kept. Never waits: what is handed over is bounded by the room it holds.
+    pub fn store(&self, incoming: Incoming) {
+        let mut orders = self.orders.lock();
+        if orders.closed {
+            drop(orders);
+            return refuse(incoming, &Why::new(Kind::Stopping, "the exporter is stopping"), None);
+        }
+        orders.incoming.push_back(incoming);
+        drop(orders);
+        self.wake.notify_one();
+    }
+
+    /// A piece is done with.
+    pub fn finish(&self, key: Key) {
+        self.store.finish(key);
+        self.freed.notify_waiters();
+        self.mark();
+    }
+
+    /// Waits until `take` gives something: asked at once, and whenever a piece is done with. The caller bounds it by dropping the
+    /// future.
+    pub async fn until<T>(&self, take: impl Fn() -> Option<T>) -> T {
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if let Some(taken) = take() {
+                return taken;
+            }
+            // The end of a trouble is no event: it is looked for.
+            tokio::select! {
+                () = freed => {}
+                () = tokio::time::sleep(TROUBLE) => {}
+            }
+        }
+    }
+
+    /// Notes when a piece was first attempted, if that is not known yet.
+    pub fn tried(&self, key: Key, first: Instant) {
+        if self.store.look(key).is_some_and(|look| look.first == 0) {
+            self.store.tried(key, self.calendar.millis(first));
+            self.mark();
+        }
+    }
+
+    fn mark(&self) {
+        if !self.dirty.swap(true, Relaxed) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// What is known of a piece without reading it.
+    #[must_use]
+    pub fn look(&self, key: Key) -> Option<Look> {
+        self.store.look(key)
+    }
+
+    /// Gives a piece up: it becomes a dead letter.
+    pub fn bury(&self, burial: Burial) {
+        self.orders.lock().burials.push_back(burial);
+        self.wake.notify_one();
+    }
+
+    /// Reads pieces back, on a blocking thread. What is damaged is left out: it is counted and done with.
+    ///
+    /// # Errors
+    /// The disk cannot be read now; nothing is lost.
+    pub async fn load(self: &Arc<Self>, keys: Vec<Key>) -> Result<Vec<(Key, Piece)>, Why> {
+        let spool = self.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut pieces = Vec::with_capacity(keys.len());
+            for key in keys {
+                match spool.store.read(key) {
+                    Ok(piece) => pieces.push((key, piece)),
+                    Err(StoreError::Damaged { place }) => {
+                        tracing::error!(segment = place.segment, offset = place.offset, what = %place.what, "damaged record in the spool");
+                        spool.stats.damaged.add(1);
+                    }
+                    Err(StoreError::Gone) => {}
+                    Err(error) => return Err(Why::new(Kind::Disk, error.to_string())),
+                }
+            }
+            Ok(pieces)
+        });
+        read.await.unwrap_or_else(|error| Err(Why::new(Kind::Other, error.to_string())))
+    }
+
+    /// Makes `landing` the one that takes over what is written, and what is loose, until another is attached. Gives its turn.
+    pub fn attach(&self, landing: Weak<dyn Landing>) -> u64 {
+        *self.landing.lock() = Some(landing);
+        let turn = self.turn.fetch_add(1, Relaxed) + 1;
+        self.loosened.notify_waiters();
+        self.loosened.notify_one();
+        turn
+    }
+
+    /// Whether nobody was attached since.
+    #[must_use]
+    pub fn is_turn(&self, turn: u64) -> bool {
+        self.turn.load(Relaxed) == turn
+    }
+
+    /// Gives pieces back: nobody works at them.
+    pub fn loosen(&self, keys: impl IntoIterator<Item = Key>) {
+        self.loose.lock().keys.extend(keys);
+        self.loosened.notify_one();
+    }
+
+    /// Waits until there may be loose pieces.
+    pub async fn loosened(&self) {
+        self.loosened.notified().await;
+    }
+
+    /// Gives back pieces that could not be placed, before all others.
+    pub fn put_back_loose(&self, keys: Vec<Key>) {
+        let mut loose = self.loose.lock();
+        keys.into_iter().rev().for_each(|key| loose.keys.push_front(key));
+    }
+
+    /// A piece is to go to another target than it was written for.
+    pub fn retarget(&self, key: Key, target: &Target) {
+        self.store.retarget(key, target);
+    }
+
+    /// The oldest loose pieces. Until it gives none, what is written joins them instead of landing.
+    #[must_use]
+    pub fn take_loose(&self, most: usize) -> Vec<Key> {
+        let mut loose = self.loose.lock();
+        let count = most.min(loose.keys.len());
+        loose.busy = count > 0;
+        loose.keys.drain(..count).collect()
+    }
+
+    /// Ends it: what was handed over is still written, and so are all marks. What it holds stays on disk.
+    pub async fn close(&self) {
+        self.orders.lock().closed = true;
+        self.wake.notify_one();
+        let task = self.task.lock().take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the spool's task ended abnormally");
+        }
+    }
+
+    async fn run(self: Arc<Self>) {
+        let mut tended = clock::now();
+        loop {
+            let (group, burials, closed) = self.take_orders();
+            let has_work = !group.is_empty() || !burials.is_empty();
+            if !group.is_empty() {
+                self.write(group).await;
+            }
+            if !burials.is_empty() {
+                self.write_letters(burials).await;
+            }
+            let tend_at = tended + if self.dirty.load(Relaxed) { MARKS_WITHIN } else { IDLE_ROUND };
+            if clock::now() >= tend_at {
+                self.tend().await;
+                tended = clock::now();
+                continue;
+            }
+            if has_work {
+                continue;
+            }
+            if closed {
+                return self.tend().await;
+            }
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = clock::sleep_until(Some(tend_at)) => {}
+            }
+        }
+    }
+
+    fn take_orders(&self) -> (Vec<Incoming>, Vec<Burial>, bool) {
+        let mut orders = self.orders.lock();
+        let mut bytes = 0;
+        let fits = |incoming: &&Incoming| {
+            bytes += incoming.piece.payload.len();
+            bytes <= GROUP_BYTES
+        };
+        let count = orders.incoming.iter().take_while(fits).count().max(1).min(orders.incoming.len());
+        let group = orders.incoming.drain(..count).collect();
+        let count = orders.burials.len().min(BURIALS);
+        (group, orders.burials.drain(..count).collect(), orders.closed)
+    }
+
+    /// Writes and syncs a group, tells its senders, and passes it on.
+    async fn write(self: &Arc<Self>, group: Vec<Incoming>) {
+        let store = self.store.clone();
+        let begun = clock::now();
+        let written = tokio::task::spawn_blocking(move || {
+            let pieces: Vec<&Piece> = group.iter().map(|i| &i.piece).collect();
+            let result = store.write(&pieces);
+            (group, result)
+        });
+        // The closure cannot panic without the store doing so; what it held is then settled as leaked, loudly.
+        let Ok((group, result)) = written.await else { return };
+        match result {
+            Ok(keys) => {
+                self.stats.synced(clock::now() - begun, group.iter().map(|i| u64::from(i.piece.payload.records)).sum());
+                if self.trouble.lock().take().is_some() {
+                    tracing::info!(directory = %self.config.directory.display(), "the disk under the queue works again");
+                }
+                let tickets = keys.into_iter().map(|key| Ticket::new(self.clone(), key));
+                group.into_iter().zip(tickets).for_each(|(incoming, ticket)| self.landed(incoming, ticket));
+            }
+            Err(error) => {
+                let why = self.disk_failed(&error);
+                group.into_iter().for_each(|incoming| refuse(incoming, &why, Some(COME_BACK)));
+            }
+        }
+    }
+
+    fn landed(&self, incoming: Incoming, ticket: Ticket) {
+        let Incoming { piece, told, held, slot, at } = incoming;
+        drop(slot);
+        told.settle(Outcome::Delivered);
+        let fresh = Fresh { ticket, payload: piece.payload, target: piece.target, held, at };
+        let landing = self.landing.lock().as_ref().and_then(Weak::upgrade);
+        let mut loose = self.loose.lock();
+        match landing {
+            Some(landing) if loose.keys.is_empty() && !loose.busy => {
+                drop(loose);
+                landing.land(fresh);
+            }
+            _ => {
+                loose.keys.push_back(fresh.forget());
+                drop(loose);
+                self.loosened.notify_one();
+            }
+        }
+    }
+
+    fn disk_failed(&self, error: &StoreError) -> Why {
+        let why = Why::new(Kind::Disk, format!("the queue cannot be written to disk: {error}"));
+        let before = self.trouble.lock().replace((clock::now() + TROUBLE, why.clone()));
+        self.stats.failures.add(1);
+        if before.is_none() {
+            tracing::error!(directory = %self.config.directory.display(), %error, "the queue cannot be written to disk");
+        }
+        why
+    }
+
+    /// Turns pieces into dead letters, and only then finishes them.
+    async fn write_letters(self: &Arc<Self>, burials: Vec<Burial>) {
+        let spool = self.clone();
+        let now = self.calendar.millis(clock::now());
+        let buried = tokio::task::spawn_blocking(move || {
+            let letters = burials.iter().filter_map(|b| spool.letter(b, now)).collect();
+            let result = spool.dead.as_ref().map_or(Ok(()), |dead| dead.bury(letters));
+            (burials, result)
+        });
+        let Ok((burials, result)) = buried.await else { return };
+        match result {
+            Ok(()) => burials.into_iter().for_each(|burial| {
+                self.stats.buried.add(burial.why.kind, 1);
+                burial.ticket.finish();
+            }),
+            Err(error) => {
+                self.disk_failed(&error);
+                let mut orders = self.orders.lock();
+                if orders.closed {
+                    // They are live on disk, and given up again at the next start.
+                    drop(orders);
+                    return;
+                }
+                burials.into_iter().rev().for_each(|burial| orders.burials.push_front(burial));
+                drop(orders);
+                tokio::time::sleep(TROUBLE).await;
+            }
+        }
+    }
+
+    fn letter(&self, burial: &Burial, now: u64) -> Option<Letter> {
+        self.dead.as_ref()?;
+        let payload = match &burial.payload {
+            Some(payload) => payload.clone(),
+            None => self.store.read(burial.ticket.key()).ok()?.payload,
+        };
+        Some(Letter {
+            payload,
+            target: burial.target.clone(),
+            reason: burial.why.kind,
+            text: burial.why.text.to_string(),
+            first: burial.first,
+            last: now,
+            attempts: burial.attempts,
+            at: now,
+        })
+    }
+
+    /// Writes marks, removes finished segments and copies forward.
+    async fn tend(self: &Arc<Self>) {
+        self.dirty.store(false, Relaxed);
+        let spool = self.clone();
+        let now = self.calendar.millis(clock::now());
+        let tended = tokio::task::spawn_blocking(move || {
+            spool.store.flush_marks()?;
+            if let Some(dead) = &spool.dead {
+                dead.expire(now)?;
+            }
+            spool.store.copy_forward(COPY_BYTES)
+        });
+        match tended.await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => self.mark(),
+            Ok(Err(error)) => {
+                self.disk_failed(&error);
+                self.mark();
+            }
+            Err(error) => tracing::error!(%error, "tending the spool failed"),
+        }
+    }
+}
+
+/// Settles what could not be kept.
+fn refuse(incoming: Incoming, why: &Why, retry_after: Option<Duration>) {
+    let records = u64::from(incoming.piece.payload.records);
+    drop(incoming.slot);
+    incoming.told.settle(Outcome::Failed { records, why: why.clone(), retry_after });
+    incoming.held.settle(Outcome::Delivered);
+}
+
+#[cfg(test)]
+mod tests;
