@@ -25,6 +25,9 @@ pub enum Acknowledge {
     /// When it is queued in memory: the collector's meaning. A crash loses what is queued.
     #[default]
     Queued,
+    /// When it is safe on disk at every exporter that has storage, and queued in memory at the others. A crash loses nothing of
+    /// what the former have.
+    Durable,
     /// When the destinations have it.
     Delivered,
 }

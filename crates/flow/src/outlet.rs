@@ -12,6 +12,7 @@ use crate::exporter::{Attempt, Exporter};
 use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
+use crate::spool::{SpoolView, StorageConfig};
 use crate::stats::ExporterStats;
 use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
@@ -48,6 +49,8 @@ pub struct OutletConfig {
     pub lane_share: f64,
     /// A lane of a dynamic router ends after being idle for this long.
     pub lane_idle: Duration,
+    /// Where what waits is kept on disk; none: in memory.
+    pub storage: Option<StorageConfig>,
 }
 
 impl OutletConfig {
@@ -66,6 +69,7 @@ impl OutletConfig {
             lane_in_flight: None,
             lane_share: 0.5,
             lane_idle: Duration::from_secs(300),
+            storage: None,
         }
     }
 }
@@ -131,6 +135,8 @@ pub struct OutletView {
     pub lanes: Vec<LaneView>,
     /// Its counters.
     pub stats: Arc<ExporterStats>,
+    /// What it keeps on disk, if it does.
+    pub spool: Option<SpoolView>,
 }
 
 /// An exporter with its router and its lanes.
@@ -405,6 +411,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             bytes: self.capacity.bytes(),
             lanes: self.lanes.lock().iter().flat_map(HashMap::values).map(Lane::view).collect(),
             stats: self.context.stats.clone(),
+            spool: None,
         }
     }
 
