@@ -144,8 +144,6 @@ pub struct OutletView {
     pub lanes: Vec<LaneView>,
     /// Its counters.
     pub stats: Arc<ExporterStats>,
-    /// What it keeps on disk, if it does.
-    pub spool: Option<SpoolView>,
 }
 
 /// An exporter with its router and its lanes.

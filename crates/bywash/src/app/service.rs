@@ -242,6 +242,7 @@ fn announce(plan: &Plan) {
     let means = match plan.inlet.acknowledge {
         _ if plan.inlet.sync => "data acknowledged is delivered; nothing is queued",
         Acknowledge::Queued => "data acknowledged is in memory until delivered; a crash loses what is queued",
+        Acknowledge::Durable => "data acknowledged is on disk, or in memory for exporters without storage",
         Acknowledge::Delivered => "data acknowledged is delivered",
     };
     tracing::info!(
