@@ -202,7 +202,8 @@ impl Stored {
         }
     }
 
-    fn forget(self) -> Option<Key> {
+    /// Gives its memory back.
+    pub fn forget(self) -> Option<Key> {
         match self {
             Stored::Copied(item) => item.forget().ok(),
             Stored::Only(key, _) => Some(key),

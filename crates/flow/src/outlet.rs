@@ -144,6 +144,8 @@ pub struct OutletView {
     pub lanes: Vec<LaneView>,
     /// Its counters.
     pub stats: Arc<ExporterStats>,
+    /// What it keeps on disk, if it does.
+    pub spool: Option<SpoolView>,
 }
 
 /// An exporter with its router and its lanes.
@@ -430,7 +432,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         })
     }
 
-    fn store(&self, payload: Payload, mut slot: Slot, told: Ack, held: Ack) {
+    fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack) {
         let Some(durable) = &self.context.durable else {
             held.settle(Outcome::Delivered);
             drop(self.push(payload, slot, told, false));
@@ -438,326 +440,18 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         };
         let now = clock::now();
         let at = durable.spool.calendar().millis(now);
-        for (target, payload) in self.pieces(payload) {
-            let incoming = Incoming {
-                slot: slot.split(payload.records, payload.len()),
-                piece: Piece { payload, target, at, first: 0, note: None },
-                told: told.fork(),
-                held: held.fork(),
-                at: now,
-            };
-            durable.spool.store(incoming);
+        let pieces = self.pieces(payload);
+        let last = pieces.len() - 1;
+        let mut slot = Some(slot);
+        for (n, (target, payload)) in pieces.into_iter().enumerate() {
+            // The last piece takes what remains, so that the request stays counted until all of it is on disk.
+            let part = |slot: &mut Slot| slot.split(payload.records, payload.len());
+            let Some(slot) = (if n == last { slot.take() } else { slot.as_mut().map(part) }) else { break };
+            let piece = Piece { payload, target, at, first: 0, note: None };
+            durable.spool.store(Incoming { piece, told: told.fork(), held: held.fork(), slot, at: now });
         }
         told.settle(Outcome::Delivered);
         held.settle(Outcome::Delivered);
-    }
-
-    fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome;
-    /// One attempt, with no queue.
-    fn send_now(&self, payload: Payload) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
-    /// What it holds and has counted.
-    fn view(&self) -> OutletView;
-    /// Ends all lanes: what they hold is sent until the deadline, the rest is settled as failed.
-    fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
-}
-
-/// A look at an outlet, for metrics and the health check.
-#[derive(Clone, Debug)]
-pub struct OutletView {
-    /// In units of its sizer.
-    pub queue_size: u64,
-    /// In units of its sizer.
-    pub queue_capacity: u64,
-    /// Bytes it holds.
-    pub bytes: u64,
-    /// Its lanes.
-    pub lanes: Vec<LaneView>,
-    /// Its counters.
-    pub stats: Arc<ExporterStats>,
-    /// What it keeps on disk, if it does.
-    pub spool: Option<SpoolView>,
-}
-
-/// An exporter with its router and its lanes.
-pub struct Outlet<E: Exporter, R: Router> {
-    config: OutletConfig,
-    context: Arc<Context<E>>,
-    capacity: Arc<Capacity>,
-    router: R,
-    /// `None` once it is closed: nothing starts a lane after that.
-    lanes: Mutex<Option<HashMap<Target, Lane>>>,
-    /// What has no target at present. Bounded by the capacity: each holds its room.
-    orphans: Mutex<Vec<Item>>,
-    /// Lanes of targets that are gone, until what they hold is sent or routed again.
-    draining: watch::Sender<Vec<Lane>>,
-    /// The router may know more targets than before.
-    rerouting: Notify,
-}
-
-impl<E: Exporter, R: Router> Outlet<E, R> {
-    /// An outlet without lanes yet. Must be used within a tokio runtime.
-    #[must_use]
-    pub fn new(config: OutletConfig, exporter: E, router: R) -> Outlet<E, R> {
-        let share = Share::new(config.capacity.max_bytes);
-        Outlet::within(config, share, exporter, router)
-    }
-
-    /// The same within a share of memory that it has in common with others.
-    #[must_use]
-    pub fn within(config: OutletConfig, share: Share, exporter: E, router: R) -> Outlet<E, R> {
-        Outlet::watched(config, share, exporter, router, Arc::new(()))
-    }
-
-    /// The same with somebody who hears what happens in its lanes.
-    #[must_use]
-    pub fn watched(config: OutletConfig, share: Share, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
-        Outlet::build(config, share, exporter, router, watch, None)
-    }
-
-    /// The same with a queue on disk, which it takes over with all that it holds. What is read back is charged to `budget`.
-    #[must_use]
-    pub fn durable(
-        config: OutletConfig,
-        share: Share,
-        exporter: E,
-        router: R,
-        watch: Arc<dyn Watch>,
-        spool: Arc<Spool>,
-        budget: Budget,
-    ) -> Arc<Outlet<E, R>> {
-        let outlet = Arc::new(Outlet::build(config, share, exporter, router, watch, Some((spool.clone(), budget))));
-        let landing: Arc<dyn Landing> = outlet.clone();
-        let turn = spool.attach(Arc::downgrade(&landing));
-        tokio::spawn(feed(Arc::downgrade(&outlet), spool, turn));
-        outlet
-    }
-
-    fn build(
-        config: OutletConfig,
-        share: Share,
-        exporter: E,
-        router: R,
-        watch: Arc<dyn Watch>,
-        storage: Option<(Arc<Spool>, Budget)>,
-    ) -> Outlet<E, R> {
-        let capacity = Capacity::within(config.capacity.clone(), share);
-        let context = Arc::new(Context {
-            exporter,
-            stats: Arc::default(),
-            workers: Arc::new(Semaphore::new(config.workers.max(1))),
-            probes: Arc::new(Semaphore::new((config.workers / 4).max(4))),
-            shared: Mutex::new(Breaker::strict()),
-            shared_changed: watch::channel(()).0,
-            retry: config.retry.clone(),
-            batch: config.batch.clone(),
-            timeout: config.timeout,
-            limits: match router.is_dynamic() {
-                true => LaneLimits::among_many(config.lane_in_flight.unwrap_or(config.workers / 2), config.lane_idle),
-                false => LaneLimits::alone(config.workers.max(1)),
-            },
-            watch,
-            durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
-        });
-        let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
-        Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0, rerouting: Notify::new() }
-    }
-
-    /// The router, for whoever changes what it knows.
-    #[must_use]
-    pub fn router(&self) -> &R {
-        &self.router
-    }
-
-    /// To be called after the router's targets changed: lanes of targets that are no longer `live` take nothing more at once, try
-    /// to send what they hold for `grace`, and what is left then is routed again, piece by piece, as is what had no target.
-    /// Waits for the drains; nobody else does but [`Outgoing::close`], which also brings their deadline nearer.
-    pub async fn retire(&self, live: impl Fn(&Target) -> bool, grace: Duration) {
-        let deadline = clock::now() + grace;
-        let gone: Vec<Lane> = {
-            let mut lanes = self.lanes.lock();
-            let gone = lanes.iter_mut().flat_map(|lanes| lanes.extract_if(|target, _| !live(target)));
-            let gone: Vec<Lane> = gone.map(|(_, lane)| lane).collect();
-            // Under the lock, so that whoever closes the outlet finds each lane in one place or the other.
-            self.draining.send_modify(|draining| draining.extend(gone.iter().cloned()));
-            gone
-        };
-        for lane in &gone {
-            lane.close(deadline);
-        }
-        let orphans = std::mem::take(&mut *self.orphans.lock());
-        orphans.into_iter().for_each(|item| drop(self.reroute(None, item)));
-        self.rerouting.notify_one();
-        // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
-        let mut ends = JoinSet::new();
-        gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
-        while let Some(Ok((lane, left))) = ends.join_next().await {
-            let Left { items, keys } = left;
-            items.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
-            if let Some(durable) = &self.context.durable {
-                durable.spool.loosen(keys);
-            }
-            self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
-        }
-    }
-
-    /// Routes what a lane gave back. It has its room already, so that no lane is too full for it.
-    fn reroute(&self, from: Option<&Target>, item: Item) -> Outcome {
-        let records = u64::from(item.batch.payload.records);
-        let routed = self.route(item, Fullness::Ignored);
-        if from.is_some() {
-            self.context.watch.rerouted(records, routed.is_ok());
-        }
-        routed.unwrap_or_else(|item| self.orphan(item))
-    }
-
-    /// Keeps an item until there is a target for it; once the outlet is closed there never will be.
-    fn orphan(&self, item: Item) -> Outcome {
-        let lanes = self.lanes.lock();
-        if lanes.is_some() {
-            self.orphans.lock().push(item);
-            return Outcome::Delivered;
-        }
-        drop(lanes);
-        self.stopping(None, item)
-    }
-
-    fn stopping(&self, target: Option<&Target>, item: Item) -> Outcome {
-        let why = Why::new(Kind::Stopping, "the exporter is stopping");
-        let outcome = Outcome::failed(u64::from(item.batch.payload.records), why.clone());
-        self.context.give_up(target, item, why);
-        outcome
-    }
-
-    /// Divides an item over its targets' lanes. Gives it back if there is no target.
-    fn route(&self, item: Item, fullness: Fullness) -> Result<Outcome, Item> {
-        let mut routes = Routes::new();
-        self.router.route(item.batch.payload.clone(), &mut routes);
-        match routes.as_slice() {
-            [] => Err(item),
-            [(target, _)] => Ok(self.push_to(target, item, fullness)),
-            _ => {
-                let (targets, pieces): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
-                let items = item.divide(pieces.into_iter());
-                Ok(targets
-                    .iter()
-                    .zip(items)
-                    .fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item, fullness))))
-            }
-        }
-    }
-
-    /// What one lane may hold, in bytes.
-    fn lane_limit(&self) -> u64 {
-        let all = self.capacity.share().limit();
-        if self.router.is_dynamic() { (all as f64 * self.config.lane_share) as u64 } else { u64::MAX }
-    }
-
-    /// Enqueues at one target. What finds the lane full is settled as dropped, and said.
-    fn push_to(&self, target: &Target, mut item: Item, fullness: Fullness) -> Outcome {
-        loop {
-            let lane = match self.lane(target) {
-                Found::Lane(lane) => lane,
-                Found::Closed => return self.stopping(Some(target), item),
-                Found::Gone => return self.route(item, fullness).unwrap_or_else(|item| self.orphan(item)),
-            };
-            let held = lane.bytes();
-            let is_full = held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit();
-            if is_full && fullness == Fullness::Counts {
-                return self.drop_full(target, item);
-            }
-            match lane.push(item) {
-                Ok(()) => return Outcome::Delivered,
-                Err(back) => {
-                    item = back;
-                    self.forget_lane(target, &lane);
-                }
-            }
-        }
-    }
-
-    /// Leaves out a lane that has closed.
-    fn forget_lane(&self, target: &Target, lane: &Lane) {
-        if let Some(lanes) = self.lanes.lock().as_mut()
-            && lanes.get(target).is_some_and(|l| l.is_same(lane))
-        {
-            lanes.remove(target);
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.lanes.lock().is_none()
-    }
-
-    fn lane(&self, target: &Target) -> Found {
-        let mut lanes = self.lanes.lock();
-        let Some(lanes) = lanes.as_mut() else { return Found::Closed };
-        if let Some(lane) = lanes.get(target) {
-            return Found::Lane(lane.clone());
-        }
-        // Under the lock: if the target goes only after this, whoever retires its lane finds the one that is made now.
-        if !self.router.knows(target) {
-            return Found::Gone;
-        }
-        let lane = Lane::start(target.clone(), self.context.clone());
-        lanes.insert(target.clone(), lane.clone());
-        Found::Lane(lane)
-    }
-
-    fn drop_full(&self, target: &Target, item: Item) -> Outcome {
-        let records = u64::from(item.batch.payload.records);
-        self.context.stats.enqueue_failed.add(Kind::LaneFull, records);
-        let outcome =
-            Outcome::Dropped { records, why: Why::new(Kind::LaneFull, format!("the lane of {target} is full")) };
-        item.batch.ack.settle(outcome.clone());
-        outcome
-    }
-}
-
-impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn waits(&self) -> bool {
-        self.config.wait_for_result
-    }
-
-    fn blocks(&self) -> bool {
-        self.config.block_on_overflow
-    }
-
-    fn fill(&self) -> f64 {
-        let memory = self.capacity.share().fill();
-        match &self.context.durable {
-            Some(durable) if durable.spool.when_full() == WhenFull::ShedRoutine => memory.max(durable.spool.fill()),
-            _ => memory,
-        }
-    }
-
-    fn is_durable(&self) -> bool {
-        self.context.durable.is_some()
-    }
-
-    fn count_shed(&self, records: u64) {
-        self.context.stats.enqueue_failed.add(Kind::SoftLimit, records);
-    }
-
-    fn reserve(&self, payload: &Payload) -> Result<Slot, Why> {
-        let slot = self.router.ready().and_then(|()| {
-            let full = || Why::new(Kind::QueueFull, format!("the queue of exporter {} is full", self.config.name));
-            self.capacity.take(payload.records, payload.len()).ok_or_else(full)
-        });
-        if let Err(why) = &slot
-            && !(why.kind == Kind::QueueFull && self.config.block_on_overflow)
-        {
-            self.context.stats.enqueue_failed.add(why.kind, u64::from(payload.records));
-        }
-        slot
-    }
-
-    fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
-        let (records, bytes) = (payload.records, payload.len());
-        Box::pin(async move { self.capacity.wait(records, bytes).await })
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {

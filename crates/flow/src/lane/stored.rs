@@ -184,20 +184,20 @@ impl<E: Exporter> Worker<E> {
         let calendar = durable.spool.calendar();
         let (target, attempts) = (self.shared.target.clone(), request.failures.saturating_add(1));
         let first = request.first.map_or(0, |first| calendar.millis(first));
-        let bury = |ticket: Ticket, payload: Option<Payload>| {
+        let bury = |ticket: Ticket, payload: Option<Payload>, records: u64| {
             let (target, why) = (target.clone(), why.clone());
-            durable.spool.bury(Burial { ticket, payload, target, why, first, attempts });
+            durable.spool.bury(Burial { ticket, payload, target, records, why, first, attempts });
         };
         for key in std::mem::take(&mut request.stored) {
             let records = durable.spool.look(key).map_or(0, |look| look.records);
             self.shared.records.fetch_sub(records, Relaxed);
-            bury(Ticket::new(durable.spool.clone(), key), None);
+            bury(Ticket::new(durable.spool.clone(), key), None, records);
         }
         for part in &mut request.parts {
             if let Some(ticket) = part.ticket.take() {
                 // A part of a piece is not what is on disk.
                 let payload = (!ticket.is_whole()).then(|| part.batch.payload.clone());
-                bury(ticket, payload);
+                bury(ticket, payload, part.batch.payload.records.into());
             }
         }
         request

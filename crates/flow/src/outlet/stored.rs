@@ -196,6 +196,10 @@ impl<E: Exporter, R: Router> Landing for Outlet<E, R> {
             durable.spool.loosen(back.forget());
         }
     }
+
+    fn refused(&self, records: u64, why: &Why) {
+        self.context.stats.enqueue_failed.add(why.kind, records);
+    }
 }
 
 /// An outlet without storage is never given anything from disk; dropping the ticket leaves it there.

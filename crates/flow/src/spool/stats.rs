@@ -1,6 +1,6 @@
 //! What a spool counts.
 
-use crate::stats::{ByKind, Count, Histogram};
+use crate::stats::{Count, Histogram};
 use std::time::Duration;
 
 /// Upper bounds for the time of a sync, in seconds.
@@ -25,10 +25,6 @@ pub struct SpoolStats {
     pub torn: Count,
     /// Records that were given up because of their age.
     pub expired: Count,
-    /// Records that became dead letters, by reason.
-    pub buried: ByKind,
-    /// Records that should have become dead letters and could not be read or kept.
-    pub unburied: Count,
 }
 
 impl Default for SpoolStats {
@@ -41,8 +37,6 @@ impl Default for SpoolStats {
             damaged: Count::default(),
             torn: Count::default(),
             expired: Count::default(),
-            buried: ByKind::default(),
-            unburied: Count::default(),
         }
     }
 }

@@ -12,14 +12,17 @@
 
 use super::config::{StorageConfig, WhenFull};
 use super::stats::SpoolStats;
-use super::store::{Key, Look, Piece, Store, StoreError, Totals};
+use super::store::{Key, Look, Piece, Store, StoreConfig, StoreError, Totals};
+use super::view::SpoolView;
 use super::ticket::Ticket;
 use crate::capacity::{Held, Slot};
 use crate::clock::{self, Calendar};
 use crate::dead_letters::{DeadLetters, Letter};
 use crate::{Ack, Kind, Outcome, Payload, Target, Why};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -83,6 +86,8 @@ impl Fresh {
 pub trait Landing: Send + Sync {
     /// Takes a piece over. Must not wait.
     fn land(&self, fresh: Fresh);
+    /// So many records could not be written; whoever waited for that was told.
+    fn refused(&self, records: u64, why: &Why);
 }
 
 /// A piece that is given up, with why.
@@ -93,6 +98,8 @@ pub struct Burial {
     pub payload: Option<Payload>,
     /// Where it could not be delivered to.
     pub target: Target,
+    /// Records in it.
+    pub records: u64,
     /// The reason.
     pub why: Why,
     /// Milliseconds since the epoch at its first attempt; 0 if there was none.
@@ -120,7 +127,8 @@ pub struct Spool {
     signal: Signal,
     store: Arc<Store>,
     dead: Option<Arc<DeadLetters>>,
-    config: StorageConfig,
+    directory: PathBuf,
+    config: ArcSwap<StorageConfig>,
     calendar: Calendar,
     orders: Mutex<Orders>,
     wake: Notify,
@@ -134,7 +142,7 @@ pub struct Spool {
     /// Something was finished.
     freed: Notify,
     /// Until when nothing is taken, because the disk failed, and why.
-    trouble: Mutex<Option<(Instant, Why)>>,
+    trouble: Mutex<Option<(Instant, Why, &'static str)>>,
     stats: SpoolStats,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -158,8 +166,9 @@ impl Spool {
         signal: Signal,
         name: &str,
     ) -> Result<Arc<Spool>, StoreError> {
-        let (store, recovered) = Store::open(disk.clone(), &config.directory, config.store())?;
-        let dead = match config.dead_letters() {
+        let shape = StoreConfig { segment_bytes: config.segment_bytes };
+        let (store, recovered) = Store::open(disk.clone(), &config.directory, shape)?;
+        let dead = match config.dead_letters {
             Some(bounds) => Some(Arc::new(DeadLetters::open(disk, &config.directory.join("dead"), bounds)?)),
             None => None,
         };
@@ -175,11 +184,13 @@ impl Spool {
         let stats = SpoolStats::default();
         stats.recovered.add(recovered.records);
         stats.damaged.add(recovered.damaged_total);
+        stats.torn.add(recovered.torn);
         let spool = Arc::new(Spool {
             signal,
             store: Arc::new(store),
             dead,
-            config,
+            directory: config.directory.clone(),
+            config: ArcSwap::from_pointee(config),
             calendar: Calendar::new(),
             orders: Mutex::default(),
             wake: Notify::new(),
@@ -207,8 +218,22 @@ impl Spool {
 
     /// How it was configured.
     #[must_use]
-    pub fn config(&self) -> &StorageConfig {
-        &self.config
+    pub fn config(&self) -> Arc<StorageConfig> {
+        self.config.load_full()
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Sets other bounds. The directory, and whether there are dead letters, stay as they were when it was opened.
+    pub fn configure(&self, config: StorageConfig) {
+        if let (Some(dead), Some(bounds)) = (&self.dead, config.dead_letters) {
+            dead.configure(bounds);
+        }
+        self.config.store(Arc::new(config));
     }
 
     /// Times on disk.
@@ -245,7 +270,7 @@ impl Spool {
     /// Why the disk is not written to at present.
     #[must_use]
     pub fn trouble(&self) -> Option<Why> {
-        self.trouble.lock().as_ref().map(|(_, why)| why.clone())
+        self.trouble.lock().as_ref().map(|(_, why, _)| why.clone())
     }
 
     /// Whether so many more bytes may be kept.
@@ -253,12 +278,12 @@ impl Spool {
     /// # Errors
     /// The disk failed a moment ago, or the spool is full.
     pub fn room(&self, bytes: usize) -> Result<(), Why> {
-        if let Some((until, why)) = self.trouble.lock().as_ref()
+        if let Some((until, why, _)) = self.trouble.lock().as_ref()
             && clock::now() < *until
         {
             return Err(why.clone());
         }
-        let (held, limit) = (self.store.totals().bytes, self.config.max_bytes);
+        let (held, limit) = (self.store.totals().bytes, self.config.load().max_bytes);
         // An empty spool takes a request of any size: nothing is wedged for ever by being large.
         if limit == 0 || held == 0 || held + bytes as u64 <= limit {
             return Ok(());
@@ -269,7 +294,7 @@ impl Spool {
     /// The part of its bound that is taken, 0..=1 and beyond; 0 if there is no bound.
     #[must_use]
     pub fn fill(&self) -> f64 {
-        match self.config.max_bytes {
+        match self.config.load().max_bytes {
             0 => 0.0,
             limit => self.store.totals().bytes as f64 / limit as f64,
         }
@@ -278,7 +303,7 @@ impl Spool {
     /// What is done when it is full.
     #[must_use]
     pub fn when_full(&self) -> WhenFull {
-        self.config.when_full
+        self.config.load().when_full
     }
 
     /// The target that holds most of it.
@@ -346,6 +371,9 @@ impl Spool {
 
     /// Gives a piece up: it becomes a dead letter.
     pub fn bury(&self, burial: Burial) {
+        if burial.why.kind == Kind::Expired {
+            self.stats.expired.add(burial.records);
+        }
         self.orders.lock().burials.push_back(burial);
         self.wake.notify_one();
     }
@@ -424,6 +452,7 @@ impl Spool {
     pub async fn close(&self) {
         self.orders.lock().closed = true;
         self.wake.notify_one();
+        self.loosened.notify_waiters();
         let task = self.task.lock().take();
         if let Some(task) = task
             && let Err(error) = task.await
@@ -488,15 +517,19 @@ impl Spool {
         let Ok((group, result)) = written.await else { return };
         match result {
             Ok(keys) => {
-                self.stats.synced(clock::now() - begun, group.iter().map(|i| u64::from(i.piece.payload.records)).sum());
+                let records = group.iter().map(|i| u64::from(i.piece.payload.records)).sum();
+                self.stats.synced(clock::now() - begun, records);
                 if self.trouble.lock().take().is_some() {
-                    tracing::info!(directory = %self.config.directory.display(), "the disk under the queue works again");
+                    tracing::info!(directory = %self.directory.display(), "the disk under the queue works again");
                 }
                 let tickets = keys.into_iter().map(|key| Ticket::new(self.clone(), key));
                 group.into_iter().zip(tickets).for_each(|(incoming, ticket)| self.landed(incoming, ticket));
             }
             Err(error) => {
                 let why = self.disk_failed(&error);
+                if let Some(landing) = self.landing() {
+                    landing.refused(group.iter().map(|i| u64::from(i.piece.payload.records)).sum(), &why);
+                }
                 group.into_iter().for_each(|incoming| refuse(incoming, &why, Some(COME_BACK)));
             }
         }
@@ -507,7 +540,7 @@ impl Spool {
         drop(slot);
         told.settle(Outcome::Delivered);
         let fresh = Fresh { ticket, payload: piece.payload, target: piece.target, held, at };
-        let landing = self.landing.lock().as_ref().and_then(Weak::upgrade);
+        let landing = self.landing();
         let mut loose = self.loose.lock();
         match landing {
             Some(landing) if loose.keys.is_empty() && !loose.busy => {
@@ -522,12 +555,16 @@ impl Spool {
         }
     }
 
+    fn landing(&self) -> Option<Arc<dyn Landing>> {
+        self.landing.lock().as_ref().and_then(Weak::upgrade)
+    }
+
     fn disk_failed(&self, error: &StoreError) -> Why {
         let why = Why::new(Kind::Disk, format!("the queue cannot be written to disk: {error}"));
-        let before = self.trouble.lock().replace((clock::now() + TROUBLE, why.clone()));
+        let before = self.trouble.lock().replace((clock::now() + TROUBLE, why.clone(), error.kind()));
         self.stats.failures.add(1);
         if before.is_none() {
-            tracing::error!(directory = %self.config.directory.display(), %error, "the queue cannot be written to disk");
+            tracing::error!(directory = %self.directory.display(), %error, "the queue cannot be written to disk");
         }
         why
     }
@@ -543,30 +580,40 @@ impl Spool {
         });
         let Ok((burials, result)) = buried.await else { return };
         match result {
-            Ok(()) => burials.into_iter().for_each(|burial| {
-                self.stats.buried.add(burial.why.kind, 1);
-                burial.ticket.finish();
-            }),
+            Ok(()) => burials.into_iter().for_each(|burial| burial.ticket.finish()),
             Err(error) => {
                 self.disk_failed(&error);
-                let mut orders = self.orders.lock();
-                if orders.closed {
-                    // They are live on disk, and given up again at the next start.
-                    drop(orders);
-                    return;
+                if self.bury_later(burials) {
+                    tokio::time::sleep(TROUBLE).await;
                 }
-                burials.into_iter().rev().for_each(|burial| orders.burials.push_front(burial));
-                drop(orders);
-                tokio::time::sleep(TROUBLE).await;
             }
         }
     }
 
+    /// Keeps what could not be buried for the next time. False if there is none: then it is live on disk, and given up again at
+    /// the next start.
+    fn bury_later(&self, burials: Vec<Burial>) -> bool {
+        let mut orders = self.orders.lock();
+        if orders.closed {
+            return false;
+        }
+        burials.into_iter().rev().for_each(|burial| orders.burials.push_front(burial));
+        true
+    }
+
+    /// What becomes a dead letter. Nothing does where there are none, nor what cannot be read any more.
     fn letter(&self, burial: &Burial, now: u64) -> Option<Letter> {
         self.dead.as_ref()?;
         let payload = match &burial.payload {
             Some(payload) => payload.clone(),
-            None => self.store.read(burial.ticket.key()).ok()?.payload,
+            None => match self.store.read(burial.ticket.key()) {
+                Ok(piece) => piece.payload,
+                Err(error) => {
+                    tracing::error!(target = %burial.target, %error, "a dead letter cannot be read");
+                    self.stats.damaged.add(1);
+                    return None;
+                }
+            },
         };
         Some(Letter {
             payload,
@@ -578,6 +625,34 @@ impl Spool {
             attempts: burial.attempts,
             at: now,
         })
+    }
+
+    /// A look at it.
+    #[must_use]
+    pub fn view(&self) -> SpoolView {
+        let (totals, counts, stats) = (self.store.totals(), self.store.counts(), &self.stats);
+        let now = self.calendar.millis(clock::now());
+        SpoolView {
+            records: totals.records,
+            pieces: totals.pieces,
+            bytes: totals.bytes,
+            max_bytes: self.config.load().max_bytes,
+            disk_bytes: totals.disk_bytes,
+            segments: totals.segments,
+            oldest_age: totals.oldest.map(|oldest| Duration::from_millis(now.saturating_sub(oldest))),
+            sync_seconds: stats.sync_seconds.view(),
+            sync_records: stats.sync_records.view(),
+            recovered_records: stats.recovered.get(),
+            damaged: stats.damaged.get(),
+            torn: stats.torn.get(),
+            expired_records: stats.expired.get(),
+            copied_bytes: counts.copied_bytes,
+            written_bytes: counts.written_bytes,
+            stored_bytes: counts.payload_bytes,
+            failed_syncs: stats.failures.get(),
+            trouble: self.trouble.lock().as_ref().map(|trouble| trouble.2),
+            dead: self.dead.as_ref().map(|dead| dead.view()),
+        }
     }
 
     /// Writes marks, removes finished segments and copies forward.
