@@ -11,12 +11,12 @@
 
 use crate::batcher::BatchConfig;
 use crate::breaker::Breaker;
+use crate::budget::Budget;
 use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
 use crate::exporter::{Attempt, Exporter};
 use crate::lane::{Context, Durable, Item, Lane, LaneLimits, LaneView, Left};
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
-use crate::budget::Budget;
 use crate::spool::{Incoming, Landing, Piece, Spool, SpoolView, StorageConfig, WhenFull};
 use crate::stats::ExporterStats;
 use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
@@ -229,7 +229,16 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
         });
         let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
-        Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0, rerouting: Notify::new() }
+        Outlet {
+            config,
+            context,
+            capacity,
+            router,
+            lanes,
+            orphans,
+            draining: watch::channel(vec![]).0,
+            rerouting: Notify::new(),
+        }
     }
 
     /// The router, for whoever changes what it knows.

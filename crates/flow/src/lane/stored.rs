@@ -210,7 +210,8 @@ impl<E: Exporter> Worker<E> {
         if max.is_zero() {
             return;
         }
-        let oldest = durable.spool.calendar().millis(now).saturating_sub(u64::try_from(max.as_millis()).unwrap_or(u64::MAX));
+        let oldest =
+            durable.spool.calendar().millis(now).saturating_sub(u64::try_from(max.as_millis()).unwrap_or(u64::MAX));
         let is_old = |key: &mut Key| durable.spool.look(*key).is_some_and(|look| look.at < oldest);
         let mut keys = vec![];
         while let Some(key) = self.backlog.pop_front_if(is_old) {
@@ -229,7 +230,11 @@ impl<E: Exporter> Worker<E> {
             left = left.saturating_sub(durable.spool.look(key).map_or(0, |look| look.bytes));
             keys.push(key);
         }
-        self.give_up_stored(&durable, keys, &Why::new(Kind::QueueFull, "the oldest gave way: the queue on disk is full"));
+        self.give_up_stored(
+            &durable,
+            keys,
+            &Why::new(Kind::QueueFull, "the oldest gave way: the queue on disk is full"),
+        );
     }
 
     fn give_up_stored(&mut self, durable: &Durable, keys: Vec<Key>, why: &Why) {
@@ -239,7 +244,8 @@ impl<E: Exporter> Worker<E> {
         let mut all = 0;
         for key in keys {
             let Some(look) = durable.spool.look(key) else { continue };
-            let first = Some(look.first).filter(|first| *first > 0).map(|first| durable.spool.calendar().instant(first));
+            let first =
+                Some(look.first).filter(|first| *first > 0).map(|first| durable.spool.calendar().instant(first));
             let request = Request { first, ..Request::stored(durable.spool.signal(), vec![key], look.records) };
             self.bury(request, why);
             all += look.records;

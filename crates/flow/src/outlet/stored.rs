@@ -236,3 +236,6 @@ pub(super) async fn feed<E: Exporter, R: Router>(outlet: Weak<Outlet<E, R>>, spo
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

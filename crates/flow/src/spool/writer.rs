@@ -10,16 +10,23 @@
 //!
 //! It does not decide when a piece is sent or given up (that is the lane's) nor how it lies on disk (that is the store's).
 
+mod group;
+mod letters;
+mod loose;
+
 use super::config::{StorageConfig, WhenFull};
 use super::stats::SpoolStats;
 use super::store::{Key, Look, Piece, Store, StoreConfig, StoreError, Totals};
 use super::view::SpoolView;
-use super::ticket::Ticket;
-use crate::capacity::{Held, Slot};
+use crate::capacity::Held;
 use crate::clock::{self, Calendar};
-use crate::dead_letters::{DeadLetters, Letter};
-use crate::{Ack, Kind, Outcome, Payload, Target, Why};
+use crate::dead_letters::DeadLetters;
+use crate::{Kind, Target, Why};
 use arc_swap::ArcSwap;
+use group::refuse;
+pub use group::{Fresh, Incoming, Landing};
+pub use letters::Burial;
+use loose::Loose;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -45,81 +52,11 @@ const COPY_BYTES: u64 = 4 << 20;
 /// Dead letters that are written at once at most.
 const BURIALS: usize = 256;
 
-/// What is handed over to be kept.
-pub struct Incoming {
-    /// The data and where it is to go.
-    pub piece: Piece,
-    /// Told once it is on disk.
-    pub told: Ack,
-    /// Holds the memory of its payload.
-    pub held: Ack,
-    /// The room it takes until it is on disk.
-    pub slot: Slot,
-    /// When it was handed over.
-    pub at: Instant,
-}
-
-/// A piece that has just been written and is still in memory.
-pub struct Fresh {
-    /// The piece on disk.
-    pub ticket: Ticket,
-    /// Its data.
-    pub payload: Payload,
-    /// Where it is to go.
-    pub target: Target,
-    /// Holds the memory of the payload.
-    pub held: Ack,
-    /// When it was handed over.
-    pub at: Instant,
-}
-
-impl Fresh {
-    /// Gives its memory back: from now on it is on disk only.
-    #[must_use]
-    pub fn forget(self) -> Key {
-        self.held.settle(Outcome::Delivered);
-        self.ticket.into_key()
-    }
-}
-
-/// Who takes over what was written: the outlet.
-pub trait Landing: Send + Sync {
-    /// Takes a piece over. Must not wait.
-    fn land(&self, fresh: Fresh);
-    /// So many records could not be written; whoever waited for that was told.
-    fn refused(&self, records: u64, why: &Why);
-}
-
-/// A piece that is given up, with why.
-pub struct Burial {
-    /// The piece.
-    pub ticket: Ticket,
-    /// Its data, where that is not what is on disk.
-    pub payload: Option<Payload>,
-    /// Where it could not be delivered to.
-    pub target: Target,
-    /// Records in it.
-    pub records: u64,
-    /// The reason.
-    pub why: Why,
-    /// Milliseconds since the epoch at its first attempt; 0 if there was none.
-    pub first: u64,
-    /// Attempts that were made since it was last read.
-    pub attempts: u32,
-}
-
 #[derive(Default)]
 struct Orders {
     incoming: VecDeque<Incoming>,
     burials: VecDeque<Burial>,
     closed: bool,
-}
-
-#[derive(Default)]
-struct Loose {
-    keys: VecDeque<Key>,
-    /// Some are being placed: what is written meanwhile comes after them.
-    busy: bool,
 }
 
 /// The durable queue. See the module.
@@ -402,52 +339,6 @@ impl Spool {
         read.await.unwrap_or_else(|error| Err(Why::new(Kind::Other, error.to_string())))
     }
 
-    /// Makes `landing` the one that takes over what is written, and what is loose, until another is attached. Gives its turn.
-    pub fn attach(&self, landing: Weak<dyn Landing>) -> u64 {
-        *self.landing.lock() = Some(landing);
-        let turn = self.turn.fetch_add(1, Relaxed) + 1;
-        self.loosened.notify_waiters();
-        self.loosened.notify_one();
-        turn
-    }
-
-    /// Whether nobody was attached since.
-    #[must_use]
-    pub fn is_turn(&self, turn: u64) -> bool {
-        self.turn.load(Relaxed) == turn
-    }
-
-    /// Gives pieces back: nobody works at them.
-    pub fn loosen(&self, keys: impl IntoIterator<Item = Key>) {
-        self.loose.lock().keys.extend(keys);
-        self.loosened.notify_one();
-    }
-
-    /// Waits until there may be loose pieces.
-    pub async fn loosened(&self) {
-        self.loosened.notified().await;
-    }
-
-    /// Gives back pieces that could not be placed, before all others.
-    pub fn put_back_loose(&self, keys: Vec<Key>) {
-        let mut loose = self.loose.lock();
-        keys.into_iter().rev().for_each(|key| loose.keys.push_front(key));
-    }
-
-    /// A piece is to go to another target than it was written for.
-    pub fn retarget(&self, key: Key, target: &Target) {
-        self.store.retarget(key, target);
-    }
-
-    /// The oldest loose pieces. Until it gives none, what is written joins them instead of landing.
-    #[must_use]
-    pub fn take_loose(&self, most: usize) -> Vec<Key> {
-        let mut loose = self.loose.lock();
-        let count = most.min(loose.keys.len());
-        loose.busy = count > 0;
-        loose.keys.drain(..count).collect()
-    }
-
     /// Ends it: what was handed over is still written, and so are all marks. What it holds stays on disk.
     pub async fn close(&self) {
         self.orders.lock().closed = true;
@@ -504,129 +395,6 @@ impl Spool {
         (group, orders.burials.drain(..count).collect(), orders.closed)
     }
 
-    /// Writes and syncs a group, tells its senders, and passes it on.
-    async fn write(self: &Arc<Self>, group: Vec<Incoming>) {
-        let store = self.store.clone();
-        let begun = clock::now();
-        let written = tokio::task::spawn_blocking(move || {
-            let pieces: Vec<&Piece> = group.iter().map(|i| &i.piece).collect();
-            let result = store.write(&pieces);
-            (group, result)
-        });
-        // The closure cannot panic without the store doing so; what it held is then settled as leaked, loudly.
-        let Ok((group, result)) = written.await else { return };
-        match result {
-            Ok(keys) => {
-                let records = group.iter().map(|i| u64::from(i.piece.payload.records)).sum();
-                self.stats.synced(clock::now() - begun, records);
-                if self.trouble.lock().take().is_some() {
-                    tracing::info!(directory = %self.directory.display(), "the disk under the queue works again");
-                }
-                let tickets = keys.into_iter().map(|key| Ticket::new(self.clone(), key));
-                group.into_iter().zip(tickets).for_each(|(incoming, ticket)| self.landed(incoming, ticket));
-            }
-            Err(error) => {
-                let why = self.disk_failed(&error);
-                if let Some(landing) = self.landing() {
-                    landing.refused(group.iter().map(|i| u64::from(i.piece.payload.records)).sum(), &why);
-                }
-                group.into_iter().for_each(|incoming| refuse(incoming, &why, Some(COME_BACK)));
-            }
-        }
-    }
-
-    fn landed(&self, incoming: Incoming, ticket: Ticket) {
-        let Incoming { piece, told, held, slot, at } = incoming;
-        drop(slot);
-        told.settle(Outcome::Delivered);
-        let fresh = Fresh { ticket, payload: piece.payload, target: piece.target, held, at };
-        let landing = self.landing();
-        let mut loose = self.loose.lock();
-        match landing {
-            Some(landing) if loose.keys.is_empty() && !loose.busy => {
-                drop(loose);
-                landing.land(fresh);
-            }
-            _ => {
-                loose.keys.push_back(fresh.forget());
-                drop(loose);
-                self.loosened.notify_one();
-            }
-        }
-    }
-
-    fn landing(&self) -> Option<Arc<dyn Landing>> {
-        self.landing.lock().as_ref().and_then(Weak::upgrade)
-    }
-
-    fn disk_failed(&self, error: &StoreError) -> Why {
-        let why = Why::new(Kind::Disk, format!("the queue cannot be written to disk: {error}"));
-        let before = self.trouble.lock().replace((clock::now() + TROUBLE, why.clone(), error.kind()));
-        self.stats.failures.add(1);
-        if before.is_none() {
-            tracing::error!(directory = %self.directory.display(), %error, "the queue cannot be written to disk");
-        }
-        why
-    }
-
-    /// Turns pieces into dead letters, and only then finishes them.
-    async fn write_letters(self: &Arc<Self>, burials: Vec<Burial>) {
-        let spool = self.clone();
-        let now = self.calendar.millis(clock::now());
-        let buried = tokio::task::spawn_blocking(move || {
-            let letters = burials.iter().filter_map(|b| spool.letter(b, now)).collect();
-            let result = spool.dead.as_ref().map_or(Ok(()), |dead| dead.bury(letters));
-            (burials, result)
-        });
-        let Ok((burials, result)) = buried.await else { return };
-        match result {
-            Ok(()) => burials.into_iter().for_each(|burial| burial.ticket.finish()),
-            Err(error) => {
-                self.disk_failed(&error);
-                if self.bury_later(burials) {
-                    tokio::time::sleep(TROUBLE).await;
-                }
-            }
-        }
-    }
-
-    /// Keeps what could not be buried for the next time. False if there is none: then it is live on disk, and given up again at
-    /// the next start.
-    fn bury_later(&self, burials: Vec<Burial>) -> bool {
-        let mut orders = self.orders.lock();
-        if orders.closed {
-            return false;
-        }
-        burials.into_iter().rev().for_each(|burial| orders.burials.push_front(burial));
-        true
-    }
-
-    /// What becomes a dead letter. Nothing does where there are none, nor what cannot be read any more.
-    fn letter(&self, burial: &Burial, now: u64) -> Option<Letter> {
-        self.dead.as_ref()?;
-        let payload = match &burial.payload {
-            Some(payload) => payload.clone(),
-            None => match self.store.read(burial.ticket.key()) {
-                Ok(piece) => piece.payload,
-                Err(error) => {
-                    tracing::error!(target = %burial.target, %error, "a dead letter cannot be read");
-                    self.stats.damaged.add(1);
-                    return None;
-                }
-            },
-        };
-        Some(Letter {
-            payload,
-            target: burial.target.clone(),
-            reason: burial.why.kind,
-            text: burial.why.text.to_string(),
-            first: burial.first,
-            last: now,
-            attempts: burial.attempts,
-            at: now,
-        })
-    }
-
     /// A look at it.
     #[must_use]
     pub fn view(&self) -> SpoolView {
@@ -678,14 +446,3 @@ impl Spool {
         }
     }
 }
-
-/// Settles what could not be kept.
-fn refuse(incoming: Incoming, why: &Why, retry_after: Option<Duration>) {
-    let records = u64::from(incoming.piece.payload.records);
-    drop(incoming.slot);
-    incoming.told.settle(Outcome::Failed { records, why: why.clone(), retry_after });
-    incoming.held.settle(Outcome::Delivered);
-}
-
-#[cfg(test)]
-mod tests;
