@@ -282,13 +282,15 @@ impl Inlet {
                         }
                     }
                 }
-                let why = match outlet.reserve(&payload) {
+                let stored = is_stored(outlet, opening.config.acknowledge);
+                let why = match outlet.reserve(&payload, stored) {
                     Ok(slot) => {
                         placed.push((outlet.clone(), payload.clone(), slot));
                         continue;
                     }
                     Err(why) if why.kind == Kind::QueueFull && outlet.blocks() => {
-                        placed.push((outlet.clone(), payload.clone(), outlet.wait(&payload).await));
+                        let slot = outlet.wait(&payload, stored).await;
+                        placed.push((outlet.clone(), payload.clone(), slot));
                         continue;
                     }
                     Err(why) => why,
@@ -345,13 +347,22 @@ async fn deliver_now(opening: &Opening, payload: Payload) -> Outcome {
     outcome
 }
 
+/// Whether an exporter keeps a request on disk. Where the answer waits for the destination there is no need: what is not delivered
+/// is not acknowledged.
+fn is_stored(outlet: &Arc<dyn Outgoing>, acknowledge: Acknowledge) -> bool {
+    outlet.is_durable() && acknowledge != Acknowledge::Delivered
+}
+
 /// Enqueues, and gives what the sender has to wait for and what found its lane full.
 fn push_all(
     placed: Placed,
     permit: Permit,
     acknowledge: Acknowledge,
 ) -> (Option<tokio::sync::oneshot::Receiver<Outcome>>, Outcome) {
-    let waits = |o: &Arc<dyn Outgoing>| acknowledge == Acknowledge::Delivered || o.waits();
+    let waits = |o: &Arc<dyn Outgoing>| match is_stored(o, acknowledge) {
+        true => acknowledge == Acknowledge::Durable,
+        false => acknowledge == Acknowledge::Delivered || o.waits(),
+    };
     let root = Ack::unwatched(Some(permit));
     let any = placed.iter().any(|(o, ..)| waits(o));
     let (watched, receiver) = if any {
@@ -367,6 +378,10 @@ fn push_all(
             Some(watched) if wait => watched.fork(),
             _ => root.fork(),
         };
+        if is_stored(&outlet, acknowledge) {
+            outlet.store(payload, slot, ack, root.fork());
+            continue;
+        }
         let lost = outlet.push(payload, slot, ack, wait);
         // A sender that waits hears of it through the ack.
         if !wait {

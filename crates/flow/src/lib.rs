@@ -15,7 +15,7 @@
 //! | how a request enters the pipelines | [`inlet`] |
 //! | an exporter's queue, its capacity and its lanes | [`outlet`], [`capacity`] |
 //! | which target a record goes to | [`router`] |
-//! | what is kept on disk | [`spool`] |
+//! | what is kept on disk | [`spool`], [`dead_letters`] |
 //! | what one destination does: queueing, batching, sending, retrying | [`lane`], [`batcher`], [`breaker`], [`retry`] |
 //! | what an exporter must implement | [`exporter`] |
 //! | how everything ends | [`stop`] |
@@ -31,6 +31,7 @@ pub mod breaker;
 pub mod budget;
 pub mod capacity;
 pub mod clock;
+pub mod dead_letters;
 pub mod drain;
 pub mod exporter;
 pub mod inlet;

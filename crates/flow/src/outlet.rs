@@ -3,16 +3,21 @@
 //! Lanes are made when their target is first needed. A push never waits; if the lane it meant was just closing, it gets its
 //! piece back and goes to a new lane. A lane of a dynamic router ends when it has been idle.
 //!
+//! With storage, what is taken is written to disk first, in the pieces that the router makes of it, and comes back from the spool
+//! to be given to a lane. What is on disk belongs to no outlet: it survives a reload and the process, and whatever nobody works
+//! at is given to the lanes by the outlet that attached last.
+//!
 //! It does not retry, batch or send (that is the lane's) and it does not decide about admission (that is the inlet's).
 
 use crate::batcher::BatchConfig;
 use crate::breaker::Breaker;
+use crate::budget::Budget;
 use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
 use crate::exporter::{Attempt, Exporter};
-use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
+use crate::lane::{Context, Durable, Item, Lane, LaneLimits, LaneView, Left};
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
-use crate::spool::{SpoolView, StorageConfig};
+use crate::spool::{Incoming, Landing, Piece, Spool, SpoolView, StorageConfig, WhenFull};
 use crate::stats::ExporterStats;
 use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
@@ -21,7 +26,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// How an exporter's outlet behaves: the collector's `sending_queue`, `retry_on_failure` and `timeout`.
@@ -105,13 +110,17 @@ pub trait Outgoing: Send + Sync {
     fn fill(&self) -> f64;
     /// Counts records that were kept from it because only priority records may enter.
     fn count_shed(&self, records: u64);
-    /// Takes room for the payload.
+    /// Whether it can keep what it takes on disk: [`Outgoing::store`] may be called in place of [`Outgoing::push`].
+    fn is_durable(&self) -> bool;
+    /// Takes room for the payload, on disk if it is to be stored.
     ///
     /// # Errors
     /// There is none, or no destination; counted.
-    fn reserve(&self, payload: &Payload) -> Result<Slot, Why>;
+    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why>;
     /// Waits for room.
-    fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
+    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
+    /// Keeps it on disk until it is delivered. Never waits: `told` is settled once it is there, `held` once its memory is free.
+    fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack);
     /// Enqueues. Never waits. What found its lane full is settled as dropped and given as the outcome.
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome;
     /// One attempt, with no queue.
@@ -151,6 +160,8 @@ pub struct Outlet<E: Exporter, R: Router> {
     orphans: Mutex<Vec<Item>>,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
     draining: watch::Sender<Vec<Lane>>,
+    /// The router may know more targets than before.
+    rerouting: Notify,
 }
 
 impl<E: Exporter, R: Router> Outlet<E, R> {
@@ -170,6 +181,36 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// The same with somebody who hears what happens in its lanes.
     #[must_use]
     pub fn watched(config: OutletConfig, share: Share, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
+        Outlet::build(config, share, exporter, router, watch, None)
+    }
+
+    /// The same with a queue on disk, which it takes over with all that it holds. What is read back is charged to `budget`.
+    #[must_use]
+    pub fn durable(
+        config: OutletConfig,
+        share: Share,
+        exporter: E,
+        router: R,
+        watch: Arc<dyn Watch>,
+        spool: Arc<Spool>,
+        budget: Budget,
+    ) -> Arc<Outlet<E, R>> {
+        let outlet = Arc::new(Outlet::build(config, share, exporter, router, watch, Some((spool.clone(), budget))));
+        let landing: Arc<dyn Landing> = outlet.clone();
+        let turn = spool.attach(Arc::downgrade(&landing));
+        tokio::spawn(feed(Arc::downgrade(&outlet), spool, turn));
+        outlet
+    }
+
+    fn build(
+        config: OutletConfig,
+        share: Share,
+        exporter: E,
+        router: R,
+        watch: Arc<dyn Watch>,
+        storage: Option<(Arc<Spool>, Budget)>,
+    ) -> Outlet<E, R> {
+        let capacity = Capacity::within(config.capacity.clone(), share);
         let context = Arc::new(Context {
             exporter,
             stats: Arc::default(),
@@ -185,10 +226,19 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 false => LaneLimits::alone(config.workers.max(1)),
             },
             watch,
+            durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
         });
-        let capacity = Capacity::within(config.capacity.clone(), share);
         let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
-        Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0 }
+        Outlet {
+            config,
+            context,
+            capacity,
+            router,
+            lanes,
+            orphans,
+            draining: watch::channel(vec![]).0,
+            rerouting: Notify::new(),
+        }
     }
 
     /// The router, for whoever changes what it knows.
@@ -215,11 +265,16 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
         let orphans = std::mem::take(&mut *self.orphans.lock());
         orphans.into_iter().for_each(|item| drop(self.reroute(None, item)));
+        self.rerouting.notify_one();
         // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
         let mut ends = JoinSet::new();
         gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
         while let Some(Ok((lane, left))) = ends.join_next().await {
-            left.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
+            let Left { items, keys } = left;
+            items.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
+            if let Some(durable) = &self.context.durable {
+                durable.spool.loosen(keys);
+            }
             self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
         }
     }
@@ -293,14 +348,23 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 Ok(()) => return Outcome::Delivered,
                 Err(back) => {
                     item = back;
-                    if let Some(lanes) = self.lanes.lock().as_mut()
-                        && lanes.get(target).is_some_and(|l| l.is_same(&lane))
-                    {
-                        lanes.remove(target);
-                    }
+                    self.forget_lane(target, &lane);
                 }
             }
         }
+    }
+
+    /// Leaves out a lane that has closed.
+    fn forget_lane(&self, target: &Target, lane: &Lane) {
+        if let Some(lanes) = self.lanes.lock().as_mut()
+            && lanes.get(target).is_some_and(|l| l.is_same(lane))
+        {
+            lanes.remove(target);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lanes.lock().is_none()
     }
 
     fn lane(&self, target: &Target) -> Found {
@@ -342,18 +406,23 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn fill(&self) -> f64 {
-        self.capacity.share().fill()
+        let memory = self.capacity.share().fill();
+        match &self.context.durable {
+            Some(durable) if durable.spool.when_full() == WhenFull::ShedRoutine => memory.max(durable.spool.fill()),
+            _ => memory,
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        self.context.durable.is_some()
     }
 
     fn count_shed(&self, records: u64) {
         self.context.stats.enqueue_failed.add(Kind::SoftLimit, records);
     }
 
-    fn reserve(&self, payload: &Payload) -> Result<Slot, Why> {
-        let slot = self.router.ready().and_then(|()| {
-            let full = || Why::new(Kind::QueueFull, format!("the queue of exporter {} is full", self.config.name));
-            self.capacity.take(payload.records, payload.len()).ok_or_else(full)
-        });
+    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why> {
+        let slot = self.room(payload, stored);
         if let Err(why) = &slot
             && !(why.kind == Kind::QueueFull && self.config.block_on_overflow)
         {
@@ -362,13 +431,40 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         slot
     }
 
-    fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
-        let (records, bytes) = (payload.records, payload.len());
-        Box::pin(async move { self.capacity.wait(records, bytes).await })
+    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
+        let payload = Payload { body: payload.body.clone(), ..payload.clone() };
+        Box::pin(async move {
+            match self.context.durable.as_ref().filter(|_| stored) {
+                Some(durable) => durable.spool.until(|| self.room(&payload, true).ok()).await,
+                None => self.capacity.wait(payload.records, payload.len()).await,
+            }
+        })
+    }
+
+    fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack) {
+        let Some(durable) = &self.context.durable else {
+            held.settle(Outcome::Delivered);
+            drop(self.push(payload, slot, told, false));
+            return;
+        };
+        let now = clock::now();
+        let at = durable.spool.calendar().millis(now);
+        let pieces = self.pieces(payload);
+        let last = pieces.len() - 1;
+        let mut slot = Some(slot);
+        for (n, (target, payload)) in pieces.into_iter().enumerate() {
+            // The last piece takes what remains, so that the request stays counted until all of it is on disk.
+            let part = |slot: &mut Slot| slot.split(payload.records, payload.len());
+            let Some(slot) = (if n == last { slot.take() } else { slot.as_mut().map(part) }) else { break };
+            let piece = Piece { payload, target, at, first: 0, note: None };
+            durable.spool.store(Incoming { piece, told: told.fork(), held: held.fork(), slot, at: now });
+        }
+        told.settle(Outcome::Delivered);
+        held.settle(Outcome::Delivered);
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
-        let item = Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None };
+        let item = Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None, ticket: None };
         match self.route(item, Fullness::Counts) {
             Ok(lost) => lost,
             // The last target went away since room was taken: it waits for the next one, with its room.
@@ -406,12 +502,13 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn view(&self) -> OutletView {
         OutletView {
-            queue_size: self.capacity.size(),
+            queue_size: self.capacity.size()
+                + self.context.durable.as_ref().map_or(0, |d| d.spool.held().of(self.capacity.config().sizer)),
             queue_capacity: self.capacity.config().size,
             bytes: self.capacity.bytes(),
             lanes: self.lanes.lock().iter().flat_map(HashMap::values).map(Lane::view).collect(),
             stats: self.context.stats.clone(),
-            spool: None,
+            spool: self.context.durable.as_ref().map(|durable| durable.spool.view()),
         }
     }
 
@@ -419,16 +516,19 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         Box::pin(async move {
             let lanes: Vec<Lane> = self.lanes.lock().take().into_iter().flat_map(HashMap::into_values).collect();
             for lane in &lanes {
-                lane.close(deadline);
+                lane.put_away(deadline);
             }
-            self.draining.borrow().iter().for_each(|lane| lane.close(deadline));
+            self.draining.borrow().iter().for_each(|lane| lane.put_away(deadline));
             let why = || Why::new(Kind::Stopping, "stopped before it was delivered");
             let orphans = std::mem::take(&mut *self.orphans.lock());
             orphans.into_iter().for_each(|item| self.context.give_up(None, item, why()));
             for lane in lanes {
                 let target = lane.target().clone();
-                let left = lane.ended().await;
-                left.into_iter().for_each(|item| self.context.give_up(Some(&target), item, why()));
+                let Left { items, keys } = lane.ended().await;
+                items.into_iter().for_each(|item| self.context.give_up(Some(&target), item, why()));
+                if let Some(durable) = &self.context.durable {
+                    durable.spool.loosen(keys);
+                }
             }
             // The drains settle what they hold; if whoever ran them is gone, so is what they held.
             let mut draining = self.draining.subscribe();
@@ -473,6 +573,9 @@ fn fate(stats: &ExporterStats, attempt: Attempt, records: u64, bytes: u64) -> Ou
     }
     outcome
 }
+
+mod stored;
+use stored::feed;
 
 #[cfg(test)]
 mod tests;
