@@ -64,7 +64,9 @@ pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec
                     built.insert(&wanted.id, exporters::build(&wanted.id.to_string(), config).map_err(failed)?);
                 }
                 let built = &built[&wanted.id];
-                let outgoing = built.outlet(wanted.signal, share.clone(), wanted.batch.clone()).map_err(failed)?;
+                let outgoing = built
+                    .outlet(wanted.signal, share.clone(), wanted.batch.clone(), wanted.storage.clone())
+                    .map_err(failed)?;
                 (outgoing, built.load_balancer())
             }
         };

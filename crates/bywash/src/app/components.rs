@@ -6,7 +6,7 @@
 use crate::config::{ComponentId, Diagnostic, Diagnostics, Kind, Kinds, Located, decode_valid};
 use crate::exporters::{self, ExporterConfig};
 use crate::extensions::authenticators::AuthConfig;
-use crate::extensions::health_check;
+use crate::extensions::{file_storage, health_check};
 use crate::processors::{batch, memory_limiter};
 use crate::receivers::otlp;
 use wire::Signal;
@@ -22,6 +22,7 @@ const RECEIVERS: &[Kind] = &[Kind::new("otlp")];
 const PROCESSORS: &[Kind] = &[Kind::new("batch"), Kind::new("memory_limiter")];
 const EXTENSIONS: &[Kind] = &[
     Kind::new("health_check"),
+    Kind::new(file_storage::KIND),
     Kind::new("bearertokenauth"),
     Kind::new("basicauth"),
     Kind::new("zpages"),
@@ -106,6 +107,15 @@ impl DestinationConfig {
             _ => ExporterConfig::decode(kind, at, diagnostics).map(DestinationConfig::Exporter),
         }
     }
+
+    /// Whether data waits in a queue in memory, which a crash would lose.
+    #[must_use]
+    pub fn queues_in_memory(&self) -> bool {
+        match self {
+            DestinationConfig::Exporter(config) => config.queues_in_memory(),
+            DestinationConfig::Summary => true,
+        }
+    }
 }
 
 /// An extension of any type.
@@ -113,6 +123,8 @@ impl DestinationConfig {
 pub enum ExtensionConfig {
     /// `health_check`.
     HealthCheck(Box<health_check::Config>),
+    /// `file_storage`.
+    FileStorage(Box<file_storage::Config>),
     /// `bearertokenauth` or `basicauth`.
     Authenticator(AuthConfig),
     /// One that is accepted and does nothing.
@@ -124,6 +136,7 @@ impl ExtensionConfig {
     pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ExtensionConfig> {
         match kind {
             "health_check" => Some(ExtensionConfig::HealthCheck(Box::new(decode_valid(at, diagnostics)?))),
+            file_storage::KIND => Some(ExtensionConfig::FileStorage(Box::new(decode_valid(at, diagnostics)?))),
             "bearertokenauth" => {
                 let config = crate::config::decode(at, diagnostics)?;
                 Some(ExtensionConfig::Authenticator(AuthConfig::Bearer(config)))

@@ -7,6 +7,7 @@
 //! shares of all exporters together are the budget. It opens no socket and no file but those of the configuration.
 
 mod budget;
+mod storage;
 
 use crate::app::components::{DestinationConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig};
 use crate::config::environment::Environment;
@@ -17,10 +18,13 @@ use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::health_check;
 use flow::batcher::BatchConfig;
 use flow::inlet::InletConfig;
+use flow::spool::StorageConfig;
 use http::HeaderName;
 use std::collections::HashMap;
 use std::time::Duration;
 use wire::Signal;
+
+pub use storage::StoragePlan;
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]
@@ -46,6 +50,8 @@ pub struct Plan {
     pub outlets: Vec<OutletPlan>,
     /// The pipelines.
     pub pipelines: Vec<PipelinePlan>,
+    /// The storage extensions that run.
+    pub storages: Vec<StoragePlan>,
     /// The health pages.
     pub health: Vec<health_check::Config>,
     /// Where the metrics page is, `host:port`.
@@ -84,6 +90,8 @@ pub struct OutletPlan {
     pub config: DestinationConfig,
     /// What a `batch` processor of its pipelines asks for.
     pub batch: Option<BatchConfig>,
+    /// Where it keeps what waits, if not in memory.
+    pub storage: Option<StorageConfig>,
     /// The exporter's share of the memory budget, which its signals have in common.
     pub max_bytes: u64,
 }
@@ -92,7 +100,8 @@ impl OutletPlan {
     /// Whether both mean the same outlet, whatever its share: that can change while it lives.
     #[must_use]
     pub fn is_same(&self, other: &OutletPlan) -> bool {
-        (&self.id, self.signal, &self.config, &self.batch) == (&other.id, other.signal, &other.config, &other.batch)
+        (&self.id, self.signal, &self.config, &self.batch, &self.storage)
+            == (&other.id, other.signal, &other.config, &other.batch, &other.storage)
     }
 }
 
@@ -163,20 +172,24 @@ impl Decoded {
         }
         let is_written = root.find(&Path::root().dotted("service.budget.limit")).is_some();
         let budget = budget::budget(&service.budget, is_written, limiters, diagnostics);
-        let (pipelines, outlets) = self.pipelines(service, budget.bytes, root, diagnostics);
+        let storages = storage::running(&service.extensions, &self.extensions, &document.extensions, diagnostics);
+        let stored =
+            storage::references(&self.exporters, &document.exporters, &storages, &document.extensions, diagnostics);
+        let (pipelines, mut outlets) = self.pipelines(service, budget.bytes, root, diagnostics);
+        for outlet in &mut outlets {
+            outlet.storage = stored.get(&outlet.id).map(|config| config.storage(&outlet.id, outlet.signal));
+        }
         Plan {
             receivers: self.receivers(document, diagnostics),
             inlet: InletConfig {
-                acknowledge: match service.acknowledge {
-                    Acknowledge::Queued => flow::Acknowledge::Queued,
-                    Acknowledge::Delivered => flow::Acknowledge::Delivered,
-                },
+                acknowledge: acknowledge(service, &outlets, root, diagnostics),
                 sync: service.ingest == Ingest::Sync,
                 slow_threshold: service.budget.slow_threshold.0,
             },
             budget,
             outlets,
             pipelines,
+            storages,
             health: service.extensions.iter().filter_map(|id| self.health(id)).collect(),
             metrics: service.telemetry.metrics.prometheus().map(|reader| endpoint(&reader.host, reader.port)),
             logs: service.telemetry.logs.clone(),
@@ -256,7 +269,7 @@ impl Decoded {
                 let Some(config) = self.exporters.get(exporter) else { continue };
                 let at = outlets.iter().position(|o| o.id == *exporter && o.signal == signal).unwrap_or_else(|| {
                     let (id, config, batch) = (exporter.clone(), config.clone(), batch.clone());
-                    outlets.push(OutletPlan { id, signal, config, batch, max_bytes: 0 });
+                    outlets.push(OutletPlan { id, signal, config, batch, storage: None, max_bytes: 0 });
                     outlets.len() - 1
                 });
                 if outlets[at].batch != batch {
@@ -283,6 +296,38 @@ impl Decoded {
         let share = budget / ids.len().max(1) as u64;
         outlets.iter_mut().for_each(|outlet| outlet.max_bytes = share);
         (pipelines, outlets)
+    }
+}
+
+/// When success is answered. If nobody said, what is on disk is waited for.
+fn acknowledge(
+    service: &ServiceConfig,
+    outlets: &[OutletPlan],
+    root: &crate::config::node::Node,
+    diagnostics: &mut Diagnostics,
+) -> flow::Acknowledge {
+    let path = |key: &str| Path::root().key("service").key(key);
+    if service.ingest == Ingest::Sync && outlets.iter().any(|outlet| outlet.storage.is_some()) {
+        let message = "nothing is queued, so that `storage` has no effect";
+        diagnostics.push(Diagnostic::warning(message).at(root.place(&path("ingest")), &path("ingest")));
+    }
+    match service.acknowledge {
+        None if outlets.iter().any(|outlet| outlet.storage.is_some()) => flow::Acknowledge::Durable,
+        None | Some(Acknowledge::Queued) => flow::Acknowledge::Queued,
+        Some(Acknowledge::Delivered) => flow::Acknowledge::Delivered,
+        Some(Acknowledge::Durable) => {
+            let mut in_memory: Vec<&ComponentId> =
+                outlets.iter().filter(|outlet| outlet.config.queues_in_memory()).map(|outlet| &outlet.id).collect();
+            in_memory.dedup();
+            for id in in_memory {
+                let message = format!(
+                    "`durable` needs `sending_queue.storage` in exporter `{id}`, whose queue is in memory; without \
+                     `acknowledge`, those that have storage are waited for"
+                );
+                diagnostics.push(Diagnostic::error(message).at(root.place(&path("acknowledge")), &path("acknowledge")));
+            }
+            flow::Acknowledge::Durable
+        }
     }
 }
 

@@ -14,10 +14,11 @@ mod tests;
 
 use crate::config::duration::GoDuration;
 use crate::config::validate::decode_valid;
-use crate::config::{Diagnostics, Kind, Located};
+use crate::config::{ComponentId, Diagnostics, Kind, Located};
 use flow::batcher::BatchConfig;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
+use flow::spool::StorageConfig;
 use flow::{Exporter, Outgoing, Outlet, Share, Target};
 use queue::{RetryOnFailure, SendingQueue, outlet_config};
 use std::sync::Arc;
@@ -64,6 +65,32 @@ impl ExporterConfig {
             "nop" => ExporterConfig::Nop(decode_valid(at, diagnostics)?),
             _ => return None,
         })
+    }
+
+    /// The storage extension that keeps its queue, with the key that names it.
+    #[must_use]
+    pub fn stored_in(&self) -> Option<(&'static str, &ComponentId)> {
+        let queue = match self {
+            ExporterConfig::OtlpGrpc(c) => &c.0.sending_queue,
+            ExporterConfig::OtlpHttp(c) => &c.sending_queue,
+            ExporterConfig::LoadBalancing(c) => return c.stored_in(),
+            ExporterConfig::Debug(c) => c.sending_queue.as_ref()?,
+            ExporterConfig::Nop(_) => return None,
+        };
+        Some(("sending_queue.storage", queue.stored_in()?))
+    }
+
+    /// Whether data waits in a queue in memory, which a crash would lose.
+    #[must_use]
+    pub fn queues_in_memory(&self) -> bool {
+        let is_on = match self {
+            ExporterConfig::OtlpGrpc(c) => c.0.sending_queue.enabled,
+            ExporterConfig::OtlpHttp(c) => c.sending_queue.enabled,
+            ExporterConfig::LoadBalancing(c) => c.is_queued(),
+            ExporterConfig::Debug(c) => c.queue().enabled,
+            ExporterConfig::Nop(_) => false,
+        };
+        is_on && self.stored_in().is_none()
     }
 }
 
@@ -126,7 +153,8 @@ impl Built {
     }
 
     /// The outlet for one signal, within a share of memory that the exporter's signals have in common. `pipeline_batch` is what a `batch` processor of the
-    /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. Must be called within a tokio runtime.
+    /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. `storage` is where it keeps what waits, if not
+    /// in memory. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// If the exporter has nowhere to send this signal to.
@@ -135,9 +163,11 @@ impl Built {
         signal: Signal,
         share: Share,
         pipeline_batch: Option<BatchConfig>,
+        storage: Option<StorageConfig>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
         let (limit, batch) = (share.limit(), pipeline_batch.clone());
         let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
+        let config = OutletConfig { storage: storage.clone(), ..config };
         Ok(match &self.kind {
             BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target()),
             BuiltKind::OtlpHttp(exporter) if !exporter.takes(signal) => {
@@ -146,7 +176,7 @@ impl Built {
                 )));
             }
             BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target()),
-            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch)?,
+            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch, storage)?,
             BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target()),
             BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop")),
         })

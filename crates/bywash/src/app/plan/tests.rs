@@ -15,7 +15,7 @@ impl Environment for World {
     }
 }
 
-fn read_text(text: &'static str) -> (Option<Plan>, Diagnostics) {
+pub(super) fn read_text(text: &'static str) -> (Option<Plan>, Diagnostics) {
     let sources = Sources { configs: vec!["a.yaml".to_owned()], sets: vec![], kinds: KINDS };
     let mut found = Diagnostics::new();
     let plan = read(&sources, &World([("a.yaml", text)].into()), &mut found);
@@ -23,7 +23,7 @@ fn read_text(text: &'static str) -> (Option<Plan>, Diagnostics) {
 }
 
 /// The plan of a text that is in order, and its warnings.
-fn planned(text: &'static str) -> (Plan, Vec<String>) {
+pub(super) fn planned(text: &'static str) -> (Plan, Vec<String>) {
     let (plan, found) = read_text(text);
     let warnings = found.warnings().map(|w| format!("{}: {}", w.path, w.message)).collect();
     (plan.unwrap_or_else(|| panic!("{found}")), warnings)

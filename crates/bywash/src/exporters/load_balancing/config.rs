@@ -6,6 +6,7 @@
 
 use super::keys::RoutingKey;
 use super::ring::RingKind;
+use crate::config::ComponentId;
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
 use crate::exporters::otlp_client::{self, check_endpoint};
@@ -359,6 +360,21 @@ impl Config {
     /// The queue in force.
     fn queue(&self) -> &SendingQueue {
         self.sending_queue.as_ref().filter(|queue| queue.enabled).unwrap_or(&self.protocol.otlp.sending_queue)
+    }
+
+    /// The storage extension of its queue, with the key that names it. Either level will do: there is one queue.
+    #[must_use]
+    pub fn stored_in(&self) -> Option<(&'static str, &ComponentId)> {
+        let own = self.sending_queue.as_ref().and_then(SendingQueue::stored_in);
+        let inner = self.protocol.otlp.sending_queue.stored_in();
+        let inner = || inner.map(|id| ("protocol.otlp.sending_queue.storage", id));
+        own.map(|id| ("sending_queue.storage", id)).or_else(inner)
+    }
+
+    /// Whether its queue is on.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.queue().enabled
     }
 
     /// The batches of a signal: its own keys before the common ones.

@@ -15,7 +15,8 @@ use crate::resolvers::{Resolution, Resolver};
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use flow::batcher::{BatchConfig, Request};
 use flow::capacity::{Share, Slot};
-use flow::outlet::OutletView;
+use flow::outlet::{OutletConfig, OutletView};
+use flow::spool::StorageConfig;
 use flow::watch::Cause;
 use flow::{Ack, Attempt, Exporter, Outcome, Outgoing, Outlet, Payload, Target, Watch, Why, clock};
 use parking_lot::Mutex;
@@ -138,6 +139,7 @@ impl<B: Backend> LoadBalancing<B> {
         signal: Signal,
         share: Share,
         pipeline_batch: Option<BatchConfig>,
+        storage: Option<StorageConfig>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
         let Shared { name, config, backend, backends, stats, .. } = &*self.shared;
         let key = config.key(signal).map_err(BuildError)?;
@@ -146,7 +148,7 @@ impl<B: Backend> LoadBalancing<B> {
         let router = RingRouter::new(backends.clone(), key, config.routing_attributes.clone(), ignore_trace_id);
         let sender = Sender { backend: backend.clone(), stats: stats.clone() };
         let listener = Listener { signal, backends: backends.clone(), stats: stats.clone() };
-        let config = config.outlet(name, signal, share.limit(), pipeline_batch);
+        let config = OutletConfig { storage, ..config.outlet(name, signal, share.limit(), pipeline_batch) };
         let outlet = Arc::new(Outlet::watched(config, share, sender, router, Arc::new(listener)));
         let (stop, stopped) = watch::channel(());
         tokio::spawn(follow(self.shared.clone(), outlet.clone(), backends.follow(), stopped));

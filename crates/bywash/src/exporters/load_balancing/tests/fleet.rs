@@ -182,7 +182,7 @@ impl Bench {
         let config = decoded(yaml);
         let (fleet, (list, heard)) = (Fleet::default(), watch::channel(None));
         let balancer = LoadBalancing::of("lb", &config, fleet.clone(), Box::new(move || Box::new(Feed(heard.clone()))));
-        let outlet = balancer.outlet(signal, Share::new(max_bytes), None).unwrap();
+        let outlet = balancer.outlet(signal, Share::new(max_bytes), None, None).unwrap();
         let bench = Bench { fleet, balancer, outlet, list, names: Mutex::default() };
         // The resolver listens only once its task runs.
         tick().await;

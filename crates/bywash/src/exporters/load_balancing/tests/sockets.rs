@@ -26,7 +26,7 @@ fn outlet(names: &[String], yaml: &str) -> (LoadBalancing, Arc<dyn Outgoing>) {
          retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}}}}}\n{yaml}"
     ));
     let balancer = LoadBalancing::new("lb", &config).unwrap();
-    let outlet = balancer.outlet(Signal::Logs, Share::new(1 << 30), None).unwrap();
+    let outlet = balancer.outlet(Signal::Logs, Share::new(1 << 30), None, None).unwrap();
     (balancer, outlet)
 }
 
