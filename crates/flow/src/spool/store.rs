@@ -15,8 +15,10 @@ pub struct Piece {
     pub first: u64,
     pub note: Option<Bytes>,
 }
+#[derive(Default)]
 pub struct StoreConfig {
     pub segment_bytes: u64,
+    pub max_record: u32,
 }
 #[derive(Debug, Default)]
 pub struct Recovered {
@@ -34,6 +36,7 @@ pub struct Place {
     pub what: String,
 }
 pub struct Look {
+    pub id: u64,
     pub target: Target,
     pub records: u64,
     pub bytes: u64,

@@ -13,6 +13,7 @@
 mod group;
 mod letters;
 mod loose;
+mod replay;
 
 use super::config::{StorageConfig, WhenFull};
 use super::stats::SpoolStats;
@@ -103,7 +104,7 @@ impl Spool {
         signal: Signal,
         name: &str,
     ) -> Result<Arc<Spool>, StoreError> {
-        let shape = StoreConfig { segment_bytes: config.segment_bytes };
+        let shape = StoreConfig { segment_bytes: config.segment_bytes, ..StoreConfig::default() };
         let (store, recovered) = Store::open(disk.clone(), &config.directory, shape)?;
         let dead = match config.dead_letters {
             Some(bounds) => Some(Arc::new(DeadLetters::open(disk, &config.directory.join("dead"), bounds)?)),
