@@ -26,7 +26,7 @@ use crate::exporter::{Attempt, Exporter, Scope};
 use crate::retry::RetryConfig;
 use crate::spool::{Key, Spool};
 use crate::stats::ExporterStats;
-use crate::{Kind, Outcome, Payload, Target, Watch, Why, clock};
+use crate::{Codec, Kind, Outcome, Payload, Target, Watch, Why, clock};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,6 +48,7 @@ pub struct Context<E> {
     pub(crate) batch: BatchConfig,
     pub(crate) timeout: Duration,
     pub(crate) limits: LaneLimits,
+    pub(crate) codec: Codec,
     pub(crate) watch: Arc<dyn Watch>,
     pub(crate) durable: Option<Durable>,
 }
@@ -137,6 +138,8 @@ pub struct LaneView {
     pub state: &'static str,
     /// Bytes it holds, in flight or not.
     pub bytes: u64,
+    /// The same as they came, before they were packed.
+    pub size: u64,
     /// Records it holds, in flight or not.
     pub records: u64,
     /// When the oldest record it holds was queued.
@@ -167,6 +170,8 @@ struct Inbox {
     /// Wake the task once this much is in the inbox. `u64::MAX`: leave it asleep.
     wake_records: u64,
     wake_bytes: u64,
+    /// Once this much is in the inbox, what is pushed will wait for long.
+    stuck_bytes: u64,
     /// When a closing lane must have ended.
     deadline: Option<Instant>,
 }
@@ -177,6 +182,8 @@ struct Shared {
     wake: Notify,
     /// Bytes of everything pushed and not settled.
     bytes: AtomicU64,
+    /// Bytes that packing saved of these.
+    saved: AtomicU64,
     /// Records of the same.
     records: AtomicU64,
     view: Mutex<(State, Option<Instant>, usize)>,
@@ -233,10 +240,12 @@ impl Lane {
                 bytes: 0,
                 wake_records: 0,
                 wake_bytes: 0,
+                stuck_bytes: u64::MAX,
                 deadline: None,
             }),
             wake: Notify::new(),
             bytes: AtomicU64::new(0),
+            saved: AtomicU64::new(0),
             records: AtomicU64::new(0),
             view: Mutex::new((State::Passing, None, 0)),
             stored: AtomicU64::new(0),
@@ -261,7 +270,7 @@ impl Lane {
     }
 
     fn enqueue(&self, mut inbox: MutexGuard<'_, Inbox>, item: Item) {
-        let (records, bytes) = (u64::from(item.batch.payload.records), item.slot.bytes());
+        let (records, bytes, saved) = (u64::from(item.batch.payload.records), item.slot.bytes(), item.slot.saved());
         inbox.queue.push_back(item);
         inbox.records += records;
         inbox.bytes += bytes;
@@ -271,6 +280,7 @@ impl Lane {
         }
         drop(inbox);
         self.0.bytes.fetch_add(bytes, Relaxed);
+        self.0.saved.fetch_add(saved, Relaxed);
         self.0.records.fetch_add(records, Relaxed);
         if wake {
             self.0.wake.notify_one();
@@ -317,6 +327,13 @@ impl Lane {
     pub fn put_away(&self, deadline: Instant) {
         self.0.inbox.lock().leaves_stored = true;
         self.close(deadline);
+    }
+
+    /// Whether what is pushed now will wait for long: the target is halted, or takes data and has much before it.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        let inbox = self.0.inbox.lock();
+        inbox.bytes >= inbox.stuck_bytes
     }
 
     /// Bytes it holds, in flight or not.
@@ -373,6 +390,7 @@ impl Lane {
                 State::Probing => "probing",
             },
             bytes: self.bytes(),
+            size: self.bytes() + self.0.saved.load(Relaxed),
             records: self.0.records.load(Relaxed),
             oldest: oldest.into_iter().chain(inbox.queue.front().map(|i| i.at)).min(),
             waiting,

@@ -16,11 +16,12 @@ use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
 use crate::dead_letters::LetterBox;
 use crate::exporter::{Attempt, Exporter};
 use crate::lane::{Context, Durable, Item, Lane, LaneLimits, LaneView, Left};
+use crate::orphans::Orphans;
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
 use crate::spool::{Incoming, Landing, Piece, Spool, SpoolView, StorageConfig, WhenFull};
 use crate::stats::ExporterStats;
-use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
+use crate::{Ack, Batch, Codec, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
@@ -57,6 +58,8 @@ pub struct OutletConfig {
     pub lane_idle: Duration,
     /// Where what waits is kept on disk; none: in memory.
     pub storage: Option<StorageConfig>,
+    /// How what waits is compressed.
+    pub codec: Codec,
 }
 
 impl OutletConfig {
@@ -76,6 +79,7 @@ impl OutletConfig {
             lane_share: 0.5,
             lane_idle: Duration::from_secs(300),
             storage: None,
+            codec: Codec::None,
         }
     }
 }
@@ -161,8 +165,7 @@ pub struct Outlet<E: Exporter, R: Router> {
     router: R,
     /// `None` once it is closed: nothing starts a lane after that.
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
-    /// What has no target at present. Bounded by the capacity: each holds its room.
-    orphans: Mutex<Vec<Item>>,
+    orphans: Orphans,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
     draining: watch::Sender<Vec<Lane>>,
     /// The router may know more targets than before.
@@ -230,10 +233,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 true => LaneLimits::among_many(config.lane_in_flight.unwrap_or(config.workers / 2), config.lane_idle),
                 false => LaneLimits::alone(config.workers.max(1)),
             },
+            codec: config.codec,
             watch,
             durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
         });
-        let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
+        let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Orphans::default());
         Outlet {
             config,
             context,
@@ -268,8 +272,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         for lane in &gone {
             lane.close(deadline);
         }
-        let orphans = std::mem::take(&mut *self.orphans.lock());
-        orphans.into_iter().for_each(|item| drop(self.reroute(None, item)));
+        self.orphans.take().into_iter().for_each(|item| drop(self.reroute(None, item)));
         self.rerouting.notify_one();
         // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
         let mut ends = JoinSet::new();
@@ -284,6 +287,19 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
     }
 
+    /// Gives up what has had no target for `max_elapsed_time`, or whose time had begun before. Never ends: whoever has a dynamic
+    /// router runs it, once, for as long as the outlet lives. Loses nothing when it is dropped.
+    pub async fn expire_orphans(&self) {
+        let max = self.config.retry.max_elapsed_time;
+        loop {
+            let over = self.orphans.expired(max).await;
+            let records: u64 = over.iter().map(|item| u64::from(item.batch.payload.records)).sum();
+            let why = Why::new(Kind::Expired, format!("no destination within {max:?}"));
+            tracing::error!(exporter = self.config.name, records, %why, "records given up");
+            over.into_iter().for_each(|item| self.context.give_up(None, item, why.clone()));
+        }
+    }
+
     /// Routes what a lane gave back. It has its room already, so that no lane is too full for it.
     fn reroute(&self, from: Option<&Target>, item: Item) -> Outcome {
         let records = u64::from(item.batch.payload.records);
@@ -295,10 +311,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     }
 
     /// Keeps an item until there is a target for it; once the outlet is closed there never will be.
-    fn orphan(&self, item: Item) -> Outcome {
+    fn orphan(&self, mut item: Item) -> Outcome {
+        item.pack(self.config.codec);
         let lanes = self.lanes.lock();
         if lanes.is_some() {
-            self.orphans.lock().push(item);
+            self.orphans.push(item);
             return Outcome::Delivered;
         }
         drop(lanes);
@@ -315,7 +332,13 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// Divides an item over its targets' lanes. Gives it back if there is no target.
     fn route(&self, item: Item, fullness: Fullness) -> Result<Outcome, Item> {
         let mut routes = Routes::new();
-        self.router.route(item.batch.payload.clone(), &mut routes);
+        let Some(payload) = item.payload() else {
+            let records = u64::from(item.batch.payload.records);
+            let why = Why::new(Kind::Other, "what was packed in memory cannot be read");
+            self.context.give_up(None, item, why.clone());
+            return Ok(Outcome::failed(records, why));
+        };
+        self.router.route(payload, &mut routes);
         match routes.as_slice() {
             [] => Err(item),
             [(target, _)] => Ok(self.push_to(target, item, fullness)),
@@ -344,8 +367,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 Found::Closed => return self.stopping(Some(target), item),
                 Found::Gone => return self.route(item, fullness).unwrap_or_else(|item| self.orphan(item)),
             };
-            let held = lane.bytes();
-            let is_full = held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit();
+            let (held, limit) = (lane.bytes(), self.lane_limit());
+            if held < limit && lane.is_stuck() {
+                item.pack(self.config.codec);
+            }
+            let is_full = held > 0 && held + item.held() as u64 > limit;
             if is_full && fullness == Fullness::Counts {
                 return self.drop_full(target, item);
             }
@@ -469,7 +495,8 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
-        let item = Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None, ticket: None };
+        let (batch, at) = (Batch { payload, ack }, clock::now());
+        let item = Item { batch, packed: None, slot, at, waits, tried: None, ticket: None };
         match self.route(item, Fullness::Counts) {
             Ok(lost) => lost,
             // The last target went away since room was taken: it waits for the next one, with its room.
@@ -531,8 +558,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             }
             self.draining.borrow().iter().for_each(|lane| lane.put_away(deadline));
             let why = || Why::new(Kind::Stopping, "stopped before it was delivered");
-            let orphans = std::mem::take(&mut *self.orphans.lock());
-            orphans.into_iter().for_each(|item| self.context.give_up(None, item, why()));
+            self.orphans.take().into_iter().for_each(|item| self.context.give_up(None, item, why()));
             for lane in lanes {
                 let target = lane.target().clone();
                 let Left { items, keys } = lane.ended().await;

@@ -9,6 +9,7 @@ use super::{Context, Item, Left, Shared};
 use crate::batcher::{Batcher, Due, Request};
 use crate::breaker::{Admit, Breaker, State};
 use crate::exporter::{Attempt, Exporter, Scope};
+use crate::packed::BACKLOG;
 use crate::spool::Key;
 use crate::{Kind, Outcome, Why, clock};
 use std::collections::{HashMap, VecDeque};
@@ -175,7 +176,8 @@ impl<E: Exporter> Worker<E> {
                 }
             };
             let is_trusted = self.proven || !self.context.limits.has_siblings();
-            if self.flights.len() >= if is_trusted { self.context.limits.in_flight } else { 1 } {
+            let one_by_one = !is_trusted || self.batcher.is_pressed();
+            if self.flights.len() >= if one_by_one { 1 } else { self.context.limits.in_flight } {
                 self.held = None;
                 return Waiting { until: None, permit: None };
             }
@@ -189,6 +191,10 @@ impl<E: Exporter> Worker<E> {
                 },
             };
             let Some(request) = self.next(now) else { return Waiting { until: None, permit: None } };
+            if request.is_unreadable() {
+                self.fail(request, Why::new(Kind::Other, "what was packed in memory cannot be read"));
+                continue;
+            }
             self.launch(now, request, permit, probe, shared_probe);
         }
     }
@@ -214,7 +220,9 @@ impl<E: Exporter> Worker<E> {
         }
         if let Some(i) = self.retries.iter().position(|(at, r)| *at <= now && !self.stays(r)) {
             self.context.stats.waiting.sub(1);
-            return Some(self.retries.swap_remove(i).1);
+            let (_, mut request) = self.retries.swap_remove(i);
+            request.unfold();
+            return Some(request);
         }
         match self.due(now) {
             Due::Now => self.form(now),
@@ -393,7 +401,10 @@ impl<E: Exporter> Worker<E> {
             Some(at) => {
                 self.context.stats.retries.add(why.kind, u64::from(request.payload.records));
                 self.context.stats.waiting.add(1);
-                let request = self.put_back(request, first);
+                let mut request = self.put_back(request, first);
+                let saved = request.fold(self.context.codec);
+                self.shared.bytes.fetch_sub(saved, Relaxed);
+                self.shared.saved.fetch_add(saved, Relaxed);
                 self.retries.push((at, request));
             }
             None if self.context.retry.enabled => {
@@ -437,8 +448,7 @@ impl<E: Exporter> Worker<E> {
     pub(super) fn settle(&mut self, request: Request, outcome: impl Fn(u64) -> Outcome) {
         self.finish(request.stored);
         for item in request.parts {
-            self.shared.bytes.fetch_sub(item.slot.bytes(), Relaxed);
-            self.shared.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
+            self.shared.forget(&item);
             drop(item.slot);
             if let Some(ticket) = item.ticket {
                 ticket.finish();
@@ -485,8 +495,8 @@ impl<E: Exporter> Worker<E> {
         let oldest = oldest.chain(self.flights.values().filter_map(|f| f.request.oldest())).min();
         *self.shared.view.lock() = (self.breaker.state(), oldest, self.retries.len());
         // While a permit, an answer or the breaker is waited for, a push changes nothing.
-        let can_send =
-            waiting.permit.is_none() && self.flights.len() < self.context.limits.in_flight && self.admit(now).is_ok();
+        let is_halted = self.admit(now).is_err();
+        let can_send = waiting.permit.is_none() && self.flights.len() < self.context.limits.in_flight && !is_halted;
         let mut inbox = self.shared.inbox.lock();
         let takes_stored = can_send && self.backlog.is_empty();
         if !inbox.queue.is_empty() || (takes_stored && !inbox.backlog.is_empty()) || inbox.evict > 0 {
@@ -498,6 +508,11 @@ impl<E: Exporter> Worker<E> {
             true if self.batcher.is_empty() => (0, 0),
             true => self.batcher.missing(),
             false => (u64::MAX, u64::MAX),
+        };
+        inbox.stuck_bytes = match can_send {
+            true => u64::MAX,
+            false if is_halted => 0,
+            false => BACKLOG.saturating_sub(self.batcher.bytes()),
         };
         inbox.deadline == self.deadline
     }
@@ -516,7 +531,8 @@ impl<E: Exporter> Worker<E> {
         let mut requests: Vec<Request> = requests.collect();
         requests.sort_by_key(|r| r.order);
         let mut left = Left::default();
-        for request in requests {
+        for mut request in requests {
+            request.release();
             let first = request.first.filter(|_| request.failures > 0);
             left.keys.extend(request.stored);
             let items = request.parts.into_iter().map(|item| Item { tried: first.or(item.tried), ..item });
@@ -535,12 +551,18 @@ impl<E: Exporter> Worker<E> {
 
 impl Shared {
     fn give_back(&self, item: Item, left: &mut Left) {
-        self.bytes.fetch_sub(item.slot.bytes(), Relaxed);
-        self.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
+        self.forget(&item);
         match item.forget() {
             Ok(key) => left.keys.push(key),
             Err(item) => left.items.push(item),
         }
+    }
+
+    /// Counts an item as held no more.
+    fn forget(&self, item: &Item) {
+        self.bytes.fetch_sub(item.slot.bytes(), Relaxed);
+        self.saved.fetch_sub(item.slot.saved(), Relaxed);
+        self.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
     }
 }
 
