@@ -112,6 +112,12 @@ impl Kind {
         Kind::Other,
     ];
 
+    /// The kind of this label value.
+    #[must_use]
+    pub fn named(label: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == label)
+    }
+
     /// The label value used in metrics and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -247,6 +253,7 @@ mod tests {
         let labels: std::collections::HashSet<_> = Kind::ALL.iter().map(|k| k.as_str()).collect();
         assert_eq!(labels.len(), Kind::ALL.len());
         for (i, k) in Kind::ALL.iter().enumerate() {
+            assert_eq!(Kind::named(k.as_str()), Some(*k));
             assert_eq!(*k as usize, i);
         }
     }

@@ -13,6 +13,7 @@ use crate::batcher::BatchConfig;
 use crate::breaker::Breaker;
 use crate::budget::Budget;
 use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
+use crate::dead_letters::LetterBox;
 use crate::exporter::{Attempt, Exporter};
 use crate::lane::{Context, Durable, Item, Lane, LaneLimits, LaneView, Left};
 use crate::orphans::Orphans;
@@ -129,6 +130,10 @@ pub trait Outgoing: Send + Sync {
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome;
     /// One attempt, with no queue.
     fn send_now(&self, payload: Payload) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
+    /// What it could not deliver, if that is kept.
+    fn letters(&self) -> Option<Arc<dyn LetterBox>> {
+        None
+    }
     /// What it holds and has counted.
     fn view(&self) -> OutletView;
     /// Ends all lanes: what they hold is sent until the deadline, the rest is settled as failed.
@@ -525,6 +530,12 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             }
             outcome
         })
+    }
+
+    fn letters(&self) -> Option<Arc<dyn LetterBox>> {
+        let spool = &self.context.durable.as_ref()?.spool;
+        spool.dead_letters()?;
+        Some(spool.clone())
     }
 
     fn view(&self) -> OutletView {

@@ -186,6 +186,8 @@ impl Registry {
                 queue_size: views.iter().map(|v| v.queue_size).sum(),
                 queue_capacity: views.last().map_or(0, |v| v.queue_capacity),
                 bytes: views.iter().map(|v| v.bytes).sum(),
+                // Generations of an exporter share what is on disk.
+                spool: views.iter().rev().find_map(|v| v.spool.clone()),
                 lanes: views.into_iter().flat_map(|v| v.lanes).collect(),
             });
         }

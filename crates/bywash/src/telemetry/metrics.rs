@@ -10,11 +10,13 @@ mod exporters;
 pub mod load_balancing;
 mod program;
 mod receivers;
+mod spool;
 
 use crate::net::listen::ListenStats;
 use crate::telemetry::exposition::Page;
 use crate::telemetry::process::ProcessStats;
 use flow::lane::LaneView;
+use flow::spool::SpoolView;
 use flow::stats::{ByKind, ExporterStats, InletStats};
 use flow::{Kind, Level};
 use std::sync::Arc;
@@ -138,6 +140,8 @@ pub struct ExporterState {
     pub bytes: u64,
     /// Its lanes.
     pub lanes: Vec<LaneView>,
+    /// What it keeps on disk, if it does.
+    pub spool: Option<SpoolView>,
 }
 
 /// A memory limiter, for one signal.
@@ -242,6 +246,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     let mut page = Page::new();
     receivers::render(&mut page, snapshot);
     exporters::render(&mut page, snapshot);
+    spool::render(&mut page, snapshot);
     load_balancing::render(&mut page, &snapshot.load_balancers, snapshot.now);
     program::render(&mut page, snapshot);
     page.finish()

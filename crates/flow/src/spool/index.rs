@@ -1,4 +1,4 @@
-//! What is live in a spool and where it lies, in as little memory as can be: 48 bytes a piece.
+//! What is live in a spool and where it lies, in as little memory as can be: 56 bytes a piece.
 //!
 //! A slab in chunks, so that it never moves; the pieces of one segment are a list through it, in the order in which they were
 //! written. A plain struct: it does no I/O and knows no lock.
@@ -20,6 +20,8 @@ const CHUNK: usize = 4096;
 /// Where a piece lies and what is known of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
+    /// The number of the piece.
+    pub id: u64,
     /// The segment.
     pub segment: u32,
     /// Where its frame begins there.
@@ -86,6 +88,8 @@ pub struct Index {
 
 /// A piece that begins to live.
 pub struct New<'a> {
+    /// Its number.
+    pub id: u64,
     /// The segment.
     pub segment: u32,
     /// Where its frame begins.
@@ -176,6 +180,7 @@ impl Index {
         let at = self.free.pop().unwrap_or_else(|| {
             if self.used as usize == self.chunks.len() * CHUNK {
                 let empty = Entry {
+                    id: 0,
                     segment: 0,
                     offset: 0,
                     frame: 0,
@@ -193,6 +198,7 @@ impl Index {
             self.used - 1
         });
         *self.slot_mut(at) = Entry {
+            id: new.id,
             segment: new.segment,
             offset: new.offset,
             frame: new.frame,
@@ -344,7 +350,7 @@ mod tests {
                 let at = if model.is_empty() { None } else { Some(at % model.len()) };
                 match (op, at) {
                     (0..=2, _) | (_, None) => {
-                        let new = New { segment: small, offset: n as u32, frame: bytes + 60, bytes, records: 1, target: &name(small), at: n as u64, first: 0 };
+                        let new = New { id: n as u64, segment: small, offset: n as u32, frame: bytes + 60, bytes, records: 1, target: &name(small), at: n as u64, first: 0 };
                         model.push((index.insert(&new), small, n as u32, small, bytes));
                     }
                     (3, Some(at)) => {
@@ -382,11 +388,11 @@ mod tests {
         }
     }
 
-    /// Scenario: the size of what is kept for a piece. Guarantee: 48 bytes, so that a million pieces with the queues that hold their keys stay within
+    /// Scenario: the size of what is kept for a piece. Guarantee: 56 bytes, so that a million pieces with the queues that hold their keys stay within
     /// 64 MiB.
     #[test]
     fn an_entry_is_small() {
-        assert_eq!(size_of::<Entry>(), 48);
+        assert_eq!(size_of::<Entry>(), 56);
         assert_eq!(size_of::<Option<Key>>(), 4);
     }
 }

@@ -48,6 +48,13 @@ pub struct StoreConfig {
     pub segment_bytes: u64,
 }
 
+impl Default for StoreConfig {
+    /// Segments of 64 MiB.
+    fn default() -> Self {
+        StoreConfig { segment_bytes: 64 << 20 }
+    }
+}
+
 /// A place in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -85,6 +92,8 @@ pub struct Recovered {
 /// What is known of a piece without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
+    /// Its number, which it keeps for ever.
+    pub id: u64,
     /// Where it is to go.
     pub target: Target,
     /// Records in it.
@@ -259,6 +268,7 @@ impl Store {
         let mut keys = Vec::with_capacity(pieces.len());
         for (header, piece) in headers.iter().zip(pieces) {
             let new = New {
+                id: header.id,
                 segment,
                 offset: offset as u32,
                 frame: header.frame_len() as u32,
@@ -381,6 +391,7 @@ impl Store {
         let state = self.state.lock();
         let entry = state.index.get(key)?;
         Some(Look {
+            id: entry.id,
             target: state.index.target(entry)?,
             records: entry.records.into(),
             bytes: entry.bytes.into(),

@@ -66,6 +66,6 @@ pub struct DeadView {
     pub discarded_records: u64,
     /// Records of letters that were sent again.
     pub replayed_records: u64,
-    /// Records of letters that were damaged on disk, or could not be written.
-    pub lost_records: u64,
+    /// Letters that were damaged on disk.
+    pub damaged: u64,
 }

@@ -72,7 +72,12 @@ impl Store {
             let is_over = |number: &u32, segment: &Segment| {
                 state.index.live(*number).is_none() && (active != Some(*number) || segment.size >= idle)
             };
-            state.segments.iter().filter(|(number, segment)| is_over(number, segment)).map(|(number, _)| *number).collect()
+            state
+                .segments
+                .iter()
+                .filter(|(number, segment)| is_over(number, segment))
+                .map(|(number, _)| *number)
+                .collect()
         };
         if finished.is_empty() {
             return Ok(());
@@ -176,7 +181,8 @@ impl Store {
             return None;
         }
         let live = |number: u32| state.index.live(number).map_or(0, |live| live.bytes);
-        let ratio = |number: u32, segment: &Segment| live(number) as f64 / segment.size.max(SEGMENT_HEADER as u64) as f64;
+        let ratio =
+            |number: u32, segment: &Segment| live(number) as f64 / segment.size.max(SEGMENT_HEADER as u64) as f64;
         let mut candidates: Vec<(f64, u32)> = sealed().map(|(n, segment)| (ratio(*n, segment), *n)).collect();
         candidates.retain(|(ratio, _)| *ratio > 0.0 && *ratio < 0.5);
         candidates.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, number)| number)

@@ -60,7 +60,8 @@ impl Store {
         let mut active = None;
         for segment in segments.iter().rev() {
             let is_last = Some(segment) == segments.last();
-            let file = SegmentFile { disk: disk.as_ref(), dir, number: *segment, is_last, has_marks: marks.contains(segment) };
+            let file =
+                SegmentFile { disk: disk.as_ref(), dir, number: *segment, is_last, has_marks: marks.contains(segment) };
             let is_open = file.read(&mut reading)?;
             if is_open && reading.state.segments[segment].size < config.segment_bytes {
                 active = Some(*segment);
@@ -97,109 +98,113 @@ struct SegmentFile<'a> {
 }
 
 impl SegmentFile<'_> {
-/// Reads it. Whether it may be written to again: only the last one, whose end is cut where it is torn.
-fn read(&self, reading: &mut Reading) -> Result<bool, StoreError> {
-    let SegmentFile { disk, dir, number, is_last, .. } = *self;
-    let path = dir.join(format!("{number:010}.seg"));
-    let fail = |source| StoreError::Io { action: "reading", path: path.clone(), source };
-    let file = disk.open(&path).map_err(fail)?;
-    let len = file.len().map_err(fail)?;
-    let mut header = [0; SEGMENT_HEADER];
-    if len < SEGMENT_HEADER as u64 {
-        // It was being made; nothing in it was ever acknowledged.
-        reading.recovered.torn += 1;
-        disk.remove(&path).map_err(fail)?;
-        return Ok(false);
-    }
-    file.read_at(&mut header, 0).map_err(fail)?;
-    let start = frame::read_segment_header(&header);
-    let is_foreign = start == SegmentStart::Foreign;
-    match start {
-        SegmentStart::Segment(first_id) => reading.next_id = reading.next_id.max(first_id),
-        SegmentStart::Newer(_) => {
-            reading.damage(number, 0, "a segment of a newer version, left alone");
+    /// Reads it. Whether it may be written to again: only the last one, whose end is cut where it is torn.
+    fn read(&self, reading: &mut Reading) -> Result<bool, StoreError> {
+        let SegmentFile { disk, dir, number, is_last, .. } = *self;
+        let path = dir.join(format!("{number:010}.seg"));
+        let fail = |source| StoreError::Io { action: "reading", path: path.clone(), source };
+        let file = disk.open(&path).map_err(fail)?;
+        let len = file.len().map_err(fail)?;
+        let mut header = [0; SEGMENT_HEADER];
+        if len < SEGMENT_HEADER as u64 {
+            // It was being made; nothing in it was ever acknowledged.
+            reading.recovered.torn += 1;
+            disk.remove(&path).map_err(fail)?;
             return Ok(false);
         }
-        // The frames have checksums of their own: those of a segment of ours are found even so.
-        SegmentStart::Foreign => reading.damage(number, 0, "no header of a segment"),
-    }
-    let marks_path = dir.join(format!("{number:010}.marks"));
-    let (marks, marks_size) = self.read_marks(reading)
-        .map_err(|source| StoreError::Io { action: "reading", path: marks_path, source })?;
-    let done: HashSet<u32> = marks.done.into_iter().collect();
-    let tried: HashMap<u32, u64> = marks.tried.into_iter().collect();
-    let mut pending = Marks::default();
-    let mut end = SEGMENT_HEADER as u64;
-    let mut good = true;
-    let mut damage_at = None;
-    let (mut torn, mut frames) = (false, 0u64);
-    frame::scan(file.as_ref(), |found| match found {
-        Found::Torn { .. } => torn = true,
-        Found::Damaged { offset, what } => {
-            damage_at = Some(offset);
-            good = false;
-            reading.damage(number, offset, what);
+        file.read_at(&mut header, 0).map_err(fail)?;
+        let start = frame::read_segment_header(&header);
+        let is_foreign = start == SegmentStart::Foreign;
+        match start {
+            SegmentStart::Segment(first_id) => reading.next_id = reading.next_id.max(first_id),
+            SegmentStart::Newer(_) => {
+                reading.damage(number, 0, "a segment of a newer version, left alone");
+                return Ok(false);
+            }
+            // The frames have checksums of their own: those of a segment of ours are found even so.
+            SegmentStart::Foreign => reading.damage(number, 0, "no header of a segment"),
         }
-        Found::Frame { offset, header, target } => {
-            frames += 1;
-            damage_at = None;
-            end = offset + header.frame_len();
-            reading.next_id = reading.next_id.max(header.id + 1);
-            let is_void = reading.copied.contains(&header.id);
-            if header.flags & COPIED != 0 {
-                reading.copied.insert(header.id);
+        let marks_path = dir.join(format!("{number:010}.marks"));
+        let (marks, marks_size) = self.read_marks(reading).map_err(|source| StoreError::Io {
+            action: "reading",
+            path: marks_path,
+            source,
+        })?;
+        let done: HashSet<u32> = marks.done.into_iter().collect();
+        let tried: HashMap<u32, u64> = marks.tried.into_iter().collect();
+        let mut pending = Marks::default();
+        let mut end = SEGMENT_HEADER as u64;
+        let mut good = true;
+        let mut damage_at = None;
+        let (mut torn, mut frames) = (false, 0u64);
+        frame::scan(file.as_ref(), |found| match found {
+            Found::Torn { .. } => torn = true,
+            Found::Damaged { offset, what } => {
+                damage_at = Some(offset);
+                good = false;
+                reading.damage(number, offset, what);
             }
-            let place = u32::try_from(offset).unwrap_or(u32::MAX);
-            if done.contains(&place) {
-                return;
+            Found::Frame { offset, header, target } => {
+                frames += 1;
+                damage_at = None;
+                end = offset + header.frame_len();
+                reading.next_id = reading.next_id.max(header.id + 1);
+                let is_void = reading.copied.contains(&header.id);
+                if header.flags & COPIED != 0 {
+                    reading.copied.insert(header.id);
+                }
+                let place = u32::try_from(offset).unwrap_or(u32::MAX);
+                if done.contains(&place) {
+                    return;
+                }
+                if is_void {
+                    pending.done.push(place);
+                    return;
+                }
+                let first = tried.get(&place).copied().filter(|_| header.first == 0).unwrap_or(header.first);
+                let new = New {
+                    id: header.id,
+                    segment: number,
+                    offset: place,
+                    frame: u32::try_from(header.frame_len()).unwrap_or(u32::MAX),
+                    bytes: header.payload_len(),
+                    records: header.records,
+                    target: &Target::new(String::from_utf8_lossy(&target).into_owned()),
+                    at: header.at,
+                    first,
+                };
+                reading.live.push((header.id, reading.state.index.insert(&new)));
             }
-            if is_void {
-                pending.done.push(place);
-                return;
-            }
-            let first = tried.get(&place).copied().filter(|_| header.first == 0).unwrap_or(header.first);
-            let new = New {
-                segment: number,
-                offset: place,
-                frame: u32::try_from(header.frame_len()).unwrap_or(u32::MAX),
-                bytes: header.payload_len(),
-                records: header.records,
-                target: &Target::new(String::from_utf8_lossy(&target).into_owned()),
-                at: header.at,
-                first,
-            };
-            reading.live.push((header.id, reading.state.index.insert(&new)));
+        })
+        .map_err(fail)?;
+        reading.recovered.torn += u64::from(torn);
+        if is_foreign && frames == 0 {
+            // Whatever it is, it is not ours to write to or to remove.
+            return Ok(false);
         }
-    })
-    .map_err(fail)?;
-    reading.recovered.torn += u64::from(torn);
-    if is_foreign && frames == 0 {
-        // Whatever it is, it is not ours to write to or to remove.
-        return Ok(false);
+        // What is behind the last frame is cut off, so that the next one follows it.
+        let is_clean = good || damage_at.is_none();
+        let is_open = is_last && is_clean && (end == len || file.truncate(end).is_ok());
+        let size = if is_open { end } else { len };
+        reading.state.segments.insert(number, Segment { file, size, marks_size, pending });
+        Ok(is_open)
     }
-    // What is behind the last frame is cut off, so that the next one follows it.
-    let is_clean = good || damage_at.is_none();
-    let is_open = is_last && is_clean && (end == len || file.truncate(end).is_ok());
-    let size = if is_open { end } else { len };
-    reading.state.segments.insert(number, Segment { file, size, marks_size, pending });
-    Ok(is_open)
-}
 
-fn read_marks(&self, reading: &mut Reading) -> io::Result<(Marks, u64)> {
-    if !self.has_marks {
-        return Ok((Marks::default(), 0));
-    }
-    let file = self.disk.open(&self.dir.join(format!("{:010}.marks", self.number)))?;
-    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
-    file.read_at(&mut bytes, 0)?;
-    let (marks, good) = Marks::decode(&bytes);
-    if good < bytes.len() {
-        // Marks that follow would not be read behind what is damaged.
-        file.truncate(good as u64)?;
-        if bytes.len() - good > 8 {
-            reading.damage(self.number, good as u64, "damaged marks: what they marked is sent again");
+    fn read_marks(&self, reading: &mut Reading) -> io::Result<(Marks, u64)> {
+        if !self.has_marks {
+            return Ok((Marks::default(), 0));
         }
+        let file = self.disk.open(&self.dir.join(format!("{:010}.marks", self.number)))?;
+        let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+        file.read_at(&mut bytes, 0)?;
+        let (marks, good) = Marks::decode(&bytes);
+        if good < bytes.len() {
+            // Marks that follow would not be read behind what is damaged.
+            file.truncate(good as u64)?;
+            if bytes.len() - good > 8 {
+                reading.damage(self.number, good as u64, "damaged marks: what they marked is sent again");
+            }
+        }
+        Ok((marks, good as u64))
     }
-    Ok((marks, good as u64))
-}
 }
