@@ -10,9 +10,9 @@
 //!   slot, and a change of membership moves few slots beyond those it must.
 //!
 //! `v2` can be bounded by a load factor (Mirrokni et al., "Consistent Hashing with Bounded Loads", 2016): a backend owns at most so
-//! many times its fair share of positions; what is beyond goes to the next backend on the ring that has room. All other
-//! positions stay the collector's. What is bounded is the part of the keys, the same at every instance and at any load: the keys of
-//! a trace stay together. (With `even` there is nothing to bound.)
+//! many times its fair share of positions; what is beyond goes to the next backend on the ring that has room, also to those that
+//! found no position of their own. All other positions stay the collector's. What is bounded is the part of the keys, the same at
+//! every instance and at any load: the keys of a trace stay together. With `even` there is nothing to bound.
 //!
 //! It does not know where backends come from, whether they live, or what a key is made of.
 
@@ -61,7 +61,7 @@ impl Shape {
     pub fn ring(&self, backends: Vec<Target>) -> Ring {
         let mut ring = Ring::new(self.kind, backends, |target| self.weights.get(target.name()).copied().unwrap_or(1));
         if let (RingKind::V2, Some(factor)) = (self.kind, self.load_factor) {
-            bound(&mut ring.slots, ring.backends.len(), factor);
+            bound(&mut ring, factor);
         }
         ring
     }
@@ -121,12 +121,7 @@ fn v2_points(backends: &[Target], points: u32) -> Vec<(usize, u16)> {
     let mut taken = vec![false; V2_POSITIONS];
     let mut found = vec![];
     for (backend, target) in backends.iter().enumerate() {
-        let mut name = crc32fast::Hasher::new();
-        name.update(target.name().as_bytes());
-        for point in 0..points {
-            let mut hasher = name.clone();
-            hasher.update(&point.to_le_bytes());
-            let mut at = hasher.finalize() as usize % V2_POSITIONS;
+        for mut at in v2_places(target, points) {
             let mut probes = 0;
             while taken[at] && probes < V2_PROBES {
                 at = (at + 1) % V2_POSITIONS;
@@ -142,6 +137,17 @@ fn v2_points(backends: &[Target], points: u32) -> Vec<(usize, u16)> {
     found
 }
 
+/// Where the points of a backend are to be.
+fn v2_places(target: &Target, points: u32) -> impl Iterator<Item = usize> {
+    let mut name = crc32fast::Hasher::new();
+    name.update(target.name().as_bytes());
+    (0..points).map(move |point| {
+        let mut hasher = name.clone();
+        hasher.update(&point.to_le_bytes());
+        hasher.finalize() as usize % V2_POSITIONS
+    })
+}
+
 /// Every position belongs to the next point at or after it, the last ones to the first point.
 fn v2(backends: &[Target]) -> Box<[u16]> {
     let points = v2_points(backends, V2_POINTS);
@@ -155,51 +161,41 @@ fn v2(backends: &[Target]) -> Box<[u16]> {
     slots.into()
 }
 
-/// Gives positions beyond `factor` times the fair share to the next backends on the ring that have room, and to those without any
-/// position once there is none of these. Of its own positions a backend keeps the first ones, so that a share that changes a little
-/// moves little.
-fn bound(slots: &mut [u16], backends: usize, factor: f64) {
-    let most = (slots.len() as f64 * factor.max(1.0) / backends.max(1) as f64).ceil() as usize;
-    let mut owned = vec![0; backends];
-    // The backends in the order of their stretches of the ring, and which stretch a position that must go is in.
-    let (mut stretches, mut beyond): (Vec<u16>, Vec<(usize, usize)>) = (vec![], vec![]);
+/// Gives positions beyond `factor` times the fair share to the next backends that have room, in the order in which all points would
+/// stand if none were in another's way: so those that own nothing have their part, and a change of membership moves little. Of its own
+/// positions a backend keeps the first ones.
+fn bound(ring: &mut Ring, factor: f64) {
+    let Ring { backends, slots } = ring;
+    let most = (slots.len() as f64 * factor.max(1.0) / backends.len().max(1) as f64).ceil() as usize;
+    let mut owned = vec![0; backends.len()];
+    let mut beyond = vec![];
     for (at, owner) in slots.iter().enumerate() {
-        if stretches.last() != Some(owner) {
-            stretches.push(*owner);
-        }
         if owned[*owner as usize] < most {
             owned[*owner as usize] += 1;
         } else {
-            beyond.push((at, stretches.len() - 1));
+            beyond.push(at);
         }
     }
-    let mut room: usize = (0..backends).filter(|b| owned[*b] > 0).map(|b| most - owned[b]).sum();
-    // From each stretch to one further on, past full ones only: who is full stays so.
-    let mut further: Vec<usize> = (0..stretches.len()).map(|at| (at + 1) % stretches.len()).collect();
-    let mut unused = (0..backends).filter(|b| owned[*b] == 0).collect::<Vec<_>>().into_iter().peekable();
-    for (at, stretch) in beyond {
-        let owner = if room > 0 {
-            room -= 1;
-            let is_full = |at: usize| owned[stretches[at] as usize] >= most;
-            let (mut from, mut to) = (stretch, stretch);
-            while is_full(to) {
-                to = further[to];
-            }
-            // The next one goes there directly.
-            while is_full(from) {
-                from = std::mem::replace(&mut further[from], to);
-            }
-            stretches[to] as usize
-        } else {
-            unused.next_if(|b| owned[*b] >= most);
-            match unused.peek() {
-                Some(backend) => *backend,
-                // The shares of all add up to no less than all positions.
-                None => continue,
-            }
-        };
-        owned[owner] += 1;
-        slots[at] = owner as u16;
+    let of = |(backend, target)| v2_places(target, V2_POINTS).map(move |at| (at, backend as u16));
+    let mut places: Vec<(usize, u16)> = backends.iter().enumerate().flat_map(of).collect();
+    places.sort_unstable();
+    // From each place to one further on, past full backends only: who is full stays so. The shares of all add up to no less than all
+    // positions, so that there is always one with room.
+    let mut further: Vec<usize> = (1..places.len()).chain([0]).collect();
+    for at in beyond {
+        let is_full = |place: usize| owned[places[place].1 as usize] >= most;
+        let mut from = places.partition_point(|place| place.0 < at) % places.len();
+        let mut to = from;
+        while is_full(to) {
+            to = further[to];
+        }
+        // The next one goes there directly.
+        while is_full(from) {
+            from = std::mem::replace(&mut further[from], to);
+        }
+        let owner = places[to].1;
+        owned[owner as usize] += 1;
+        slots[at] = owner;
     }
 }
 

@@ -108,8 +108,8 @@ fn bounded(backends: Vec<Target>, factor: f64) -> Ring {
     Shape { load_factor: Some(factor), ..Shape::default() }.ring(backends)
 }
 
-/// Scenario: the collector's ring of 1 to 1000 backends with load factors. Guarantee: nobody owns more than the factor allows; every position has
-/// an owner; those of backends within the bound are the collector's; the same backends give the same ring, whatever their order.
+/// Scenario: the collector's ring of 1 to 1000 backends with load factors. Guarantee: nobody owns more than the factor allows; nobody owns nothing (the
+/// collector's starves 80 of 720); those of backends within the bound are the collector's; the same backends give the same ring, whatever their order.
 #[test]
 fn item_31_a_load_factor_bounds_every_share() {
     for n in [1, 2, 10, 100, 300, 720, 1000] {
@@ -123,6 +123,7 @@ fn item_31_a_load_factor_bounds_every_share() {
             assert!(moved.iter().all(|at| natural[plain.slots[*at] as usize] > most), "{n} {factor}");
             let beyond: usize = natural.iter().map(|share| share.saturating_sub(most)).sum();
             assert_eq!(moved.len(), beyond, "{n} {factor}");
+            assert!(factor > 1.25 || shares(&r).iter().all(|share| *share > 0), "{n} {factor}: {:?}", shares(&r));
             assert_eq!(bounded(many(n).into_iter().rev().collect(), factor), r);
         }
     }
@@ -130,21 +131,29 @@ fn item_31_a_load_factor_bounds_every_share() {
     assert!(bounded(vec![], 1.25).is_empty());
 }
 
-/// Scenario: one of 100 backends leaves a bounded ring, and comes back. Guarantee: few keys move beyond those it owned; the ring is the same as
-/// before.
+/// Positions that have another owner after a backend left, although they were not its own.
+fn moved_without_need(before: &Ring, after: &Ring, gone: &Target) -> usize {
+    let owner = |ring: &Ring, at: usize| ring.backends[ring.slots[at] as usize].clone();
+    let moved = |at: &usize| owner(before, *at) != *gone && owner(before, *at) != owner(after, *at);
+    (0..V2_POSITIONS).filter(moved).count()
+}
+
+/// Scenario: one of 100, 300 or 720 backends leaves a bounded ring, and comes back. Guarantee: few keys move beyond those it owned and those that
+/// move on the collector's ring, whose crowded points give way to each other; the ring is the same as before.
 #[test]
 fn a_change_of_a_bounded_ring_moves_little() {
-    let before = bounded(many(100), 1.25);
-    for gone in [0, 42, 99] {
-        let gone = before.backends[gone].clone();
-        let after = bounded(before.backends.iter().filter(|b| **b != gone).cloned().collect(), 1.25);
-        let owner = |ring: &Ring, at: usize| ring.backends[ring.slots[at] as usize].clone();
-        let moved = (0..V2_POSITIONS).filter(|at| {
-            let was = owner(&before, *at);
-            was != gone && was != owner(&after, *at)
-        });
-        let moved = moved.count();
-        assert!(moved < V2_POSITIONS / 50, "{moved} of {V2_POSITIONS} moved without need");
+    for n in [100, 300, 720] {
+        let (before, plain) = (bounded(many(n), 1.25), ring(RingKind::V2, many(n)));
+        for gone in [0, n / 2, n - 1] {
+            let gone = before.backends[gone].clone();
+            let left: Vec<Target> = before.backends.iter().filter(|b| **b != gone).cloned().collect();
+            let moved = moved_without_need(&before, &bounded(left.clone(), 1.25), &gone);
+            let natural = moved_without_need(&plain, &ring(RingKind::V2, left), &gone);
+            assert!(
+                moved < natural + V2_POSITIONS / 200,
+                "{n}: {moved} moved, {natural} of them on the collector's ring"
+            );
+        }
+        assert_eq!(bounded(many(n), 1.25), before);
     }
-    assert_eq!(bounded(many(100), 1.25), before);
 }
