@@ -8,11 +8,13 @@
 //! records keep their order; every part is in exactly one place.
 
 use crate::capacity::Slot;
+use crate::packed::Packed;
 use crate::watch::Cause;
-use crate::{Ack, Batch, Outcome, Payload};
+use crate::{Ack, Batch, Codec, Outcome, Payload};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use wire::{PackLimits, Packer};
+use wire::{Chunks, PackLimits, Packer};
 
 /// When a batch is full. 0 means no limit.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +56,10 @@ impl BatchConfig {
 /// One piece of one sender's request, with its duty and its room in the queue.
 #[derive(Debug)]
 pub struct Item {
-    /// The data and the duty to settle it.
+    /// The data and the duty to settle it. Of packed data only what is known of it: the body is empty.
     pub batch: Batch,
+    /// The data, if it is packed.
+    pub packed: Option<Box<Packed>>,
     /// The room it takes.
     pub slot: Slot,
     /// When it was queued.
@@ -69,8 +73,10 @@ pub struct Item {
 impl Item {
     /// Items in place of this one, each with a fork of its duty and a part of its room. Without any piece the duty is settled as
     /// delivered: there was nothing to deliver.
+    /// Pieces of a packed item are packed: it stays the copy that it is.
     pub fn divide(self, pieces: impl ExactSizeIterator<Item = Payload>) -> Vec<Item> {
         let Item { at, waits, tried, .. } = self;
+        let codec = self.packed.map(|packed| packed.codec());
         let count = pieces.len();
         let (mut ack, mut slot) = (Some(self.batch.ack), Some(self.slot));
         let mut items = Vec::with_capacity(count);
@@ -78,10 +84,13 @@ impl Item {
             // The last piece takes what remains, so that the request stays counted until all of it is settled.
             let last = n + 1 == count;
             let of_ack = if last { ack.take() } else { ack.as_ref().map(Ack::fork) };
-            let of_slot =
-                if last { slot.take() } else { slot.as_mut().map(|s| s.split(payload.records, payload.len())) };
+            let packed = codec.map(|codec| Packed::new(codec, &payload.body));
+            let held = packed.as_ref().map_or(payload.len(), Packed::held);
+            let of_slot = if last { slot.take() } else { slot.as_mut().map(|s| s.split(payload.records, held)) };
             if let (Some(ack), Some(slot)) = (of_ack, of_slot) {
-                items.push(Item { batch: Batch { payload, ack }, slot, at, waits, tried });
+                let mut item = Item { batch: Batch { payload, ack }, packed: None, slot, at, waits, tried };
+                packed.into_iter().for_each(|packed| item.replace(packed));
+                items.push(item);
             }
         }
         if let Some(ack) = ack {
@@ -110,6 +119,44 @@ impl Request {
     fn of(payload: Payload, parts: Vec<Item>) -> Request {
         let first = parts.iter().filter_map(|p| p.tried).min();
         Request { payload, parts, first, failures: 0, order: 0 }
+    }
+
+    /// A request of packed parts that one of them cannot be read for.
+    fn unreadable(parts: Vec<Item>) -> Request {
+        let records = parts.iter().map(|p| p.batch.payload.records).sum();
+        Request::of(Payload::new(parts[0].batch.payload.signal, Chunks::new(), records), parts)
+    }
+
+    /// Whether there is nothing to send, because packed parts cannot be read.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.payload.is_empty() && self.payload.records > 0 && self.parts.iter().any(|p| p.packed.is_some())
+    }
+
+    /// Makes it wait: keeps only its parts, packed. Gives how many bytes their slots gave back.
+    pub fn fold(&mut self, codec: Codec) -> u64 {
+        if codec == Codec::None {
+            return 0;
+        }
+        let saved = self.parts.iter_mut().map(|part| part.pack(codec)).sum();
+        self.release();
+        saved
+    }
+
+    /// Lets go of what was unpacked.
+    pub fn release(&mut self) {
+        if self.parts.iter().any(|part| part.packed.is_some()) {
+            self.payload.body = Chunks::new();
+            self.parts.iter_mut().for_each(|part| part.charge(false));
+        }
+    }
+
+    /// Makes a folded request what it was.
+    pub fn unfold(&mut self) {
+        if self.parts.iter().any(|part| part.packed.is_some()) {
+            let Request { payload, parts, .. } = pack(std::mem::take(&mut self.parts));
+            (self.payload, self.parts) = (payload, parts);
+        }
     }
 
     /// When its oldest part was queued.
@@ -158,6 +205,18 @@ impl Batcher {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Encoded bytes of what is queued.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether forming a request takes memory that is short.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.queue.front().is_some_and(|i| i.packed.is_some() && i.batch.ack.is_short_of_memory())
     }
 
     /// When the oldest item was queued.
@@ -215,33 +274,36 @@ impl Batcher {
 
     fn form(&mut self) -> Option<Request> {
         if !self.config.enabled {
-            let item = self.pop()?;
-            return Some(Request::of(item.batch.payload.clone(), vec![item]));
+            return Some(pack(vec![self.pop()?]));
         }
         self.split_oversized();
         let first = self.pop()?;
+        let Some(first_body) = first.body() else { return Some(Request::unreadable(vec![first])) };
         let signal = first.batch.payload.signal;
         let limits = PackLimits { max_records: self.config.max_records, max_bytes: self.config.max_bytes };
         let mut packer = self.packer.take().unwrap_or_else(|| Packer::new(signal, limits));
         let mut records = u64::from(first.batch.payload.records);
-        let mut bytes = first.batch.payload.len() as u64;
-        packer.try_add(&first.batch.payload.body.contiguous(), first.batch.payload.records as usize);
+        let mut bytes = first.size() as u64;
+        packer.try_add(&first_body, first.batch.payload.records as usize);
         let mut parts = vec![first];
         while !(self.config.is_open_ended() && self.is_enough(records, bytes)) {
             self.split_oversized();
-            let Some(next) = self.queue.front().map(|i| &i.batch.payload) else { break };
-            if !packer.try_add(&next.body.contiguous(), next.records as usize) {
+            // One that cannot be read makes the next request, by itself.
+            let Some(next) = self.queue.front() else { break };
+            let Some(body) = next.body() else { break };
+            if !packer.try_add(&body, next.batch.payload.records as usize) {
                 break;
             }
-            records += u64::from(next.records);
-            bytes += next.len() as u64;
+            records += u64::from(next.batch.payload.records);
+            bytes += next.size() as u64;
             parts.extend(self.pop());
         }
         let body = packer.finish();
         self.packer = Some(packer);
+        parts.iter_mut().for_each(|part| part.charge(true));
         // One part alone is sent as it came.
         let payload = match parts.as_slice() {
-            [only] => only.batch.payload.clone(),
+            [only] => as_it_came(only, first_body),
             _ => Payload::new(signal, body, u32::try_from(records).unwrap_or(u32::MAX)),
         };
         Some(Request::of(payload, parts))
@@ -281,7 +343,7 @@ impl Batcher {
 
     fn count(&mut self, item: &Item, add: bool) {
         let (records, bytes, waits) =
-            (u64::from(item.batch.payload.records), item.batch.payload.len() as u64, usize::from(item.waits));
+            (u64::from(item.batch.payload.records), item.size() as u64, usize::from(item.waits));
         if add {
             (self.records, self.bytes, self.waiting) =
                 (self.records + records, self.bytes + bytes, self.waiting + waits);
@@ -300,13 +362,15 @@ impl Batcher {
     /// Makes sure that the oldest item fits into a request by itself.
     fn split_oversized(&mut self) {
         let c = &self.config;
-        let Some(payload) = self.queue.front().map(|i| &i.batch.payload) else { return };
+        let Some(item) = self.queue.front() else { return };
+        let payload = &item.batch.payload;
         let fits = (c.max_records == 0 || payload.records as usize <= c.max_records)
-            && (c.max_bytes == 0 || payload.len() <= c.max_bytes);
+            && (c.max_bytes == 0 || item.size() <= c.max_bytes);
         if fits || payload.records <= 1 {
             return;
         }
-        let pieces = wire::split_limit(payload.signal, &payload.body.contiguous(), c.max_records, c.max_bytes);
+        let Some(body) = item.body() else { return };
+        let pieces = wire::split_limit(payload.signal, &body, c.max_records, c.max_bytes);
         if pieces.len() < 2 {
             return;
         }
@@ -320,26 +384,37 @@ impl Batcher {
 }
 
 /// One request out of parts that are known to fit together.
-fn pack(parts: Vec<Item>) -> Request {
+fn pack(mut parts: Vec<Item>) -> Request {
     let payload = match parts.as_slice() {
-        [only] => only.batch.payload.clone(),
-        many => {
-            let signal = many[0].batch.payload.signal;
-            let mut packer = Packer::new(signal, PackLimits { max_records: 0, max_bytes: 0 });
-            let mut records = 0;
-            for part in many {
-                packer.try_add(&part.batch.payload.body.contiguous(), part.batch.payload.records as usize);
-                records += part.batch.payload.records;
-            }
-            Payload::new(signal, packer.finish(), records)
-        }
+        [only] => only.payload(),
+        many => merge(many),
     };
+    let Some(payload) = payload else { return Request::unreadable(parts) };
+    parts.iter_mut().for_each(|part| part.charge(true));
     Request::of(payload, parts)
+}
+
+/// The payload of an item whose body this is.
+fn as_it_came(item: &Item, body: Bytes) -> Payload {
+    let payload = item.batch.payload.clone();
+    if item.packed.is_some() { Payload { body: body.into(), ..payload } } else { payload }
+}
+
+fn merge(parts: &[Item]) -> Option<Payload> {
+    let signal = parts[0].batch.payload.signal;
+    let mut packer = Packer::new(signal, PackLimits { max_records: 0, max_bytes: 0 });
+    let mut records = 0;
+    for part in parts {
+        packer.try_add(&part.body()?, part.batch.payload.records as usize);
+        records += part.batch.payload.records;
+    }
+    Some(Payload::new(signal, packer.finish(), records))
 }
 
 fn split_item(mut parts: Vec<Item>, records: usize) -> Result<[Vec<Item>; 2], Vec<Item>> {
     let Some(item) = parts.pop() else { return Err(parts) };
-    let pieces = wire::split_limit(item.batch.payload.signal, &item.batch.payload.body.contiguous(), records, 0);
+    let Some(body) = item.body() else { return Err(vec![item]) };
+    let pieces = wire::split_limit(item.batch.payload.signal, &body, records, 0);
     if pieces.len() < 2 {
         return Err(vec![item]);
     }

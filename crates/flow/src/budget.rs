@@ -5,7 +5,8 @@
 //! enters, from there on only priority records, at the hard limit nothing. A tenant has a share with the same two limits, which
 //! holds for its priority records too.
 //!
-//! Invariants: the sum of all permits never exceeds the hard limit; when every permit is gone, everything in use is exactly 0.
+//! Invariants: no permit is opened or grown past the hard limit (only what has to be copied to be sent, [`Permit::hold`], is charged
+//! without asking); when every permit is gone, everything in use is exactly 0.
 //! It does not decide which records have priority (`wire` does) and it holds no queue.
 
 use crate::drain::DrainRate;
@@ -312,11 +313,31 @@ impl Permit {
         self.budget.all.bytes.load(Relaxed) > self.budget.config.load().bytes / 2
     }
 
+    /// Whether the budget is above its soft limit, with what this permit holds.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.budget.level(&self.budget.config.load(), 0, 0, 0) > Level::Open
+    }
+
     /// Gives back all but `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         let back = self.bytes.saturating_sub(bytes as u64);
         self.bytes -= back;
         self.give_back(back, 0);
+    }
+
+    /// Holds exactly `bytes` from now on, whatever the limits: of a request that is held already, what it takes to deliver it.
+    pub fn hold(&mut self, bytes: u64) {
+        if bytes < self.bytes {
+            let back = self.bytes - bytes;
+            self.bytes = bytes;
+            self.give_back(back, 0);
+        } else if bytes > self.bytes {
+            for account in std::iter::once(&self.budget.all).chain(self.tenant.as_deref()) {
+                account.bytes.fetch_add(bytes - self.bytes, Relaxed);
+            }
+            self.bytes = bytes;
+        }
     }
 
     /// Says how many records the request holds, for a budget that counts them.

@@ -125,6 +125,8 @@ impl Share {
 pub struct Slot {
     capacity: Arc<Capacity>,
     held: Held,
+    /// Bytes that were given back before the slot.
+    saved: u64,
 }
 
 impl Capacity {
@@ -159,7 +161,7 @@ impl Capacity {
         held.requests += 1;
         held.records += add.records;
         held.bytes += add.bytes;
-        Some(Slot { capacity: self.clone(), held: add })
+        Some(Slot { capacity: self.clone(), held: add, saved: 0 })
     }
 
     /// Waits for room. Ends only when there is some: the caller bounds it by dropping the future.
@@ -223,9 +225,27 @@ impl Slot {
     pub fn split(&mut self, records: u32, bytes: usize) -> Slot {
         let records = u64::from(records).min(self.held.records);
         let bytes = (bytes as u64).min(self.held.bytes);
+        let saved = self.saved * records / self.held.records.max(1);
         self.held.records -= records;
         self.held.bytes -= bytes;
-        Slot { capacity: self.capacity.clone(), held: Held { requests: 0, records, bytes } }
+        self.saved -= saved;
+        Slot { capacity: self.capacity.clone(), held: Held { requests: 0, records, bytes }, saved }
+    }
+
+    /// Stands for only so many bytes from now on, and gives the rest back. Says how many those are.
+    pub fn shrink(&mut self, bytes: u64) -> u64 {
+        let back = self.held.bytes.saturating_sub(bytes);
+        self.held.bytes -= back;
+        self.saved += back;
+        self.capacity.held.lock().bytes -= back;
+        self.capacity.share.give_back(back);
+        back
+    }
+
+    /// Bytes that it gave back so far.
+    #[must_use]
+    pub fn saved(&self) -> u64 {
+        self.saved
     }
 }
 
@@ -307,6 +327,20 @@ mod tests {
         assert_eq!((c.size(), c.bytes()), (4, 40));
         drop(piece);
         assert_eq!((c.size(), c.bytes()), (0, 0));
+    }
+
+    /// Scenario: what a slot stands for is compressed, then divided. Guarantee: the bytes are free at once, and the pieces add up to what is left
+    /// and to what was saved.
+    #[test]
+    fn a_slot_can_shrink() {
+        let c = capacity(10, Sizer::Items);
+        let mut a = c.take(10, 1000).unwrap();
+        assert_eq!((a.shrink(300), a.shrink(400)), (700, 0));
+        assert_eq!((c.size(), c.bytes(), c.share().used()), (10, 300, 300));
+        let b = a.split(4, 120);
+        assert_eq!((a.bytes() + b.bytes(), a.saved() + b.saved()), (300, 700));
+        drop((a, b));
+        assert_eq!((c.size(), c.bytes(), c.share().used()), (0, 0, 0));
     }
 
     /// Scenario: a sender waits for room and another gives its own back. Guarantee: the waiter wakes up with the room.

@@ -18,7 +18,7 @@ use crate::breaker::{Breaker, State};
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::retry::RetryConfig;
 use crate::stats::ExporterStats;
-use crate::{Kind, Outcome, Payload, Target, Watch, Why, clock};
+use crate::{Codec, Kind, Outcome, Payload, Target, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ pub struct Context<E> {
     pub(crate) batch: BatchConfig,
     pub(crate) timeout: Duration,
     pub(crate) limits: LaneLimits,
+    pub(crate) codec: Codec,
     pub(crate) watch: Arc<dyn Watch>,
 }
 
@@ -105,12 +106,29 @@ pub struct LaneView {
     pub state: &'static str,
     /// Bytes it holds, in flight or not.
     pub bytes: u64,
+    /// The same as they came, before they were packed.
+    pub size: u64,
     /// Records it holds, in flight or not.
     pub records: u64,
     /// When the oldest record it holds was queued.
     pub oldest: Option<Instant>,
     /// Requests waiting for their next try.
     pub waiting: usize,
+}
+
+impl LaneView {
+    /// Both as one lane, in the state of this one.
+    #[must_use]
+    pub fn and(self, other: LaneView) -> LaneView {
+        LaneView {
+            bytes: self.bytes + other.bytes,
+            size: self.size + other.size,
+            records: self.records + other.records,
+            oldest: self.oldest.into_iter().chain(other.oldest).min(),
+            waiting: self.waiting + other.waiting,
+            ..self
+        }
+    }
 }
 
 struct Inbox {
@@ -121,6 +139,8 @@ struct Inbox {
     /// Wake the task once this much is in the inbox. `u64::MAX`: leave it asleep.
     wake_records: u64,
     wake_bytes: u64,
+    /// Once this much is in the inbox, what is pushed will wait for long.
+    stuck_bytes: u64,
     /// When a closing lane must have ended.
     deadline: Option<Instant>,
 }
@@ -131,6 +151,8 @@ struct Shared {
     wake: Notify,
     /// Bytes of everything pushed and not settled.
     bytes: AtomicU64,
+    /// Bytes that packing saved of these.
+    saved: AtomicU64,
     /// Records of the same.
     records: AtomicU64,
     view: Mutex<(State, Option<Instant>, usize)>,
@@ -153,10 +175,12 @@ impl Lane {
                 bytes: 0,
                 wake_records: 0,
                 wake_bytes: 0,
+                stuck_bytes: u64::MAX,
                 deadline: None,
             }),
             wake: Notify::new(),
             bytes: AtomicU64::new(0),
+            saved: AtomicU64::new(0),
             records: AtomicU64::new(0),
             view: Mutex::new((State::Passing, None, 0)),
             task: Mutex::new(None),
@@ -171,7 +195,7 @@ impl Lane {
     /// # Errors
     /// The lane is closing: the item comes back.
     pub fn push(&self, item: Item) -> Result<(), Item> {
-        let (records, bytes) = (u64::from(item.batch.payload.records), item.slot.bytes());
+        let (records, bytes, saved) = (u64::from(item.batch.payload.records), item.slot.bytes(), item.slot.saved());
         let mut inbox = self.0.inbox.lock();
         if !inbox.open {
             return Err(item);
@@ -185,11 +209,19 @@ impl Lane {
         }
         drop(inbox);
         self.0.bytes.fetch_add(bytes, Relaxed);
+        self.0.saved.fetch_add(saved, Relaxed);
         self.0.records.fetch_add(records, Relaxed);
         if wake {
             self.0.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// Whether what is pushed now will wait for long: the target is halted, or takes data and has much before it.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        let inbox = self.0.inbox.lock();
+        inbox.bytes >= inbox.stuck_bytes
     }
 
     /// Bytes it holds, in flight or not.
@@ -246,6 +278,7 @@ impl Lane {
                 State::Probing => "probing",
             },
             bytes: self.bytes(),
+            size: self.bytes() + self.0.saved.load(Relaxed),
             records: self.0.records.load(Relaxed),
             oldest: oldest.into_iter().chain(inbox.queue.front().map(|i| i.at)).min(),
             waiting,

@@ -19,6 +19,8 @@
 //! | what an exporter must implement | [`exporter`] |
 //! | how everything ends | [`stop`] |
 //! | what is counted | [`stats`] |
+//! | how what waits is compressed | [`packed`] |
+//! | what has no target at present | `orphans` |
 //! | who hears of what happens in lanes | [`mod@watch`] |
 //!
 //! [`batcher`], [`breaker`], [`retry`], [`drain`] and the arithmetic of [`budget`] are plain structs that are handed the time;
@@ -34,8 +36,10 @@ pub mod drain;
 pub mod exporter;
 pub mod inlet;
 pub mod lane;
+mod orphans;
 pub mod outcome;
 pub mod outlet;
+pub mod packed;
 pub mod payload;
 pub mod retry;
 pub mod router;
@@ -52,6 +56,7 @@ pub use exporter::{Attempt, Exporter, Scope};
 pub use inlet::{Accepted, Acknowledge, Funnel, Inlet, Stage};
 pub use outcome::{Kind, Outcome, Why};
 pub use outlet::{Outgoing, Outlet};
+pub use packed::Codec;
 pub use payload::{Batch, Meta, Payload};
 pub use router::{Router, Target};
 pub use stop::{Stop, Stopper};

@@ -10,10 +10,11 @@ use crate::breaker::Breaker;
 use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
 use crate::exporter::{Attempt, Exporter};
 use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
+use crate::orphans::Orphans;
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
 use crate::stats::ExporterStats;
-use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
+use crate::{Ack, Batch, Codec, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
@@ -48,6 +49,8 @@ pub struct OutletConfig {
     pub lane_share: f64,
     /// A lane of a dynamic router ends after being idle for this long.
     pub lane_idle: Duration,
+    /// How what waits is compressed.
+    pub codec: Codec,
 }
 
 impl OutletConfig {
@@ -66,6 +69,7 @@ impl OutletConfig {
             lane_in_flight: None,
             lane_share: 0.5,
             lane_idle: Duration::from_secs(300),
+            codec: Codec::None,
         }
     }
 }
@@ -141,8 +145,7 @@ pub struct Outlet<E: Exporter, R: Router> {
     router: R,
     /// `None` once it is closed: nothing starts a lane after that.
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
-    /// What has no target at present. Bounded by the capacity: each holds its room.
-    orphans: Mutex<Vec<Item>>,
+    orphans: Orphans,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
     draining: watch::Sender<Vec<Lane>>,
 }
@@ -178,10 +181,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 true => LaneLimits::among_many(config.lane_in_flight.unwrap_or(config.workers / 2), config.lane_idle),
                 false => LaneLimits::alone(config.workers.max(1)),
             },
+            codec: config.codec,
             watch,
         });
         let capacity = Capacity::within(config.capacity.clone(), share);
-        let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Mutex::default());
+        let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Orphans::default());
         Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0 }
     }
 
@@ -207,14 +211,26 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         for lane in &gone {
             lane.close(deadline);
         }
-        let orphans = std::mem::take(&mut *self.orphans.lock());
-        orphans.into_iter().for_each(|item| drop(self.reroute(None, item)));
+        self.orphans.take().into_iter().for_each(|item| drop(self.reroute(None, item)));
         // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
         let mut ends = JoinSet::new();
         gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
         while let Some(Ok((lane, left))) = ends.join_next().await {
             left.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
             self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
+        }
+    }
+
+    /// Gives up what has had no target for `max_elapsed_time`, or whose time had begun before. Never ends: whoever has a dynamic
+    /// router runs it, once, for as long as the outlet lives. Loses nothing when it is dropped.
+    pub async fn expire_orphans(&self) {
+        let max = self.config.retry.max_elapsed_time;
+        loop {
+            let over = self.orphans.expired(max).await;
+            let records: u64 = over.iter().map(|item| u64::from(item.batch.payload.records)).sum();
+            let why = Why::new(Kind::Expired, format!("no destination within {max:?}"));
+            tracing::error!(exporter = self.config.name, records, %why, "records given up");
+            over.into_iter().for_each(|item| self.context.give_up(None, item, why.clone()));
         }
     }
 
@@ -229,10 +245,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     }
 
     /// Keeps an item until there is a target for it; once the outlet is closed there never will be.
-    fn orphan(&self, item: Item) -> Outcome {
+    fn orphan(&self, mut item: Item) -> Outcome {
+        item.pack(self.config.codec);
         let lanes = self.lanes.lock();
         if lanes.is_some() {
-            self.orphans.lock().push(item);
+            self.orphans.push(item);
             return Outcome::Delivered;
         }
         drop(lanes);
@@ -249,7 +266,13 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// Divides an item over its targets' lanes. Gives it back if there is no target.
     fn route(&self, item: Item, fullness: Fullness) -> Result<Outcome, Item> {
         let mut routes = Routes::new();
-        self.router.route(item.batch.payload.clone(), &mut routes);
+        let Some(payload) = item.payload() else {
+            let records = u64::from(item.batch.payload.records);
+            let why = Why::new(Kind::Other, "what was packed in memory cannot be read");
+            self.context.give_up(None, item, why.clone());
+            return Ok(Outcome::failed(records, why));
+        };
+        self.router.route(payload, &mut routes);
         match routes.as_slice() {
             [] => Err(item),
             [(target, _)] => Ok(self.push_to(target, item, fullness)),
@@ -278,8 +301,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 Found::Closed => return self.stopping(Some(target), item),
                 Found::Gone => return self.route(item, fullness).unwrap_or_else(|item| self.orphan(item)),
             };
-            let held = lane.bytes();
-            let is_full = held > 0 && held + item.batch.payload.len() as u64 > self.lane_limit();
+            let (held, limit) = (lane.bytes(), self.lane_limit());
+            if held < limit && lane.is_stuck() {
+                item.pack(self.config.codec);
+            }
+            let is_full = held > 0 && held + item.held() as u64 > limit;
             if is_full && fullness == Fullness::Counts {
                 return self.drop_full(target, item);
             }
@@ -362,7 +388,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
-        let item = Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None };
+        let item = Item { batch: Batch { payload, ack }, packed: None, slot, at: clock::now(), waits, tried: None };
         match self.route(item, Fullness::Counts) {
             Ok(lost) => lost,
             // The last target went away since room was taken: it waits for the next one, with its room.
@@ -416,8 +442,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             }
             self.draining.borrow().iter().for_each(|lane| lane.close(deadline));
             let why = || Why::new(Kind::Stopping, "stopped before it was delivered");
-            let orphans = std::mem::take(&mut *self.orphans.lock());
-            orphans.into_iter().for_each(|item| self.context.give_up(None, item, why()));
+            self.orphans.take().into_iter().for_each(|item| self.context.give_up(None, item, why()));
             for lane in lanes {
                 let target = lane.target().clone();
                 let left = lane.ended().await;

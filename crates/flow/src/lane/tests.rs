@@ -27,6 +27,7 @@ impl Bench {
             retry,
             batch,
             timeout: S(5),
+            codec: Codec::None,
             watch: Arc::new(()),
             limits: LaneLimits::alone(2),
         });
@@ -38,7 +39,7 @@ impl Bench {
         let payload = logs("s", ids);
         let slot = self.capacity.take(payload.records, payload.len()).unwrap();
         let (ack, rx) = Ack::watched(None);
-        (Item { batch: Batch { payload, ack }, slot, at: clock::now(), waits, tried: None }, rx)
+        (Item { batch: Batch { payload, ack }, packed: None, slot, at: clock::now(), waits, tried: None }, rx)
     }
 
     fn push(&self, ids: &[&str]) -> oneshot::Receiver<Outcome> {
@@ -356,5 +357,83 @@ proptest! {
             assert_eq!(stats.failed.total() + returned, lost);
             assert_eq!((stats.waiting.get(), b.lane.bytes(), b.capacity.size(), b.capacity.bytes()), (0, 0, 0, 0));
         });
+    }
+}
+
+/// Scenario: a target is down; what comes while it is halted is packed; then it recovers. Guarantee: what waits takes a fraction of what came,
+/// is delivered in order, and the books are at 0 in the end; what is sent at once is never packed.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_halted_target_is_packed() {
+    use crate::outlet::{Outgoing, Outlet, OutletConfig};
+    let d = Destination::default();
+    let config = OutletConfig { codec: Codec::Zstd, retry: steady(), ..OutletConfig::new("x", 1 << 30) };
+    let outlet = Outlet::new(config, d.clone(), crate::router::Direct(Target::new("t")));
+    let budget = crate::Budget::new(crate::BudgetConfig { request_cost: 0, ..crate::BudgetConfig::default() });
+    let push = |n: usize| {
+        let names: Vec<String> = (0..50).map(|k| format!("{n:03}-{k:02} a record like any other")).collect();
+        let payload = logs("s", &names.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut permit = budget.open(None).unwrap();
+        permit.grow(payload.len()).unwrap();
+        let slot = outlet.reserve(&payload).unwrap();
+        let (ack, told) = Ack::watched(Some(permit));
+        outlet.push(payload, slot, ack, false);
+        (names, told)
+    };
+    let (mut expected, told) = push(0);
+    assert_eq!(told.await.unwrap(), Outcome::Delivered);
+    assert_eq!(outlet.view().lanes[0].size, 0);
+    d.always(Some(Script::Answer(unavailable())));
+    let mut waiting = vec![];
+    for n in 1..100 {
+        let (names, told) = push(n);
+        expected.extend(names);
+        waiting.push(told);
+        tokio::time::sleep(MS(1)).await;
+    }
+    let lane = outlet.view().lanes.remove(0);
+    assert_eq!(lane.state, "halted");
+    assert!(lane.bytes * 3 < lane.size, "{} of {}", lane.bytes, lane.size);
+    assert_eq!((outlet.view().bytes, budget.bytes()), (lane.bytes, lane.bytes));
+    d.always(None);
+    for told in waiting {
+        assert_eq!(told.await.unwrap(), Outcome::Delivered);
+    }
+    let mut taken = d.taken_ids();
+    taken.sort();
+    assert_eq!(taken, expected);
+    let lane = outlet.view().lanes.remove(0);
+    assert_eq!((lane.bytes, lane.size, budget.bytes(), outlet.view().bytes), (0, 0, 0, 0));
+    outlet.close(clock::now()).await;
+}
+
+/// Scenario: a packed backlog is sent while memory is above its soft limit, and while it is not. Guarantee: one request at a time is unpacked;
+/// as many as may be under way.
+#[tokio::test(start_paused = true)]
+async fn a_backlog_is_unpacked_one_by_one_while_memory_is_short() {
+    for (flood, expected) in [((1 << 20) - 20_000, 1), (0, 2)] {
+        let d = Destination::default();
+        d.always(Some(Script::Take(MS(100))));
+        let b = Bench::new(&d, BatchConfig::default(), steady());
+        let budget = crate::Budget::new(crate::BudgetConfig { bytes: 1 << 20, ..crate::BudgetConfig::default() });
+        let mut waiting = vec![];
+        for n in 0..10 {
+            let (mut item, _) = b.item(&[&format!("{n}")], false);
+            let (ack, told) = Ack::watched(budget.open(None).ok());
+            std::mem::replace(&mut item.batch.ack, ack).settle(Outcome::Delivered);
+            item.pack(Codec::Snappy);
+            b.lane.push(item).unwrap();
+            waiting.push(told);
+        }
+        let mut other = budget.open(None).unwrap();
+        other.grow(flood).unwrap();
+        let mut most = 0;
+        for mut told in waiting {
+            while told.try_recv().is_err() {
+                most = most.max(b.context.stats.in_flight.get());
+                tokio::time::sleep(MS(10)).await;
+            }
+        }
+        assert_eq!(most, expected);
+        assert!(b.end().await.is_empty());
     }
 }

@@ -8,6 +8,7 @@ use super::{Context, Item, Shared};
 use crate::batcher::{Batcher, Due, Request};
 use crate::breaker::{Admit, Breaker, State};
 use crate::exporter::{Attempt, Exporter, Scope};
+use crate::packed::BACKLOG;
 use crate::{Kind, Outcome, Why, clock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -142,7 +143,8 @@ impl<E: Exporter> Worker<E> {
                 }
             };
             let is_trusted = self.proven || !self.context.limits.has_siblings();
-            if self.flights.len() >= if is_trusted { self.context.limits.in_flight } else { 1 } {
+            let one_by_one = !is_trusted || self.batcher.is_pressed();
+            if self.flights.len() >= if one_by_one { 1 } else { self.context.limits.in_flight } {
                 self.held = None;
                 return Waiting { until: None, permit: None };
             }
@@ -156,6 +158,10 @@ impl<E: Exporter> Worker<E> {
                 },
             };
             let Some(request) = self.next(now) else { return Waiting { until: None, permit: None } };
+            if request.is_unreadable() {
+                self.fail(request, Why::new(Kind::Other, "what was packed in memory cannot be read"));
+                continue;
+            }
             self.launch(now, request, permit, probe, shared_probe);
         }
     }
@@ -180,7 +186,9 @@ impl<E: Exporter> Worker<E> {
         }
         if let Some(i) = self.retries.iter().position(|(at, _)| *at <= now) {
             self.context.stats.waiting.sub(1);
-            return Some(self.retries.swap_remove(i).1);
+            let (_, mut request) = self.retries.swap_remove(i);
+            request.unfold();
+            return Some(request);
         }
         match self.batcher.due(now, self.flights.is_empty(), self.deadline.is_some()) {
             Due::Now => self.form(now),
@@ -332,6 +340,9 @@ impl<E: Exporter> Worker<E> {
             Some(at) => {
                 self.context.stats.retries.add(why.kind, u64::from(request.payload.records));
                 self.context.stats.waiting.add(1);
+                let saved = request.fold(self.context.codec);
+                self.shared.bytes.fetch_sub(saved, Relaxed);
+                self.shared.saved.fetch_add(saved, Relaxed);
                 self.retries.push((at, request));
             }
             None if self.context.retry.enabled => {
@@ -373,8 +384,7 @@ impl<E: Exporter> Worker<E> {
 
     fn settle(&mut self, request: Request, outcome: impl Fn(u64) -> Outcome) {
         for item in request.parts {
-            self.shared.bytes.fetch_sub(item.slot.bytes(), Relaxed);
-            self.shared.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
+            self.shared.forget(&item);
             drop(item.slot);
             item.batch.ack.settle(outcome(u64::from(item.batch.payload.records)));
         }
@@ -414,8 +424,8 @@ impl<E: Exporter> Worker<E> {
         let oldest = oldest.chain(self.flights.values().filter_map(|f| f.request.oldest())).min();
         *self.shared.view.lock() = (self.breaker.state(), oldest, self.retries.len());
         // While a permit, an answer or the breaker is waited for, a push changes nothing.
-        let can_send =
-            waiting.permit.is_none() && self.flights.len() < self.context.limits.in_flight && self.admit(now).is_ok();
+        let is_halted = self.admit(now).is_err();
+        let can_send = waiting.permit.is_none() && self.flights.len() < self.context.limits.in_flight && !is_halted;
         let mut inbox = self.shared.inbox.lock();
         if !inbox.queue.is_empty() {
             return false;
@@ -425,6 +435,11 @@ impl<E: Exporter> Worker<E> {
             true if self.batcher.is_empty() => (0, 0),
             true => self.batcher.missing(),
             false => (u64::MAX, u64::MAX),
+        };
+        inbox.stuck_bytes = match can_send {
+            true => u64::MAX,
+            false if is_halted => 0,
+            false => BACKLOG.saturating_sub(self.batcher.bytes()),
         };
         inbox.deadline == self.deadline
     }
@@ -442,18 +457,25 @@ impl<E: Exporter> Worker<E> {
         let requests = flights.chain(self.ready).chain(self.retries.into_iter().map(|(_, r)| r));
         let mut requests: Vec<Request> = requests.collect();
         requests.sort_by_key(|r| r.order);
-        let tried = |request: Request| {
+        let tried = |mut request: Request| {
+            request.release();
             let first = request.first.filter(|_| request.failures > 0);
             request.parts.into_iter().map(move |item| Item { tried: first.or(item.tried), ..item })
         };
         let mut left: Vec<Item> = requests.into_iter().flat_map(tried).collect();
         left.extend(self.batcher.drain());
         left.extend(self.shared.inbox.lock().queue.drain(..));
-        for item in &left {
-            self.shared.bytes.fetch_sub(item.slot.bytes(), Relaxed);
-            self.shared.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
-        }
+        left.iter().for_each(|item| self.shared.forget(item));
         left
+    }
+}
+
+impl Shared {
+    /// Counts an item as held no more.
+    fn forget(&self, item: &Item) {
+        self.bytes.fetch_sub(item.slot.bytes(), Relaxed);
+        self.saved.fetch_sub(item.slot.saved(), Relaxed);
+        self.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
     }
 }
 

@@ -380,6 +380,41 @@ async fn another_target_does_not_start_the_time_anew() {
     outlet.close(clock::now()).await;
 }
 
+/// Scenario: the last target goes away after room was taken, for two requests, 40 s apart; another one appears after 70 s. Guarantee: with 60 s to
+/// be delivered the first is given up in time, counted as expired, and its room is free; the second is delivered.
+#[tokio::test(start_paused = true)]
+async fn what_has_no_target_expires_too() {
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.retry.max_elapsed_time = Duration::from_secs(60);
+    let outlet = Arc::new(Outlet::new(config, Destination::default(), Switch::default()));
+    let expiry = tokio::spawn({
+        let outlet = outlet.clone();
+        async move { outlet.expire_orphans().await }
+    });
+    let orphan = |id: &'static str| {
+        *outlet.router().0.lock() = Some(Target::new("a"));
+        let slot = outlet.reserve(&logs("s", &[id])).unwrap();
+        *outlet.router().0.lock() = None;
+        let (ack, told) = Ack::watched(None);
+        assert_eq!(outlet.push(logs("s", &[id]), slot, ack, true), Outcome::Delivered);
+        told
+    };
+    let start = clock::now();
+    let first = orphan("1");
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let second = orphan("2");
+    let Outcome::Failed { records: 1, why, .. } = first.await.unwrap() else { panic!() };
+    assert_eq!((why.kind, clock::now() - start), (Kind::Expired, Duration::from_secs(60)));
+    let view = outlet.view();
+    assert_eq!((view.queue_size, view.stats.failed.iter().collect::<Vec<_>>()), (1, vec![(Kind::Expired, 1)]));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    *outlet.router().0.lock() = Some(Target::new("b"));
+    outlet.retire(|_| true, MS(1)).await;
+    assert_eq!(second.await.unwrap(), Outcome::Delivered);
+    expiry.abort();
+    outlet.close(clock::now()).await;
+}
+
 /// Sends the halves of a request to two targets.
 struct Both;
 

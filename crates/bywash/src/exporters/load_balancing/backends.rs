@@ -8,13 +8,13 @@
 //! It does NOT resolve, probe, route or send.
 
 use super::config::EndpointHealth;
-use super::ring::{Ring, RingKind};
+use super::ring::{Ring, Shape};
 use super::stats::Stats;
 use crate::resolvers::Resolution;
 use arc_swap::ArcSwap;
 use flow::{Kind, Target, Why};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -71,13 +71,20 @@ struct Members {
     /// `None`: its client exists.
     clients: HashMap<Target, Option<Broken>>,
     sick: HashMap<Target, Sick>,
+    open: Option<Open>,
+}
+
+/// All backends are used, because too many were quarantined.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Since when there are no longer too many.
+    recovering: Option<Instant>,
 }
 
 /// The backends of one exporter.
 pub struct Backends {
     exporter: String,
-    kind: RingKind,
-    weights: BTreeMap<String, u32>,
+    shape: Shape,
     health: EndpointHealth,
     snapshot: ArcSwap<Snapshot>,
     members: Mutex<Members>,
@@ -91,20 +98,13 @@ pub struct Backends {
 impl Backends {
     /// None yet, of the exporter called `exporter`, which is for the log.
     #[must_use]
-    pub fn new(
-        exporter: &str,
-        kind: RingKind,
-        weights: BTreeMap<String, u32>,
-        health: EndpointHealth,
-        stats: Arc<Stats>,
-    ) -> Backends {
-        let ring = Ring::new(kind, vec![], |_| 1);
+    pub fn new(exporter: &str, shape: Shape, health: EndpointHealth, stats: Arc<Stats>) -> Backends {
+        let ring = shape.ring(vec![]);
         let snapshot = Snapshot { ring, resolved: vec![], cause: "not resolved yet".into() };
         let members = Members { cause: "not resolved yet".to_owned(), ..Members::default() };
         Backends {
             exporter: exporter.to_owned(),
-            kind,
-            weights,
+            shape,
             health,
             snapshot: ArcSwap::from_pointee(snapshot),
             members: Mutex::new(members),
@@ -222,13 +222,12 @@ impl Backends {
         let eligible: Vec<Target> =
             present.iter().filter(|t| !members.sick.contains_key(t)).copied().cloned().collect();
         let sick = present.len() - eligible.len();
-        let fails_open = sick > 0
-            && (eligible.len() < (self.health.min_eligible_backends as usize).min(present.len())
-                || sick * 100 > present.len() * self.health.max_quarantined_percent as usize);
-        let used = if fails_open { present.into_iter().cloned().collect() } else { eligible };
+        let present: Vec<Target> = present.into_iter().cloned().collect();
+        let fails_open = members.fails_open(now, &self.health, present.len(), eligible.len());
+        let used = if fails_open { present } else { eligible };
         self.stats.fails_open(fails_open);
         self.stats.quarantined(sick);
-        let next = members.next_event();
+        let next = members.next_event(&self.health);
         let before = self.snapshot.load();
         if before.ring.backends() == used
             && before.resolved == members.resolved
@@ -240,7 +239,7 @@ impl Backends {
             before.ring.clone()
         } else {
             self.stats.updated();
-            Ring::new(self.kind, used, |target| self.weights.get(target.name()).copied().unwrap_or(1))
+            self.shape.ring(used)
         };
         let snapshot = Snapshot { ring, resolved: members.resolved.clone(), cause: members.cause.as_str().into() };
         let (exporter, backends, used) = (&self.exporter, snapshot.resolved.len(), snapshot.ring.backends().len());
@@ -300,9 +299,30 @@ impl Members {
         self.sick.extract_if(|_, sick| sick.until.is_none() && !sick.down).map(|(target, _)| target).collect()
     }
 
-    fn next_event(&self) -> Option<Instant> {
+    /// Whether all backends are used because too many of them are quarantined, now or just before: the first ones that come back
+    /// are not given the keys of all, until half of them are back, or the others have had the time to.
+    fn fails_open(&mut self, now: Instant, health: &EndpointHealth, present: usize, eligible: usize) -> bool {
+        let sick = present - eligible;
+        let too_many = eligible < (health.min_eligible_backends as usize).min(present)
+            || sick * 100 > present * health.max_quarantined_percent as usize;
+        if too_many {
+            self.open = Some(Open { recovering: None });
+            return true;
+        }
+        let Some(open) = &mut self.open else { return false };
+        let since = *open.recovering.get_or_insert(now);
+        let is_over = eligible * 2 >= present || now >= since + health.quarantine_duration.0;
+        if is_over {
+            self.open = None;
+        }
+        !is_over
+    }
+
+    fn next_event(&self, health: &EndpointHealth) -> Option<Instant> {
         let cured = self.sick.values().filter_map(|sick| sick.until);
-        cured.chain(self.clients.values().flatten().map(|broken| broken.again)).min()
+        let open =
+            self.open.iter().filter_map(|open| open.recovering).map(|since| since + health.quarantine_duration.0);
+        cured.chain(self.clients.values().flatten().map(|broken| broken.again)).chain(open).min()
     }
 }
 

@@ -1,12 +1,14 @@
 //! The exporter, put together: one set of backends for all signals, one outlet for each.
 //!
 //! Tasks: one that asks the resolver, one that keeps the backends, one that probes (if asked to), and per outlet one that follows
-//! changes: it retires the lanes of backends that are gone or quarantined, in the background, so that routing never waits. They
+//! changes: it retires the lanes of backends that are gone or quarantined, in the background, so that routing never waits, and gives
+//! up what has had no backend for too long. They
 //! begin with the first outlet and end with the last one that is closed. Drains end with their outlet, by its deadline.
 
 use super::backends::Backends;
 use super::config::{Config, DEFAULT_PORT, ProbeKind};
 use super::probe;
+use super::ring::Shape;
 use super::router::RingRouter;
 use super::stats::Stats;
 use crate::exporters::BuildError;
@@ -15,10 +17,12 @@ use crate::resolvers::{Resolution, Resolver};
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use flow::batcher::{BatchConfig, Request};
 use flow::capacity::{Share, Slot};
+use flow::lane::LaneView;
 use flow::outlet::OutletView;
 use flow::watch::Cause;
 use flow::{Ack, Attempt, Exporter, Outcome, Outgoing, Outlet, Payload, Target, Watch, Why, clock};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -115,7 +119,8 @@ impl<B: Backend> LoadBalancing<B> {
     pub fn of(name: &str, config: &Config, backend: B, resolver: MakeResolver) -> LoadBalancing<B> {
         let stats = Arc::<Stats>::default();
         let health = config.endpoint_health.clone();
-        let backends = Arc::new(Backends::new(name, config.ring, config.weights.clone(), health, stats.clone()));
+        let shape = Shape { kind: config.ring, weights: config.weights.clone(), load_factor: config.load_factor };
+        let backends = Arc::new(Backends::new(name, shape, health, stats.clone()));
         let shared = Shared {
             name: name.to_owned(),
             config: config.clone(),
@@ -162,10 +167,16 @@ impl<B: Backend> LoadBalancing<B> {
     pub fn view(&self) -> LoadBalancerState {
         let address = |target: &Target| otlp_client::address(target.name(), DEFAULT_PORT);
         let mut view = self.shared.stats.view(&self.shared.name, self.shared.config.resolver.kind(), address);
+        let mut lanes: BTreeMap<(&'static str, String), (Signal, LaneView)> = BTreeMap::new();
         for (signal, outlet) in self.shared.outlets.lock().iter() {
-            let lanes = outlet.upgrade().map(|outlet| outlet.view().lanes).unwrap_or_default();
-            view.lanes.extend(lanes.into_iter().map(|lane| (*signal, address(&lane.target), lane)));
+            for lane in outlet.upgrade().map(|outlet| outlet.view().lanes).unwrap_or_default() {
+                let place = (signal.as_str(), address(&lane.target));
+                // While a reload closes an outlet, a backend has a lane of that one and a lane of its successor.
+                let before = lanes.remove(&place).map(|(_, before)| before);
+                lanes.insert(place, (*signal, before.into_iter().fold(lane, LaneView::and)));
+            }
         }
+        view.lanes = lanes.into_iter().map(|((_, address), (signal, lane))| (signal, address, lane)).collect();
         view
     }
 }
@@ -237,6 +248,7 @@ async fn follow<B: Backend>(
         tokio::select! {
             _ = stopped.changed() => break,
             Some(_) = drains.join_next() => {}
+            () = outlet.expire_orphans() => {}
             news = changed.changed() => {
                 if news.is_err() {
                     break;

@@ -2,7 +2,7 @@ use super::*;
 use flow::Target;
 
 fn lane(target: &str, state: &'static str, oldest: Option<Instant>) -> LaneView {
-    LaneView { target: Target::new(target), state, bytes: 7, records: 1, oldest, waiting: 1 }
+    LaneView { target: Target::new(target), state, bytes: 7, size: 9, records: 1, oldest, waiting: 1 }
 }
 
 /// A moment in which everything has happened once.

@@ -1,17 +1,16 @@
 use super::*;
 use crate::exporters::load_balancing::config::EndpointHealth;
-use crate::exporters::load_balancing::ring::{Ring, RingKind};
+use crate::exporters::load_balancing::ring::{Ring, RingKind, Shape};
 use crate::exporters::load_balancing::stats::Stats;
 use flow::Target;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 use wire::build::{Log, MessageWriter, Span};
 use wire::key::AnyValue;
 use wire::{Index, Signal};
 
 fn backends(names: &[String]) -> Arc<Backends> {
     let stats = Arc::<Stats>::default();
-    let backends = Backends::new("lb", RingKind::V2, BTreeMap::new(), EndpointHealth::default(), stats);
+    let backends = Backends::new("lb", Shape::default(), EndpointHealth::default(), stats);
     backends.resolved(flow::clock::now(), Ok(names.to_vec()));
     backends.refresh(flow::clock::now(), |_| Ok(()));
     Arc::new(backends)
