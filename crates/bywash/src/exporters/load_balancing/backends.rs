@@ -12,10 +12,11 @@ use super::ring::{Ring, RingKind};
 use super::stats::Stats;
 use crate::resolvers::Resolution;
 use arc_swap::ArcSwap;
-use flow::{Kind, Target, Why};
+use flow::{Attempt, Kind, Scope, Target, Why};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
@@ -71,6 +72,8 @@ struct Members {
     /// `None`: its client exists.
     clients: HashMap<Target, Option<Broken>>,
     sick: HashMap<Target, Sick>,
+    /// Their quarantine has run out, and no answer has come since.
+    on_trial: HashSet<Target>,
 }
 
 /// The backends of one exporter.
@@ -81,6 +84,8 @@ pub struct Backends {
     health: EndpointHealth,
     snapshot: ArcSwap<Snapshot>,
     members: Mutex<Members>,
+    /// Whether any backend is on trial: what sends look at first.
+    any_on_trial: AtomicBool,
     /// Wakes the keeper.
     news: Notify,
     /// Wakes those who follow: the number of the snapshot.
@@ -108,6 +113,7 @@ impl Backends {
             health,
             snapshot: ArcSwap::from_pointee(snapshot),
             members: Mutex::new(members),
+            any_on_trial: AtomicBool::new(false),
             news: Notify::new(),
             changed: watch::channel(0).0,
             stats,
@@ -166,6 +172,7 @@ impl Backends {
         }
         let until = Some(now + self.health.quarantine_duration.0);
         let mut members = self.members.lock();
+        members.on_trial.remove(target);
         let down = members.is_down(target);
         let known = members.sick.insert(target.clone(), Sick { until, down });
         drop(members);
@@ -173,6 +180,18 @@ impl Backends {
             self.stats.backend(target).quarantined(why.kind.as_str());
         }
         self.news.notify_one();
+    }
+
+    /// A send to a backend ended. After a quarantine that has run out one failure is enough for the next: a lane of its own would
+    /// have to find out anew, by several, while what it is meant for waits.
+    pub fn tried(&self, now: Instant, target: &Target, attempt: &Attempt) {
+        if !self.any_on_trial.load(Relaxed) || !self.members.lock().on_trial.contains(target) {
+            return;
+        }
+        match attempt {
+            Attempt::Retry { why, scope: Scope::Target, .. } => self.halted(now, target, why),
+            _ => drop(self.members.lock().on_trial.remove(target)),
+        }
     }
 
     /// A halted backend answered.
@@ -217,7 +236,9 @@ impl Backends {
         members.prepare(now, prepare);
         for target in members.expire(now) {
             self.stats.backend(&target).unquarantined("expired");
+            members.on_trial.insert(target);
         }
+        self.any_on_trial.store(!members.on_trial.is_empty(), Relaxed);
         let present: Vec<&Target> = members.resolved.iter().filter(|t| members.has_client(t)).collect();
         let eligible: Vec<Target> =
             present.iter().filter(|t| !members.sick.contains_key(t)).copied().cloned().collect();
@@ -273,9 +294,10 @@ impl Members {
 
     /// Forgets what is known of backends that are gone.
     fn prune(&mut self) {
-        let Members { resolved, clients, sick, .. } = self;
+        let Members { resolved, clients, sick, on_trial, .. } = self;
         clients.retain(|target, _| resolved.binary_search(target).is_ok());
         sick.retain(|target, _| resolved.binary_search(target).is_ok());
+        on_trial.retain(|target| resolved.binary_search(target).is_ok());
     }
 
     fn prepare(&mut self, now: Instant, prepare: impl Fn(&Target) -> Result<(), String>) {

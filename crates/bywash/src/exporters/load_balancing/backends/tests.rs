@@ -66,6 +66,28 @@ fn a_halted_backend_is_left_out_for_a_while() {
     assert_eq!(used(&off).len(), 2);
 }
 
+/// Scenario: the quarantine runs out; then a send fails, or one gets an answer and a later one fails. Guarantee: the first failure after a
+/// quarantine begins the next; after an answer, and for a backend that was never quarantined, one failure says nothing.
+#[test]
+fn a_backend_that_comes_back_is_on_trial() {
+    let backends = backends(health("{enabled: true}"), &["a", "b", "c"]);
+    let (b, mut now) = (Target::new("b"), clock());
+    let failed = Attempt::Retry { after: None, why: down(), scope: Scope::Target };
+    let mut after = |wait: Duration, attempts: &[&Attempt]| {
+        now += wait;
+        backends.refresh(now, |_| Ok(()));
+        attempts.iter().for_each(|attempt| backends.tried(now, &b, attempt));
+        backends.refresh(now, |_| Ok(()));
+        used(&backends).len()
+    };
+    assert_eq!(after(S(0), &[&failed, &failed]), 3);
+    backends.halted(clock(), &b, &down());
+    assert_eq!(after(S(0), &[]), 2);
+    assert_eq!(after(S(31), &[]), 3);
+    assert_eq!(after(S(1), &[&failed]), 2);
+    assert_eq!(after(S(31), &[&Attempt::Sent, &failed]), 3);
+}
+
 /// Scenario: quarantined by its lane and by probes; then data gets through, then a probe. Guarantee: it stays out until both agree.
 #[test]
 fn a_backend_that_probes_find_down_stays_out() {
