@@ -24,6 +24,9 @@ use tokio::sync::{Notify, watch};
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(30);
 
+/// Why a quarantine ended that nobody but time ended.
+const EXPIRED: &str = "expired";
+
 /// What routing reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -50,12 +53,20 @@ impl Snapshot {
 }
 
 /// Why a backend is quarantined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sick {
     /// Its lane was halted: until then.
     until: Option<Instant>,
+    /// That time is over, and it was asked whether it is back.
+    asked: bool,
     /// Probes find it down: until they find it up.
     down: bool,
+}
+
+impl Sick {
+    fn is_cured(self) -> bool {
+        self.until.is_none() && !self.asked && !self.down
+    }
 }
 
 /// A backend whose client could not be made.
@@ -174,7 +185,7 @@ impl Backends {
         let mut members = self.members.lock();
         members.on_trial.remove(target);
         let down = members.is_down(target);
-        let known = members.sick.insert(target.clone(), Sick { until, down });
+        let known = members.sick.insert(target.clone(), Sick { until, asked: false, down });
         drop(members);
         if known.is_none() {
             self.stats.backend(target).quarantined(why.kind.as_str());
@@ -182,8 +193,34 @@ impl Backends {
         self.news.notify_one();
     }
 
-    /// A send to a backend ended. After a quarantine that has run out one failure is enough for the next: a lane of its own would
-    /// have to find out anew, by several, while what it is meant for waits.
+    /// Those whose quarantine is over: whether they are there is to be asked now, and said by [`Backends::answered`]. Until then they
+    /// stay out, so that no data waits for one that is still dead.
+    #[must_use]
+    pub fn to_be_asked(&self, now: Instant) -> Vec<Target> {
+        let mut members = self.members.lock();
+        let over = members.sick.iter_mut().filter(|(_, sick)| sick.until.is_some_and(|until| until <= now));
+        let over = over.map(|(target, sick)| {
+            (sick.until, sick.asked) = (None, true);
+            target.clone()
+        });
+        over.collect()
+    }
+
+    /// What a backend answered that was asked whether it is there.
+    pub fn answered(&self, now: Instant, target: &Target, is_there: bool) {
+        if is_there {
+            self.cure(target, EXPIRED, |sick| sick.asked = false);
+            return;
+        }
+        let mut members = self.members.lock();
+        // Halted or cured meanwhile, that holds.
+        if let Some(sick) = members.sick.get_mut(target).filter(|sick| sick.asked) {
+            (sick.until, sick.asked) = (Some(now + self.health.quarantine_duration.0), false);
+        }
+    }
+
+    /// A send to a backend ended. After a quarantine that has run out one failure is enough for the next: its new lane would have to
+    /// find out by several, while all that is meant for it waits.
     pub fn tried(&self, now: Instant, target: &Target, attempt: &Attempt) {
         if !self.any_on_trial.load(Relaxed) || !self.members.lock().on_trial.contains(target) {
             return;
@@ -196,19 +233,19 @@ impl Backends {
 
     /// A halted backend answered.
     pub fn passing(&self, target: &Target) {
-        self.cure(target, "success", |sick| sick.until = None);
+        self.cure(target, "success", |sick| (sick.until, sick.asked) = (None, false));
     }
 
     /// What the probes of a backend say.
     pub fn probed(&self, target: &Target, is_up: bool) {
         if is_up {
             // A probe that succeeds says as much as data that gets through.
-            self.cure(target, "active_probe", |sick| *sick = Sick { until: None, down: false });
+            self.cure(target, "active_probe", |sick| *sick = Sick::default());
             return;
         }
         let mut members = self.members.lock();
-        let until = members.sick.get(target).and_then(|sick| sick.until);
-        let known = members.sick.insert(target.clone(), Sick { until, down: true });
+        let before = members.sick.get(target).copied().unwrap_or_default();
+        let known = members.sick.insert(target.clone(), Sick { down: true, ..before });
         drop(members);
         if known.is_none() {
             self.stats.backend(target).quarantined("active_probe");
@@ -220,8 +257,11 @@ impl Backends {
         let mut members = self.members.lock();
         let Some(sick) = members.sick.get_mut(target) else { return };
         ease(sick);
-        if sick.until.is_none() && !sick.down {
+        if sick.is_cured() {
             members.sick.remove(target);
+            if reason == EXPIRED {
+                members.on_trial.insert(target.clone());
+            }
             self.stats.backend(target).unquarantined(reason);
             drop(members);
             self.news.notify_one();
@@ -234,10 +274,6 @@ impl Backends {
         let mut members = self.members.lock();
         members.prune();
         members.prepare(now, prepare);
-        for target in members.expire(now) {
-            self.stats.backend(&target).unquarantined("expired");
-            members.on_trial.insert(target);
-        }
         self.any_on_trial.store(!members.on_trial.is_empty(), Relaxed);
         let present: Vec<&Target> = members.resolved.iter().filter(|t| members.has_client(t)).collect();
         let eligible: Vec<Target> =
@@ -314,12 +350,6 @@ impl Members {
             });
             self.clients.insert(target.clone(), broken);
         }
-    }
-
-    /// Ends the quarantines whose time is over, and gives who is free.
-    fn expire(&mut self, now: Instant) -> Vec<Target> {
-        self.sick.values_mut().for_each(|sick| sick.until = sick.until.filter(|until| *until > now));
-        self.sick.extract_if(|_, sick| sick.until.is_none() && !sick.down).map(|(target, _)| target).collect()
     }
 
     fn next_event(&self) -> Option<Instant> {

@@ -29,6 +29,8 @@ use wire::Signal;
 
 /// How long sends to a quarantined backend may still take, at most, before what it holds is routed again.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How long a backend whose quarantine is over has to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How often the counters of backends that are gone are looked through.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -207,14 +209,25 @@ async fn resolve(mut resolver: Box<dyn Resolver>, answers: mpsc::Sender<Resoluti
     }
 }
 
-/// Makes the snapshots.
+/// Makes the snapshots, and asks backends whose quarantine is over.
 async fn keep<B: Backend>(shared: Arc<Shared<B>>, mut answers: mpsc::Receiver<Resolution>) {
     let mut sweep = tokio::time::interval(SWEEP);
+    let mut questions = JoinSet::new();
     loop {
         let now = clock::now();
+        for target in shared.backends.to_be_asked(now) {
+            let backend = shared.backend.clone();
+            questions.spawn(async move {
+                let answer = tokio::time::timeout(ANSWER, backend.probe(&target, ProbeKind::GrpcHealth)).await;
+                (target, matches!(answer, Ok(Ok(()))))
+            });
+        }
         let again = shared.backends.refresh(now, |target| shared.backend.prepare(target));
         tokio::select! {
             Some(answer) = answers.recv() => shared.backends.resolved(clock::now(), answer),
+            Some(Ok((target, is_there))) = questions.join_next() => {
+                shared.backends.answered(clock::now(), &target, is_there);
+            }
             () = shared.backends.news() => {}
             () = clock::sleep_until(again) => {}
             _ = sweep.tick() => {
