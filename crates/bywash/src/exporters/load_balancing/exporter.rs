@@ -31,8 +31,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use wire::Signal;
 
-/// How long sends to a quarantined backend may still take before what it holds is routed again.
+/// How long sends to a quarantined backend may still take, at most, before what it holds is routed again.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How long a backend whose quarantine is over has to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How often the counters of backends that are gone are looked through.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -149,7 +151,7 @@ impl<B: Backend> LoadBalancing<B> {
         let life = self.shared.live();
         let ignore_trace_id = signal == Signal::Logs && config.log_routing.ignore_trace_id;
         let router = RingRouter::new(backends.clone(), key, config.routing_attributes.clone(), ignore_trace_id);
-        let sender = Sender { backend: backend.clone(), stats: stats.clone() };
+        let sender = Sender { backend: backend.clone(), backends: backends.clone(), stats: stats.clone() };
         let listener = Listener { signal, backends: backends.clone(), stats: stats.clone() };
         let config = config.outlet(name, signal, share.limit(), pipeline_batch);
         let outlet = Arc::new(Outlet::watched(config, share, sender, router, Arc::new(listener)));
@@ -218,14 +220,25 @@ async fn resolve(mut resolver: Box<dyn Resolver>, answers: mpsc::Sender<Resoluti
     }
 }
 
-/// Makes the snapshots.
+/// Makes the snapshots, and asks backends whose quarantine is over.
 async fn keep<B: Backend>(shared: Arc<Shared<B>>, mut answers: mpsc::Receiver<Resolution>) {
     let mut sweep = tokio::time::interval(SWEEP);
+    let mut questions = JoinSet::new();
     loop {
         let now = clock::now();
+        for target in shared.backends.to_be_asked(now) {
+            let backend = shared.backend.clone();
+            questions.spawn(async move {
+                let answer = tokio::time::timeout(ANSWER, backend.probe(&target, ProbeKind::GrpcHealth)).await;
+                (target, matches!(answer, Ok(Ok(()))))
+            });
+        }
         let again = shared.backends.refresh(now, |target| shared.backend.prepare(target));
         tokio::select! {
             Some(answer) = answers.recv() => shared.backends.resolved(clock::now(), answer),
+            Some(Ok((target, is_there))) = questions.join_next() => {
+                shared.backends.answered(clock::now(), &target, is_there);
+            }
             () = shared.backends.news() => {}
             () = clock::sleep_until(again) => {}
             _ = sweep.tick() => {
@@ -267,7 +280,9 @@ async fn retire<B: Backend>(shared: Arc<Shared<B>>, outlet: Arc<Outlet<Sender<B>
     let health = &shared.config.endpoint_health;
     if health.enabled && health.reroute_on_failure {
         let is_sick = |target: &Target| snapshot.is_resolved(target) && !snapshot.is_used(target);
-        tokio::join!(gone, outlet.retire(|target| !is_sick(target), LEAVE));
+        // Before it may be tried again, so that what leaves it does not come back to it.
+        let leave = LEAVE.min(health.quarantine_duration.0 / 2);
+        tokio::join!(gone, outlet.retire(|target| !is_sick(target), leave));
     } else {
         gone.await;
     }
@@ -278,6 +293,7 @@ async fn retire<B: Backend>(shared: Arc<Shared<B>>, outlet: Arc<Outlet<Sender<B>
 /// Sends, and counts what became of it.
 pub struct Sender<B> {
     backend: B,
+    backends: Arc<Backends>,
     stats: Arc<Stats>,
 }
 
@@ -285,7 +301,8 @@ impl<B: Backend> Exporter for Sender<B> {
     async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
         let began = clock::now();
         // Counted even if the lane drops this at the deadline.
-        let mut counted = Counted { stats: &self.stats, target, request: request.clone(), began, is_over: false };
+        let (backends, stats) = (&*self.backends, &*self.stats);
+        let mut counted = Counted { backends, stats, target, request: request.clone(), began, is_over: false };
         let attempt = self.backend.send(target, request, deadline).await;
         counted.end(&attempt);
         attempt
@@ -294,6 +311,7 @@ impl<B: Backend> Exporter for Sender<B> {
 
 /// An attempt that is counted as failed if it is dropped.
 struct Counted<'a> {
+    backends: &'a Backends,
     stats: &'a Stats,
     target: &'a Target,
     request: Payload,
@@ -304,8 +322,10 @@ struct Counted<'a> {
 impl Counted<'_> {
     fn end(&mut self, attempt: &Attempt) {
         self.is_over = true;
-        let took = clock::now().saturating_duration_since(self.began);
+        let now = clock::now();
+        let took = now.saturating_duration_since(self.began);
         self.stats.backend(self.target).attempted(took, &self.request, attempt);
+        self.backends.tried(now, self.target, attempt);
     }
 }
 
