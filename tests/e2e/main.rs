@@ -16,6 +16,8 @@ mod command_line;
 mod fan_out;
 mod forwarding;
 mod hostile_backends;
+mod lb_churn;
+mod lb_network;
 mod load_balancing;
 mod overload;
 mod reload;

@@ -57,9 +57,16 @@ pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec
             continue;
         }
         let failed = |source| AssembleError { id: wanted.id.clone(), source };
-        let (outgoing, balancer) = match &wanted.config {
-            DestinationConfig::Summary => (summary_outlet(wanted, share.clone(), summary), None),
-            DestinationConfig::Exporter(config) => {
+        // An exporter that balances over backends keeps them, and what is counted of them, also when only some of its signals change.
+        let same = old.iter().find(|o| o.plan.id == wanted.id && o.plan.config == wanted.config);
+        let balancer = same.and_then(|o| o.balancer.clone());
+        let (outgoing, balancer) = match (&wanted.config, balancer) {
+            (DestinationConfig::Summary, _) => (summary_outlet(wanted, share.clone(), summary), None),
+            (_, Some(balancer)) => {
+                let outgoing = balancer.outlet(wanted.signal, share.clone(), wanted.batch.clone()).map_err(failed)?;
+                (outgoing, Some(balancer))
+            }
+            (DestinationConfig::Exporter(config), None) => {
                 if !built.contains_key(&wanted.id) {
                     built.insert(&wanted.id, exporters::build(&wanted.id.to_string(), config).map_err(failed)?);
                 }
