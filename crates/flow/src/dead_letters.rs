@@ -10,7 +10,7 @@
 mod cold;
 mod note;
 
-pub use cold::Cold;
+pub use cold::{Cold, DIRECTORY};
 
 use crate::spool::disk::Disk;
 use crate::spool::view::DeadView;
