@@ -12,20 +12,27 @@
 //! | what is shown of it | [`view`], [`stats`] |
 //! | when a group is written, what happens when the disk fails | [`writer`] |
 //! | who owns a piece | [`ticket`] |
-//! | how pieces lie on disk, and are found again | [`store`] |
+//! | what is live, where, in how much memory | [`index`] |
+//! | how a group is written, when segments go | [`store`] |
+//! | how a piece lies on disk, and is found again | [`frame`], [`marks`] |
 //! | how files are reached | [`disk`] |
 
 pub mod config;
 pub mod disk;
+pub mod frame;
+pub mod index;
+pub mod marks;
 pub mod stats;
 pub mod store;
+#[cfg(test)]
+pub mod testing;
 pub mod ticket;
 pub mod view;
 pub mod writer;
 
 pub use config::{DeadLettersConfig, StorageConfig, WhenFull};
 pub use stats::SpoolStats;
-pub use store::{Key, Look, Piece, Store, StoreConfig, StoreError, Totals};
+pub use store::{Key, Look, Piece, Place, Store, StoreConfig, StoreError, Totals};
 pub use ticket::Ticket;
 pub use view::SpoolView;
 pub use writer::{Burial, Fresh, Incoming, Landing, Spool};

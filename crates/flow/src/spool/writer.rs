@@ -104,7 +104,7 @@ impl Spool {
         signal: Signal,
         name: &str,
     ) -> Result<Arc<Spool>, StoreError> {
-        let shape = StoreConfig { segment_bytes: config.segment_bytes, ..StoreConfig::default() };
+        let shape = StoreConfig { segment_bytes: config.segment_bytes };
         let (store, recovered) = Store::open(disk.clone(), &config.directory, shape)?;
         let dead = match config.dead_letters {
             Some(bounds) => Some(Arc::new(DeadLetters::open(disk, &config.directory.join("dead"), bounds)?)),
@@ -113,12 +113,13 @@ impl Spool {
         for place in &recovered.damaged {
             tracing::error!(exporter = name, %signal, segment = place.segment, offset = place.offset, what = %place.what, "damaged record in the spool");
         }
-        if recovered.pieces > 0 || recovered.damaged_total > 0 {
-            let (pieces, records, bytes) = (recovered.pieces, recovered.records, recovered.bytes);
+        let pieces = recovered.keys.len();
+        if pieces > 0 || recovered.damaged_total > 0 {
+            let (records, bytes) = (recovered.records, recovered.bytes);
             let damaged = recovered.damaged_total;
             tracing::info!(exporter = name, %signal, pieces, records, bytes, damaged, "spool recovered");
         }
-        let keys = store.live().into();
+        let keys = recovered.keys.into();
         let stats = SpoolStats::default();
         stats.recovered.add(recovered.records);
         stats.damaged.add(recovered.damaged_total);
@@ -327,7 +328,7 @@ impl Spool {
             for key in keys {
                 match spool.store.read(key) {
                     Ok(piece) => pieces.push((key, piece)),
-                    Err(StoreError::Damaged { place }) => {
+                    Err(StoreError::Damaged(place)) => {
                         tracing::error!(segment = place.segment, offset = place.offset, what = %place.what, "damaged record in the spool");
                         spool.stats.damaged.add(1);
                     }
