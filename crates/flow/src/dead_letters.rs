@@ -10,7 +10,7 @@
 mod cold;
 mod note;
 
-pub use cold::Cold;
+pub use cold::{Cold, DIRECTORY};
 
 use crate::spool::disk::Disk;
 use crate::spool::view::DeadView;
@@ -145,7 +145,7 @@ struct Stats {
     expired: Count,
     discarded: Count,
     replayed: Count,
-    lost: Count,
+    damaged: Count,
 }
 
 /// See the module.
@@ -176,6 +176,7 @@ impl DeadLetters {
             entries: Mutex::new(entries.into()),
             stats: Stats::default(),
         };
+        letters.stats.damaged.add(recovered.damaged_total);
         letters.evict();
         Ok(letters)
     }
@@ -238,7 +239,7 @@ impl DeadLetters {
             expired_records: stats.expired.get(),
             discarded_records: stats.discarded.get(),
             replayed_records: stats.replayed.get(),
-            damaged: stats.lost.get(),
+            damaged: stats.damaged.get(),
         }
     }
 
@@ -364,7 +365,7 @@ impl DeadLetters {
             Ok(piece) => Ok(Some(letter(piece))),
             Err(StoreError::Damaged { .. }) => {
                 if self.take(entry.id).is_some() {
-                    self.stats.lost.add(1);
+                    self.lose(entry);
                 }
                 Ok(None)
             }
@@ -373,14 +374,22 @@ impl DeadLetters {
         }
     }
 
+    /// Ends a letter that was taken out and is damaged.
+    fn lose(&self, entry: Entry) {
+        tracing::error!(letter = entry.id, "a dead letter is damaged");
+        self.stats.damaged.add(1);
+        self.store.finish(entry.key);
+    }
+
     /// A letter that was taken out. Damaged: it is lost, and done with.
     fn load(&self, entry: Entry) -> Result<Option<Letter>, StoreError> {
         match self.store.read(entry.key) {
             Ok(piece) => Ok(Some(letter(piece))),
-            Err(StoreError::Damaged { .. } | StoreError::Gone) => {
-                self.stats.lost.add(1);
+            Err(StoreError::Damaged { .. }) => {
+                self.lose(entry);
                 Ok(None)
             }
+            Err(StoreError::Gone) => Ok(None),
             Err(error) => Err(error),
         }
     }

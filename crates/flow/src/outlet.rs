@@ -19,7 +19,7 @@ use crate::lane::{Context, Durable, Item, Lane, LaneLimits, LaneView, Left};
 use crate::orphans::Orphans;
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
-use crate::spool::{Incoming, Landing, Piece, Spool, SpoolView, StorageConfig, WhenFull};
+use crate::spool::{Incoming, Landing, Piece, Spool, SpoolView, WhenFull};
 use crate::stats::ExporterStats;
 use crate::{Ack, Batch, Codec, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
@@ -56,8 +56,6 @@ pub struct OutletConfig {
     pub lane_share: f64,
     /// A lane of a dynamic router ends after being idle for this long.
     pub lane_idle: Duration,
-    /// Where what waits is kept on disk; none: in memory.
-    pub storage: Option<StorageConfig>,
     /// How what waits is compressed.
     pub codec: Codec,
 }
@@ -78,7 +76,6 @@ impl OutletConfig {
             lane_in_flight: None,
             lane_share: 0.5,
             lane_idle: Duration::from_secs(300),
-            storage: None,
             codec: Codec::None,
         }
     }
@@ -136,6 +133,8 @@ pub trait Outgoing: Send + Sync {
     }
     /// What it holds and has counted.
     fn view(&self) -> OutletView;
+    /// Takes over what is on disk from whichever outlet had it, if it has storage. Must be called within a runtime.
+    fn take_over(self: Arc<Self>) {}
     /// Ends all lanes: what they hold is sent until the deadline, the rest is settled as failed.
     fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
@@ -203,10 +202,8 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         spool: Arc<Spool>,
         budget: Budget,
     ) -> Arc<Outlet<E, R>> {
-        let outlet = Arc::new(Outlet::build(config, share, exporter, router, watch, Some((spool.clone(), budget))));
-        let landing: Arc<dyn Landing> = outlet.clone();
-        let turn = spool.attach(Arc::downgrade(&landing));
-        tokio::spawn(feed(Arc::downgrade(&outlet), spool, turn));
+        let outlet = Arc::new(Outlet::build(config, share, exporter, router, watch, Some((spool, budget))));
+        outlet.clone().take_over();
         outlet
     }
 
@@ -548,6 +545,13 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             stats: self.context.stats.clone(),
             spool: self.context.durable.as_ref().map(|durable| durable.spool.view()),
         }
+    }
+
+    fn take_over(self: Arc<Self>) {
+        let Some(durable) = &self.context.durable else { return };
+        let landing: Arc<dyn Landing> = self.clone();
+        let turn = durable.spool.attach(Arc::downgrade(&landing));
+        tokio::spawn(feed(Arc::downgrade(&self), durable.spool.clone(), turn));
     }
 
     fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -5,6 +5,7 @@
 
 use crate::app::components::DestinationConfig;
 use crate::app::plan::{OutletPlan, Plan};
+use crate::app::storage::Lease;
 use crate::app::summary::Summary;
 use crate::config::ComponentId;
 use crate::exporters::load_balancing::LoadBalancing;
@@ -12,7 +13,7 @@ use crate::exporters::{self, Built};
 use flow::inlet::Opening;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
-use flow::{Funnel, Outgoing, Outlet, Share, Target};
+use flow::{Budget, Funnel, Outgoing, Outlet, Share, Target};
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::Signal;
@@ -26,6 +27,8 @@ pub struct LiveOutlet {
     pub outgoing: Arc<dyn Outgoing>,
     /// Its exporter, if that balances over backends.
     pub balancer: Option<LoadBalancing>,
+    /// Its queue on disk, if it has one.
+    pub spool: Option<Lease>,
     /// The share of memory that it has in common with the exporter's other signals.
     pub share: Share,
 }
@@ -39,16 +42,23 @@ pub struct AssembleError {
     source: exporters::BuildError,
 }
 
-/// The outlets of a plan, in its order; those of `old` that did not change stay. Must be called within a runtime.
+/// The outlets of a plan, in its order, with their queues on disk in `spools`; those of `old` that did not change stay. Must be
+/// called within a runtime.
 ///
 /// # Errors
 /// An exporter cannot be built. Outlets that were built before are dropped; they never held anything.
-pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec<LiveOutlet>, AssembleError> {
+pub fn outlets(
+    plan: &Plan,
+    old: &[LiveOutlet],
+    summary: &Summary,
+    spools: &[Option<Lease>],
+    budget: &Budget,
+) -> Result<Vec<LiveOutlet>, AssembleError> {
     // The outlets of one exporter share its connections.
     let mut built: HashMap<&ComponentId, Built> = HashMap::new();
     let mut shares: HashMap<&ComponentId, Share> = HashMap::new();
     let mut all = Vec::with_capacity(plan.outlets.len());
-    for wanted in &plan.outlets {
+    for (wanted, spool) in plan.outlets.iter().zip(spools) {
         let kept = old.iter().find(|o| o.plan.id == wanted.id).map(|o| o.share.clone());
         let share =
             shares.entry(&wanted.id).or_insert_with(|| kept.unwrap_or_else(|| Share::new(wanted.max_bytes))).clone();
@@ -60,10 +70,12 @@ pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec
         // An exporter that balances over backends keeps them, and what is counted of them, also when only some of its signals change.
         let same = old.iter().find(|o| o.plan.id == wanted.id && o.plan.config == wanted.config);
         let balancer = same.and_then(|o| o.balancer.clone());
+        let durable = spool.as_ref().map(|lease| (lease.spool().clone(), budget.clone()));
         let (outgoing, balancer) = match (&wanted.config, balancer) {
             (DestinationConfig::Summary, _) => (summary_outlet(wanted, share.clone(), summary), None),
             (_, Some(balancer)) => {
-                let outgoing = balancer.outlet(wanted.signal, share.clone(), wanted.batch.clone()).map_err(failed)?;
+                let batch = wanted.batch.clone();
+                let outgoing = balancer.outlet(wanted.signal, share.clone(), batch, durable).map_err(failed)?;
                 (outgoing, Some(balancer))
             }
             (DestinationConfig::Exporter(config), None) => {
@@ -71,16 +83,20 @@ pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec
                     built.insert(&wanted.id, exporters::build(&wanted.id.to_string(), config).map_err(failed)?);
                 }
                 let built = &built[&wanted.id];
-                let outgoing = built
-                    .outlet(wanted.signal, share.clone(), wanted.batch.clone(), wanted.storage.clone())
-                    .map_err(failed)?;
+                let outgoing =
+                    built.outlet(wanted.signal, share.clone(), wanted.batch.clone(), durable).map_err(failed)?;
                 (outgoing, built.load_balancer())
             }
         };
-        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, share });
+        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, spool: spool.clone(), share });
     }
     // Only now, when nothing can go wrong any more: a plan that cannot be built changes nothing.
-    all.iter().for_each(|outlet| outlet.share.resize(outlet.plan.max_bytes));
+    for outlet in &all {
+        outlet.share.resize(outlet.plan.max_bytes);
+        if let (Some(lease), Some(storage)) = (&outlet.spool, &outlet.plan.storage) {
+            lease.spool().configure(storage.clone());
+        }
+    }
     Ok(all)
 }
 

@@ -6,7 +6,7 @@ use crate::app::components::{BUILT_IN_KINDS, KINDS, SIGNALS};
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
 use crate::app::terminal;
-use crate::commands::{load, sink};
+use crate::commands::{dlq, load, sink};
 use crate::config::{Diagnostics, Kind, ProcessEnvironment};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -52,6 +52,10 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Yaml)]
         format: Format,
     },
+    /// Look into dead letters, send them again, or remove them
+    ///
+    /// The process that runs on the storage directory is asked; where none does, the directory is opened itself.
+    Dlq(Box<dlq::Args>),
     /// Generate telemetry, with an id in every record, and say what became of it
     Load(Box<load::Args>),
     /// Take telemetry and count it, or fail as told: a backend for trials
@@ -102,6 +106,7 @@ impl Cli {
                 terminal::print(&components(format))?;
                 Ok(Exit::Code(0))
             }
+            Some(Command::Dlq(args)) => dead_letters(*args).await,
             Some(Command::Load(args)) => Ok(Exit::Code(load::run(*args).await?)),
             Some(Command::Sink(args)) => Ok(Exit::Code(sink::run(*args).await?)),
             Some(Command::Completions { shell }) => {
@@ -112,6 +117,23 @@ impl Cli {
             }
         }
     }
+}
+
+/// Finds the storage directories, and leaves the rest to the command.
+async fn dead_letters(args: dlq::Args) -> anyhow::Result<Exit> {
+    if let Some(directory) = &args.place().directory {
+        let directories = vec![directory.clone()];
+        return Ok(Exit::Code(dlq::run(args, directories).await?));
+    }
+    let sources = Sources { configs: args.place().configs.clone(), sets: vec![], kinds: KINDS };
+    let mut found = Diagnostics::new();
+    let Some(plan) = plan::read(&sources, &ProcessEnvironment, &mut found) else {
+        terminal::complain(&found.render(terminal::has_colors()).to_string())?;
+        return Ok(Exit::Code(EX_CONFIG));
+    };
+    anyhow::ensure!(!plan.storages.is_empty(), "the configuration has no storage: nothing is kept on disk");
+    let directories = plan.storages.iter().map(|storage| storage.config.directory.clone().into()).collect();
+    Ok(Exit::Code(dlq::run(args, directories).await?))
 }
 
 /// The configuration of `bywash` without arguments.
@@ -201,10 +223,22 @@ mod tests {
             &["bywash", "validate", "-c", "a.yaml"],
             &["bywash", "components", "--format", "json"],
             &["bywash", "completions", "bash"],
+            &["bywash", "dlq", "list", "-c", "a.yaml", "--exporter", "otlp", "--limit", "5", "--format", "json"],
+            &["bywash", "dlq", "show", "--directory", "/d", "otlp/logs/1", "--raw", "-"],
+            &["bywash", "dlq", "replay", "--directory", "/d", "otlp/logs/1", "otlp/logs/2"],
+            &["bywash", "dlq", "discard", "--directory", "/d", "--all", "--reason", "bad_data"],
         ] {
             assert!(Cli::try_parse_from(arguments).is_ok(), "{arguments:?}");
         }
         assert!(Cli::try_parse_from(["bywash", "run"]).is_err(), "a configuration is required");
+        for wrong in [
+            &["bywash", "dlq", "list"][..],
+            &["bywash", "dlq", "list", "-c", "a.yaml", "--directory", "/d"],
+            &["bywash", "dlq", "discard", "--directory", "/d"],
+            &["bywash", "dlq", "discard", "--directory", "/d", "--all", "otlp/logs/1"],
+        ] {
+            assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     /// Scenario: the built-in configuration. Guarantee: it is valid without a warning and takes all signals.

@@ -7,6 +7,8 @@
 use crate::app::assemble::LiveOutlet;
 use crate::app::plan::Plan;
 use crate::exporters::load_balancing::LoadBalancing;
+use crate::extensions::file_storage::control::LetterBoxes;
+use crate::extensions::file_storage::letters::Boxed;
 use crate::net::listen::ListenStats;
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use crate::telemetry::metrics::{
@@ -17,6 +19,7 @@ use flow::stats::InletStats;
 use flow::{Kind, Outgoing};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wire::Signal;
@@ -53,6 +56,8 @@ struct Generations {
     past: ExporterTotals,
     /// Whether it is in the configuration.
     wanted: bool,
+    /// Where it keeps what waits.
+    directory: Option<PathBuf>,
 }
 
 impl Registry {
@@ -76,6 +81,7 @@ impl Registry {
         for outlet in outlets {
             let entry = inner.exporters.entry((outlet.plan.id.to_string(), outlet.plan.signal)).or_default();
             entry.wanted = true;
+            entry.directory = outlet.plan.storage.as_ref().map(|storage| storage.directory.clone());
             let weak = Arc::downgrade(&outlet.outgoing);
             if !entry.live.iter().any(|known| known.ptr_eq(&weak)) {
                 entry.live.push(weak);
@@ -210,5 +216,18 @@ impl Registry {
             states.push(state);
         }
         states
+    }
+}
+
+impl LetterBoxes for Registry {
+    fn boxes(&self, directory: &Path) -> Vec<Boxed> {
+        let inner = self.0.lock();
+        let kept =
+            inner.exporters.iter().filter(|(_, e)| e.directory.as_ref().is_some_and(|d| d.starts_with(directory)));
+        let boxed = |((exporter, signal), e): (&(String, Signal), &Generations)| {
+            let letters = e.live.iter().rev().filter_map(Weak::upgrade).find_map(|outlet| outlet.letters())?;
+            Some(Boxed { exporter: exporter.clone(), signal: *signal, letters })
+        };
+        kept.filter_map(boxed).collect()
     }
 }

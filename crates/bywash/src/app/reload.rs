@@ -16,6 +16,7 @@ use crate::app::listening::{self, Bound, ListenError, ListenWhy, Listening};
 use crate::app::pages::{self, PageError, PagePlan};
 use crate::app::plan::{Plan, ReceiverPlan};
 use crate::app::service::{Service, Shared, close, note};
+use crate::app::storage::{StorageError, Taken};
 use crate::clock::since_epoch;
 use crate::receivers::BindError;
 use std::collections::BTreeMap;
@@ -31,6 +32,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
+    /// What is kept on disk cannot be reached.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// An exporter cannot be built.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -59,6 +63,8 @@ impl Service {
             }
             Err(error) => {
                 self.shared.registry.not_configured();
+                // Successors may have taken over what is on disk before something else failed.
+                self.outlets.iter().for_each(|outlet| outlet.outgoing.clone().take_over());
                 self.shared.registry.update(&self.plan, &self.outlets);
                 Err(error)
             }
@@ -67,14 +73,18 @@ impl Service {
 
     /// Everything that can fail.
     async fn prepare(&mut self, plan: &Plan) -> Result<Prepared, ReloadError> {
-        let outlets = assemble::outlets(plan, &self.outlets, &self.shared.summary)?;
+        let taken = self.shared.storages.take(plan).await?;
+        let spools = self.shared.storages.open_all(plan).await?;
+        let Shared { summary, budget, .. } = &*self.shared;
+        let outlets = assemble::outlets(plan, &self.outlets, summary, &spools, budget)?;
+        drop(spools);
         let wanted = PagePlan::all(plan);
         let mut bound_pages = vec![];
         for page in self.pages.missing(&wanted) {
             bound_pages.push(pages::bind(&page).await?);
         }
         let receivers = self.bind_new(plan).await?;
-        Ok(Prepared { outlets, wanted, bound_pages, receivers })
+        Ok(Prepared { taken, outlets, wanted, bound_pages, receivers })
     }
 
     /// Opens the listeners of the receivers that are new or changed.
@@ -159,7 +169,7 @@ impl Service {
 
     /// The switch. Nothing here can fail.
     fn switch(&mut self, plan: Plan, prepared: Prepared) {
-        let Prepared { outlets, wanted, bound_pages, receivers } = prepared;
+        let Prepared { taken, outlets, wanted, bound_pages, receivers } = prepared;
         let grace = plan.shutdown_timeout;
         self.shared.budget.configure(plan.budget.clone());
         *self.shared.resource.lock() = plan.resource.clone();
@@ -177,6 +187,7 @@ impl Service {
         self.pages.change(&wanted, bound_pages, &self.shared);
         self.shared.health.set_deaf(BTreeMap::new());
         self.shared.registry.update(&plan, &outlets);
+        self.shared.storages.switch(&plan, taken, &self.shared.letters());
         for old in std::mem::replace(&mut self.outlets, outlets) {
             if !self.outlets.iter().any(|new| Arc::ptr_eq(&new.outgoing, &old.outgoing)) {
                 self.ending.spawn(retire(old, self.shared.clone(), grace));
@@ -188,6 +199,7 @@ impl Service {
 
 /// What a switch needs.
 struct Prepared {
+    taken: Taken,
     outlets: Vec<LiveOutlet>,
     wanted: Vec<PagePlan>,
     bound_pages: Vec<pages::BoundPage>,

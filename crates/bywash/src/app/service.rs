@@ -9,8 +9,10 @@ use crate::app::listening::{self, Bound, ListenError, Listening};
 use crate::app::pages::{self, PageError, PagePlan, Pages};
 use crate::app::plan::Plan;
 use crate::app::registry::Registry;
+use crate::app::storage::{StorageError, Storages};
 use crate::app::summary::Summary;
 use crate::clock::since_epoch;
+use crate::extensions::file_storage::control::LetterBoxes;
 use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::logs::Log;
 use crate::telemetry::metrics::{BudgetState, Snapshot};
@@ -30,6 +32,8 @@ pub struct Shared {
     pub health: Health,
     /// What runs.
     pub registry: Arc<Registry>,
+    /// The queues on disk.
+    pub storages: Storages,
     /// The log, if it was set up.
     pub log: Option<Log>,
     /// The counts of the live summary.
@@ -39,6 +43,12 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Who knows of dead letters.
+    #[must_use]
+    pub fn letters(&self) -> Arc<dyn LetterBoxes> {
+        self.registry.clone()
+    }
+
     /// What the metrics page shows.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -64,6 +74,9 @@ impl Shared {
 /// Why the program cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// What is kept on disk cannot be reached.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// An exporter cannot be built.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -107,11 +120,15 @@ impl Service {
             health: Health::new(budget.clone(), flow::clock::now(), since_epoch()),
             budget,
             registry: Arc::default(),
+            storages: Storages::default(),
             log,
             summary: Summary::default(),
             resource: Mutex::new(plan.resource.clone()),
         });
-        let outlets = assemble::outlets(&plan, &[], &shared.summary)?;
+        let taken = shared.storages.take(&plan).await?;
+        let spools = shared.storages.open_all(&plan).await?;
+        let outlets = assemble::outlets(&plan, &[], &shared.summary, &spools, &shared.budget)?;
+        drop(spools);
         let mut pages = Pages::default();
         let wanted = PagePlan::all(&plan);
         let mut bound_pages = vec![];
@@ -134,6 +151,7 @@ impl Service {
             receiver.inlets.reopen(|signal| assemble::opening(&plan, &receiver.plan.id, signal, &outlets));
         }
         shared.registry.update(&plan, &outlets);
+        shared.storages.switch(&plan, taken, &shared.letters());
         shared.registry.configured(true, since_epoch());
         let receivers = receivers.into_iter().map(|receiver| receiver.start(&shared.registry)).collect();
         shared.health.enter(Phase::Running);
@@ -202,6 +220,7 @@ impl Service {
         } else {
             tracing::info!("stopped: everything taken in was delivered or settled");
         }
+        shared.storages.stop().await;
         pages.stop().await;
         Ended { given_up }
     }
@@ -224,6 +243,10 @@ async fn bind_all(plan: &Plan, shared: &Shared) -> Result<Vec<Bound>, Vec<Listen
 pub(super) async fn close(outlet: LiveOutlet, shared: Arc<Shared>, deadline: Instant) {
     outlet.outgoing.close(deadline).await;
     let given_up = shared.registry.closed(&outlet);
+    if let Some(lease) = outlet.spool {
+        drop(outlet.outgoing);
+        lease.release().await;
+    }
     if given_up > 0 {
         tracing::error!(exporter = %outlet.plan.id, signal = %outlet.plan.signal, given_up, "queued records were given up");
     }

@@ -18,8 +18,8 @@ use crate::config::{ComponentId, Diagnostics, Kind, Located};
 use flow::batcher::BatchConfig;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
-use flow::spool::StorageConfig;
-use flow::{Exporter, Outgoing, Outlet, Share, Target};
+use flow::spool::Spool;
+use flow::{Budget, Exporter, Outgoing, Outlet, Share, Target};
 use queue::{RetryOnFailure, SendingQueue, outlet_config};
 use std::sync::Arc;
 use wire::Signal;
@@ -153,8 +153,8 @@ impl Built {
     }
 
     /// The outlet for one signal, within a share of memory that the exporter's signals have in common. `pipeline_batch` is what a `batch` processor of the
-    /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. `storage` is where it keeps what waits, if not
-    /// in memory. Must be called within a tokio runtime.
+    /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. What waits is kept in `durable`, if there is
+    /// one. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// If the exporter has nowhere to send this signal to.
@@ -163,26 +163,34 @@ impl Built {
         signal: Signal,
         share: Share,
         pipeline_batch: Option<BatchConfig>,
-        storage: Option<StorageConfig>,
+        durable: Option<(Arc<Spool>, Budget)>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
         let (limit, batch) = (share.limit(), pipeline_batch.clone());
         let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
-        let config = OutletConfig { storage: storage.clone(), ..config };
         Ok(match &self.kind {
-            BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target()),
+            BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
             BuiltKind::OtlpHttp(exporter) if !exporter.takes(signal) => {
                 return Err(BuildError(format!(
                     "either `endpoint` or `{signal}_endpoint` must be specified to send {signal}"
                 )));
             }
-            BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target()),
-            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch, storage)?,
-            BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target()),
-            BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop")),
+            BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
+            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch, durable)?,
+            BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
+            BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop"), durable),
         })
     }
 }
 
-fn direct<E: Exporter>(config: OutletConfig, share: Share, exporter: E, target: Target) -> Arc<dyn Outgoing> {
-    Arc::new(Outlet::within(config, share, exporter, Direct(target)))
+fn direct<E: Exporter>(
+    config: OutletConfig,
+    share: Share,
+    exporter: E,
+    target: Target,
+    durable: Option<(Arc<Spool>, Budget)>,
+) -> Arc<dyn Outgoing> {
+    match durable {
+        Some((spool, budget)) => Outlet::durable(config, share, exporter, Direct(target), Arc::new(()), spool, budget),
+        None => Arc::new(Outlet::within(config, share, exporter, Direct(target))),
+    }
 }

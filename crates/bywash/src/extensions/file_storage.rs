@@ -6,7 +6,9 @@
 //! Invariant: two ids never share a directory. It does NOT write telemetry: that is the flow crate's; it holds the directory
 //! ([`hold`]) and answers those who look after the dead letters ([`control`]).
 
+pub mod control;
 pub mod hold;
+pub mod letters;
 pub mod names;
 
 use crate::config::size::ByteSize;
