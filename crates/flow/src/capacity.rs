@@ -264,6 +264,16 @@ impl Slot {
         Slot { capacity: self.capacity.clone(), held: Held { requests: 0, records, bytes }, saved }
     }
 
+    /// Stands for what `other`, of the same account, stood for as well.
+    pub fn absorb(&mut self, mut other: Slot) {
+        debug_assert!(Arc::ptr_eq(&self.capacity, &other.capacity));
+        let held = std::mem::take(&mut other.held);
+        self.held.requests += held.requests;
+        self.held.records += held.records;
+        self.held.bytes += held.bytes;
+        self.saved += std::mem::take(&mut other.saved);
+    }
+
     /// Stands for only so many bytes from now on, and gives the rest back. Says how many those are.
     pub fn shrink(&mut self, bytes: u64) -> u64 {
         let back = self.held.bytes.saturating_sub(bytes);

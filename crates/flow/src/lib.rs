@@ -14,6 +14,7 @@
 //! | how much memory may be used, and who may still enter | [`budget`], [`drain`] |
 //! | how a request enters the pipelines | [`inlet`] |
 //! | an exporter's queue, its capacity and its lanes | [`outlet`], [`capacity`] |
+//! | how requests are divided together | [`gather`] |
 //! | which target a record goes to | [`router`] |
 //! | what is kept on disk | [`spool`], [`dead_letters`] |
 //! | what one destination does: queueing, batching, sending, retrying | [`lane`], [`batcher`], [`breaker`], [`retry`] |
@@ -36,6 +37,7 @@ pub mod clock;
 pub mod dead_letters;
 pub mod drain;
 pub mod exporter;
+pub mod gather;
 pub mod inlet;
 pub mod lane;
 mod orphans;

@@ -15,6 +15,7 @@ use crate::budget::Budget;
 use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
 use crate::dead_letters::LetterBox;
 use crate::exporter::{Attempt, Exporter};
+use crate::gather::{Gather, GatherConfig};
 use crate::lane::{Context, Durable, Item, Lane, LaneLimits, LaneView, Left};
 use crate::orphans::Orphans;
 use crate::retry::RetryConfig;
@@ -58,6 +59,8 @@ pub struct OutletConfig {
     pub lane_idle: Duration,
     /// How what waits is compressed.
     pub codec: Codec,
+    /// How much is divided at once, if requests are gathered: whoever asks for that runs [`Outlet::keep`].
+    pub gather: Option<GatherConfig>,
 }
 
 impl OutletConfig {
@@ -77,6 +80,7 @@ impl OutletConfig {
             lane_share: 0.5,
             lane_idle: Duration::from_secs(300),
             codec: Codec::None,
+            gather: None,
         }
     }
 }
@@ -165,6 +169,7 @@ pub struct Outlet<E: Exporter, R: Router> {
     /// `None` once it is closed: nothing starts a lane after that.
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
     orphans: Orphans,
+    gather: Option<Gather>,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
     draining: watch::Sender<Vec<Lane>>,
     /// The router may know more targets than before.
@@ -234,6 +239,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             watch,
             durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
         });
+        let gather = config.gather.map(Gather::new);
         let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Orphans::default());
         Outlet {
             config,
@@ -242,6 +248,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             router,
             lanes,
             orphans,
+            gather,
             draining: watch::channel(vec![]).0,
             rerouting: Notify::new(),
         }
@@ -284,9 +291,33 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
     }
 
-    /// Gives up what has had no target for `max_elapsed_time`, or whose time had begun before. Never ends: whoever has a dynamic
-    /// router runs it, once, for as long as the outlet lives. Loses nothing when it is dropped.
-    pub async fn expire_orphans(&self) {
+    /// What has to be done in time, whoever pushes or does not: gathered requests are divided, and what has had no target for
+    /// `max_elapsed_time`, or whose time had begun before, is given up. Never ends: whoever has a dynamic router runs it, once, for
+    /// as long as the outlet lives. Loses nothing when it is dropped.
+    pub async fn keep(&self) {
+        let gathered = async {
+            match &self.gather {
+                Some(gather) => loop {
+                    self.divide(gather.due().await);
+                },
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(gathered, self.expire_orphans());
+    }
+
+    /// Divides what was gathered.
+    fn divide(&self, item: Item) {
+        drop(self.route(item, Fullness::Counts).unwrap_or_else(|item| self.orphan(item)));
+    }
+
+    fn divide_gathered(&self) {
+        if let Some(item) = self.gather.as_ref().and_then(Gather::take) {
+            self.divide(item);
+        }
+    }
+
+    async fn expire_orphans(&self) {
         let max = self.config.retry.max_elapsed_time;
         loop {
             let over = self.orphans.expired(max).await;
@@ -494,6 +525,13 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
         let (batch, at) = (Batch { payload, ack }, clock::now());
         let item = Item { batch, packed: None, slot, at, waits, tried: None, ticket: None };
+        // Only while no lane can be full: whoever sent what finds its lane full is told so.
+        if let Some(gather) = self.gather.as_ref().filter(|_| !waits && self.capacity.bytes() <= self.lane_limit()) {
+            if let Some(item) = gather.add(item) {
+                self.divide(item);
+            }
+            return Outcome::Delivered;
+        }
         match self.route(item, Fullness::Counts) {
             Ok(lost) => lost,
             // The last target went away since room was taken: it waits for the next one, with its room.
@@ -556,6 +594,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
+            self.divide_gathered();
             let lanes: Vec<Lane> = self.lanes.lock().take().into_iter().flat_map(HashMap::into_values).collect();
             for lane in &lanes {
                 lane.put_away(deadline);

@@ -378,7 +378,7 @@ async fn what_has_no_target_expires_too() {
     let outlet = Arc::new(Outlet::new(config, Destination::default(), Switch::default()));
     let expiry = tokio::spawn({
         let outlet = outlet.clone();
-        async move { outlet.expire_orphans().await }
+        async move { outlet.keep().await }
     });
     let orphan = |id: &'static str| {
         *outlet.router().0.lock() = Some(Target::new("a"));

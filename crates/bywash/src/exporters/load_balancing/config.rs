@@ -18,9 +18,11 @@ use crate::resolvers::ResolverConfig;
 use flow::Codec;
 use flow::batcher::BatchConfig;
 use flow::capacity::{CapacityConfig, Sizer};
+use flow::gather::GatherConfig;
 use flow::outlet::OutletConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use wire::Signal;
 
 mod batching;
@@ -153,6 +155,9 @@ impl Validate for Config {
     }
 }
 
+/// What is divided over the backends at once where batches are formed: little enough not to be noticed beside their interval.
+const GATHER: GatherConfig = GatherConfig { records: 8192, bytes: 4 << 20, wait: Duration::from_millis(10) };
+
 impl Config {
     fn validate_routing(&self, report: &mut Report<'_>) {
         let key = RoutingKey::named(&self.routing_key);
@@ -264,6 +269,7 @@ impl Config {
         let (batch, codec) = self.batches(signal).unwrap_or_else(|| (base.batch.clone(), base.codec));
         OutletConfig {
             capacity: if is_own { base.capacity.clone() } else { unbounded },
+            gather: batch.enabled.then_some(GATHER),
             batch,
             codec: if codec == Codec::None { base.codec } else { codec },
             lane_in_flight: Some(in_flight),

@@ -268,7 +268,7 @@ async fn follow<B: Backend>(
         tokio::select! {
             _ = stopped.changed() => break,
             Some(_) = drains.join_next() => {}
-            () = outlet.expire_orphans() => {}
+            () = outlet.keep() => {}
             news = changed.changed() => {
                 if news.is_err() {
                     break;
