@@ -99,7 +99,7 @@ async fn nothing_told_delivered_is_missing() {
         .map(|id| {
             let (ack, told) = Ack::watched(None);
             let payload = log(id);
-            let slot = outlet.reserve(&payload).unwrap();
+            let slot = outlet.reserve(&payload, false).unwrap();
             outlet.push(payload, slot, ack, true);
             told
         })
@@ -131,7 +131,7 @@ async fn closing_ends_by_its_deadline() {
         .map(|id| {
             let (ack, told) = Ack::watched(None);
             let payload = log(id);
-            let slot = outlet.reserve(&payload).unwrap();
+            let slot = outlet.reserve(&payload, false).unwrap();
             outlet.push(payload, slot, ack, true);
             told
         })

@@ -217,14 +217,14 @@ impl Bench {
 
     pub(super) fn push(&self, payload: Payload) -> oneshot::Receiver<Outcome> {
         let (ack, told) = Ack::watched(None);
-        let slot = self.outlet.reserve(&payload).unwrap();
+        let slot = self.outlet.reserve(&payload, false).unwrap();
         self.outlet.push(payload, slot, ack, true);
         told
     }
 
     /// The same for a sender that does not wait; what is lost at once.
     pub(super) fn leave(&self, payload: Payload) -> Outcome {
-        let slot = self.outlet.reserve(&payload).unwrap();
+        let slot = self.outlet.reserve(&payload, false).unwrap();
         self.outlet.push(payload, slot, Ack::unwatched(None), false)
     }
 

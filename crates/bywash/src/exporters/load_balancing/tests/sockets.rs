@@ -33,7 +33,7 @@ fn outlet(names: &[String], yaml: &str) -> (LoadBalancing, Arc<dyn Outgoing>) {
 async fn send(outlet: &Arc<dyn Outgoing>, trace: u32) -> Outcome {
     let payload = logs(&[("x", trace)]);
     let (ack, told) = Ack::watched(None);
-    let slot = outlet.reserve(&payload).unwrap();
+    let slot = outlet.reserve(&payload, false).unwrap();
     outlet.push(payload, slot, ack, true);
     told.await.unwrap()
 }
