@@ -17,6 +17,10 @@ fuzz seconds="60":
 bench:
     cargo bench -p bywash-wire
 
+# How long routing takes while backends come and go.
+lb-churn:
+    cargo test --release -p bywash --lib routing_of_a_hundred_records_during_churn -- --ignored --nocapture
+
 # Advisories, licences, duplicate crates (needs cargo-deny).
 deny:
     cargo deny check

@@ -136,11 +136,7 @@ async fn a_changed_exporter_takes_over_what_waits() {
     let bywash = Bywash::start(&patient("50ms")).await;
     let (load, summary) = Load::run(bywash.grpc, &["--requests", "9", "--rate", "0"]).await;
     assert_eq!(summary.acked, 90);
-    bywash.rewrite(
-        &patient("60ms")
-            .replace("health_check: {endpoint: 127.0.0.1:0}", &format!("health_check: {{endpoint: {}}}", bywash.health))
-            .replace("port: 0", &format!("port: {}", bywash.metrics.port())),
-    );
+    bywash.rewrite(&patient("60ms"));
     bywash.process.signal("HUP");
     eventually("the reload", async || {
         let lines = bywash.process.stderr.json();
@@ -152,4 +148,33 @@ async fn a_changed_exporter_takes_over_what_waits() {
     bywash.stop().await;
     let balance = sink.books(&[&load]).await.balance(Rules::default());
     assert_eq!((balance.distinct, balance.lost), (90, 0));
+}
+
+/// Scenario: a reload changes the exporter of a queue on disk, and then fails because a port is taken; the backend recovers. Guarantee: the exporter that
+/// stays in use sends what waits and what comes after.
+#[tokio::test]
+async fn a_reload_that_fails_leaves_the_queue_where_it_was() {
+    let mut sink = Sink::start(&[]).await;
+    sink.behave("mode=fail").await;
+    let retry = |wait: &str| {
+        format!("retry_on_failure: {{initial_interval: {wait}, max_interval: 100ms, max_elapsed_time: 0s}}")
+    };
+    let text = |wait: &str| {
+        let pipeline = Pipeline::new().grpc("a", sink.grpc[0], &[&retry(wait), STORED]);
+        pipeline.storage("directory: storage, create_directory: true").yaml()
+    };
+    let bywash = Bywash::start(&text("50ms")).await;
+    let (before, summary) = Load::run(bywash.grpc, &["--requests", "9", "--rate", "0"]).await;
+    assert_eq!(summary.acked, 90);
+    let taken = format!("http: {{endpoint: {}}}", sink.http[0]);
+    bywash.rewrite(&text("60ms").replace("http: {endpoint: 127.0.0.1:0}", &taken));
+    bywash.process.signal("HUP");
+    bywash.until("the reload", |m| m.sum("bywash_config_reloads", &["outcome=\"failure\""]) == 1.0).await;
+    let (after, summary) = Load::run(bywash.grpc, &["--requests", "9", "--rate", "0", "--first-id", "1000"]).await;
+    assert_eq!(summary.acked, 90);
+    sink.behave("mode=ok").await;
+    sink.until("distinct", |n| n == 180).await;
+    bywash.stop().await;
+    let balance = sink.books(&[&before, &after]).await.balance(Rules::default());
+    assert_eq!((balance.distinct, balance.lost), (180, 0));
 }

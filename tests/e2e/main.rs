@@ -17,6 +17,8 @@ mod dead_letters;
 mod fan_out;
 mod forwarding;
 mod hostile_backends;
+mod lb_churn;
+mod lb_network;
 mod load_balancing;
 mod overload;
 mod reload;

@@ -181,6 +181,11 @@ impl DeadLetters {
         Ok(letters)
     }
 
+    /// Lets go of the directory: nothing is written any more.
+    pub fn close(&self) {
+        self.store.close();
+    }
+
     /// Sets other bounds, which hold from the next letter or [`DeadLetters::expire`] on.
     pub fn configure(&self, bounds: DeadLettersConfig) {
         *self.bounds.lock() = bounds;

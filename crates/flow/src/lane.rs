@@ -150,6 +150,21 @@ pub struct LaneView {
     pub stored: usize,
 }
 
+impl LaneView {
+    /// Both as one lane, in the state of this one.
+    #[must_use]
+    pub fn and(self, other: LaneView) -> LaneView {
+        LaneView {
+            bytes: self.bytes + other.bytes,
+            size: self.size + other.size,
+            records: self.records + other.records,
+            oldest: self.oldest.into_iter().chain(other.oldest).min(),
+            waiting: self.waiting + other.waiting,
+            ..self
+        }
+    }
+}
+
 struct Inbox {
     open: bool,
     queue: VecDeque<Item>,

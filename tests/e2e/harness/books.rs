@@ -33,12 +33,38 @@ pub struct Rules {
     pub acked_may_be_lost: bool,
 }
 
+/// Which answers of a sink may not have been heard, so that what it took was rightly sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    None,
+    /// Those to the last so many requests that it took: it was killed.
+    Last(usize),
+    /// Those to so many requests after the first so many: it was stopped for longer than the exporter waits.
+    After {
+        heard: usize,
+        at_most: usize,
+    },
+}
+
+impl Unheard {
+    /// Whether that of a request may be among them.
+    fn has(self, number: usize, of: usize) -> bool {
+        match self {
+            Unheard::None => false,
+            Unheard::Last(n) => number + n >= of,
+            Unheard::After { heard, at_most } => (heard..heard + at_most).contains(&number),
+        }
+    }
+}
+
 /// What was sent and what arrived.
 #[derive(Debug, Default)]
 pub struct Books {
     pub sent: Vec<Sent>,
     /// How often each id arrived.
     arrived: HashMap<u64, u32>,
+    /// How often it arrived in a request whose answer may not have been heard.
+    unheard: HashMap<u64, u32>,
 }
 
 /// What the books say when they balance.
@@ -59,7 +85,15 @@ impl Books {
     pub fn read(loads: &[&Path], sinks: &[&Path]) -> Books {
         let mut books = Books::default();
         books.add_loads(loads);
-        sinks.iter().for_each(|sink| books.add_sink(sink, |_| true));
+        sinks.iter().for_each(|sink| books.add_sink(sink, |_| true, Unheard::None));
+        books
+    }
+
+    /// The same of sinks some of whose answers may not have been heard.
+    pub fn of_mortals(loads: &[&Path], sinks: &[(&Path, Unheard)]) -> Books {
+        let mut books = Books::default();
+        books.add_loads(loads);
+        sinks.iter().for_each(|(sink, unheard)| books.add_sink(sink, |_| true, *unheard));
         books
     }
 
@@ -67,7 +101,7 @@ impl Books {
     pub fn of_backends(loads: &[&Path], sink: &Path, which: impl Fn(usize) -> bool) -> Books {
         let mut books = Books::default();
         books.add_loads(loads);
-        books.add_sink(sink, which);
+        books.add_sink(sink, which, Unheard::None);
         books
     }
 
@@ -75,16 +109,31 @@ impl Books {
         loads.iter().for_each(|load| self.sent.extend(lines::<Sent>(load)));
     }
 
-    fn add_sink(&mut self, sink: &Path, which: impl Fn(usize) -> bool) {
-        for taken in lines::<Taken>(sink).filter(|t| which(t.backend)) {
-            for [from, to] in taken.ids {
-                (from..=to).for_each(|id| *self.arrived.entry(id).or_default() += 1);
+    fn add_sink(&mut self, sink: &Path, which: impl Fn(usize) -> bool, unheard: Unheard) {
+        let requests: Vec<Taken> = lines::<Taken>(sink).filter(|t| which(t.backend)).collect();
+        let of = requests.len();
+        for (number, taken) in requests.into_iter().enumerate() {
+            for id in taken.ids.into_iter().flat_map(|[from, to]| from..=to) {
+                *self.arrived.entry(id).or_default() += 1;
+                if unheard.has(number, of) {
+                    *self.unheard.entry(id).or_default() += 1;
+                }
             }
         }
     }
 
     pub fn has(&self, id: u64) -> bool {
         self.arrived.contains_key(&id)
+    }
+
+    /// Fails the test unless every record that arrived again had arrived in a request whose answer may not have been heard. Gives
+    /// how many there are.
+    pub fn doubles_were_unheard(&self) -> u64 {
+        let doubled = self.arrived.iter().filter(|(_, n)| **n > 1);
+        let heard = |id: &u64, n: u32| n - 1 > self.unheard.get(id).copied().unwrap_or_default();
+        let wrong: Vec<_> = doubled.clone().filter(|(id, n)| heard(id, **n)).take(5).collect();
+        assert!(wrong.is_empty(), "records were sent again though they had been answered: {wrong:?}");
+        doubled.map(|(_, n)| u64::from(n - 1)).sum()
     }
 
     /// Fails the test unless every record is accounted for under these rules.

@@ -52,6 +52,13 @@ impl Pipeline {
         self
     }
 
+    /// The same over the addresses of a name, at this port, asked for again and again.
+    pub fn balanced_by_name(self, name: &str, port: u16, keys: &[&str]) -> Pipeline {
+        let dns = format!("resolver: {{dns: {{hostname: {name}, port: {port}, interval: 20ms, timeout: 300ms}}}}");
+        let keys: Vec<&str> = [dns.as_str()].into_iter().chain(keys.iter().copied()).collect();
+        self.balanced(&[], &keys)
+    }
+
     /// A line below `service`.
     pub fn service(mut self, line: &str) -> Pipeline {
         writeln!(self.service, "  {line}").unwrap();

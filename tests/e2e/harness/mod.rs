@@ -2,8 +2,11 @@
 
 pub mod books;
 pub mod config;
+pub mod dns;
+pub mod fleet;
 pub mod http;
 pub mod mischief;
+pub mod network;
 pub mod probe;
 pub mod process;
 

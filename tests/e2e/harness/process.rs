@@ -96,6 +96,20 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Files and sockets that it has open.
+    pub fn descriptors(&self) -> usize {
+        self.count("fd")
+    }
+
+    pub fn threads(&self) -> usize {
+        self.count("task")
+    }
+
+    fn count(&self, what: &str) -> usize {
+        let pid = self.child.id().expect("the process has ended");
+        std::fs::read_dir(format!("/proc/{pid}/{what}")).unwrap().count()
+    }
+
     /// Memory in use, in bytes.
     pub fn rss(&self) -> u64 {
         self.status("VmRSS:")
@@ -176,10 +190,46 @@ impl Bywash {
         .await
     }
 
+    /// Loads a changed configuration, and waits until it is in use.
+    pub async fn reload(&self, config: &str) {
+        let loaded = |m: &Metrics| m.sum("bywash_config_reloads", &["outcome=\"success\""]);
+        let before = loaded(&self.scrape().await);
+        self.rewrite(config);
+        self.process.signal("HUP");
+        self.until("the reload", |m| loaded(m) > before).await;
+    }
+
+    /// Waits until nothing is held any more.
+    pub async fn settled(&self) -> Metrics {
+        self.until("all to be settled", |m| m.sum("bywash_budget_used_bytes", &[]) == 0.0).await
+    }
+
     /// Asks it to end, and waits until it has. Fails unless it ends well.
     pub async fn stop(mut self) {
         self.process.signal("TERM");
         assert_eq!(self.process.ended().await, Some(0), "exit code");
+    }
+}
+
+/// What the system holds for a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    descriptors: usize,
+    threads: usize,
+}
+
+impl Held {
+    pub fn of(bywash: &Bywash) -> Held {
+        Held { descriptors: bywash.process.descriptors(), threads: bywash.process.threads() }
+    }
+
+    /// Waits until it is not more than this.
+    pub async fn until_no_more(self, bywash: &Bywash) {
+        eventually(&format!("no more than {self:?}"), async || {
+            let now = Held::of(bywash);
+            (now.descriptors <= self.descriptors && now.threads <= self.threads).then_some(())
+        })
+        .await;
     }
 }
 
@@ -316,6 +366,7 @@ pub struct LoadSummary {
     pub partial: u64,
     pub failed: u64,
     pub p99_ms: f64,
+    pub seconds: f64,
     pub why: Option<String>,
 }
 
@@ -332,6 +383,12 @@ impl Load {
         all.extend(["--ids-file".to_owned(), ids.to_str().unwrap().to_owned()]);
         all.extend(args.iter().map(ToString::to_string));
         Load { process: Process::start("load", &all, dir.path()), ids, _dir: dir }
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub async fn stop(&mut self) -> LoadSummary {
+        self.process.signal("INT");
+        self.finish().await
     }
 
     /// Waits for its end.

@@ -67,14 +67,22 @@ pub fn outlets(
             continue;
         }
         let failed = |source| AssembleError { id: wanted.id.clone(), source };
-        let (outgoing, balancer) = match &wanted.config {
-            DestinationConfig::Summary => (summary_outlet(wanted, share.clone(), summary), None),
-            DestinationConfig::Exporter(config) => {
+        // An exporter that balances over backends keeps them, and what is counted of them, also when only some of its signals change.
+        let same = old.iter().find(|o| o.plan.id == wanted.id && o.plan.config == wanted.config);
+        let durable = spool.as_ref().map(|lease| (lease.spool().clone(), budget.clone()));
+        let balancer = same.and_then(|o| o.balancer.clone());
+        let (outgoing, balancer) = match (&wanted.config, balancer) {
+            (DestinationConfig::Summary, _) => (summary_outlet(wanted, share.clone(), summary), None),
+            (_, Some(balancer)) => {
+                let outgoing =
+                    balancer.outlet(wanted.signal, share.clone(), wanted.batch.clone(), durable).map_err(failed)?;
+                (outgoing, Some(balancer))
+            }
+            (DestinationConfig::Exporter(config), None) => {
                 if !built.contains_key(&wanted.id) {
                     built.insert(&wanted.id, exporters::build(&wanted.id.to_string(), config).map_err(failed)?);
                 }
                 let built = &built[&wanted.id];
-                let durable = spool.as_ref().map(|lease| (lease.spool().clone(), budget.clone()));
                 let outgoing =
                     built.outlet(wanted.signal, share.clone(), wanted.batch.clone(), durable).map_err(failed)?;
                 (outgoing, built.load_balancer())

@@ -7,9 +7,9 @@ use crate::config::ComponentId;
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
 use flow::batcher::BatchConfig;
-use flow::capacity;
 use flow::outlet::OutletConfig;
 use flow::retry::RetryConfig;
+use flow::{Codec, capacity};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub struct SendingQueue {
     pub storage: Option<ComponentId>,
     /// How batches form; none: requests are sent as they came.
     pub batch: Option<Batch>,
-    /// How what waits is compressed: `none` so far.
+    /// How what waits for a stuck destination is compressed in memory.
     pub payload_compression: PayloadCompression,
     /// Replaced by `payload_compression`.
     pub compress_in_memory: Option<bool>,
@@ -78,10 +78,14 @@ pub enum PayloadCompression {
     Zstd,
 }
 
-impl Validate for PayloadCompression {
-    fn validate(&self, report: &mut Report<'_>) {
-        if *self != PayloadCompression::None {
-            report.error("", "compressing what waits in memory is not supported yet; use `none`");
+impl PayloadCompression {
+    /// The flow crate's form of it.
+    #[must_use]
+    pub fn codec(self) -> Codec {
+        match self {
+            PayloadCompression::None => Codec::None,
+            PayloadCompression::Snappy => Codec::Snappy,
+            PayloadCompression::Zstd => Codec::Zstd,
         }
     }
 }
@@ -212,7 +216,6 @@ impl Validate for SendingQueue {
         if let Some(batch) = self.batch() {
             self.validate_batch(batch, report);
         }
-        report.nested("payload_compression", &self.payload_compression);
         if self.compress_in_memory.is_some() {
             report
                 .error("compress_in_memory", "compress_in_memory is not supported; use `payload_compression` instead");
@@ -327,6 +330,7 @@ pub fn outlet_config(
         workers: usize::try_from(queue.num_consumers).unwrap_or(usize::MAX),
         block_on_overflow: queue.block_on_overflow,
         wait_for_result: queue.wait_for_result,
+        codec: queue.payload_compression.codec(),
         batch: queue.batch().map(|batch| batch.config(queue.batch_sizer(batch))).or(pipeline_batch).unwrap_or_default(),
         ..base
     }

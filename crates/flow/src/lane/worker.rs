@@ -498,7 +498,7 @@ impl<E: Exporter> Worker<E> {
         let is_halted = self.admit(now).is_err();
         let can_send = waiting.permit.is_none() && self.flights.len() < self.context.limits.in_flight && !is_halted;
         let mut inbox = self.shared.inbox.lock();
-        let takes_stored = can_send && self.backlog.is_empty();
+        let takes_stored = has_nothing || (can_send && self.backlog.is_empty());
         if !inbox.queue.is_empty() || (takes_stored && !inbox.backlog.is_empty()) || inbox.evict > 0 {
             return false;
         }

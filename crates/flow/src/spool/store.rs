@@ -220,7 +220,8 @@ pub struct Store {
     config: StoreConfig,
     state: Mutex<State>,
     writer: Mutex<Writer>,
-    _lock: Box<dyn Send + Sync>,
+    /// None once it is closed.
+    lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
 
 impl Store {
@@ -234,6 +235,9 @@ impl Store {
     /// Nothing was written. The next group goes to another segment.
     pub fn write(&self, pieces: &[&Piece]) -> Result<Vec<Key>, StoreError> {
         let mut writer = self.writer.lock();
+        if self.is_closed() {
+            return Err(StoreError::Gone);
+        }
         let active = self.active(&mut writer)?;
         let mut buffer = std::mem::take(&mut writer.buffer);
         buffer.clear();
@@ -334,6 +338,16 @@ impl Store {
         state.segments.insert(number, Segment { file, size, marks_size: 0, pending: Marks::default() });
         writer.active = Some(number);
         Ok(number)
+    }
+
+    /// Lets go of the directory: from now on nothing is written any more. Everything live stays there.
+    pub fn close(&self) {
+        let _writer = self.writer.lock();
+        self.lock.lock().take();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock.lock().is_none()
     }
 
     /// A piece is done with: its key is void from now on.

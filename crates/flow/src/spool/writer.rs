@@ -91,15 +91,16 @@ impl Spool {
     /// # Errors
     /// The directory is in use by another process, or cannot be read or written. Damage is no error.
     pub fn open(config: StorageConfig, signal: Signal, name: &str) -> Result<Arc<Spool>, StoreError> {
-        Spool::open_on(Arc::new(super::disk::RealDisk::default()), config, signal, name)
+        Spool::open_on(Arc::new(super::disk::RealDisk), Calendar::new(), config, signal, name)
     }
 
-    /// The same on any file layer.
+    /// The same on any file layer and with any calendar.
     ///
     /// # Errors
     /// As [`Spool::open`].
     pub fn open_on(
         disk: Arc<dyn super::disk::Disk>,
+        calendar: Calendar,
         config: StorageConfig,
         signal: Signal,
         name: &str,
@@ -130,7 +131,7 @@ impl Spool {
             dead,
             directory: config.directory.clone(),
             config: ArcSwap::from_pointee(config),
-            calendar: Calendar::new(),
+            calendar,
             orders: Mutex::default(),
             wake: Notify::new(),
             dirty: AtomicBool::new(false),
@@ -351,6 +352,11 @@ impl Spool {
             && let Err(error) = task.await
         {
             tracing::error!(%error, "the spool's task ended abnormally");
+        }
+        // Others may still hold it; the directory is free for the next one all the same.
+        self.store.close();
+        if let Some(dead) = &self.dead {
+            dead.close();
         }
     }
 

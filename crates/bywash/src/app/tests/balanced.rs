@@ -83,3 +83,42 @@ async fn a_rolling_restart_of_the_second_tier_loses_nothing() {
     sent.sort();
     assert_eq!(taken, sent);
 }
+
+/// Scenario: an exporter balances logs and traces; a reload changes the batches of the traces' pipeline only, twice. Guarantee: the outlet of the
+/// logs stays, and the page shows one generation: each series once, with what was counted before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_of_one_signal_keeps_the_backends() {
+    let sink = Sink::start(Mode::Take).await;
+    let gateway = started(&second_tier("127.0.0.1:0", sink.address)).await;
+    let both = |batch: u32| {
+        let logs = first_tier(&[address(&gateway, "grpc")], "sending_queue: {wait_for_result: true}");
+        let traces = "traces: {receivers: [otlp], processors: [batch], exporters: [loadbalancing]}";
+        let pipelines =
+            logs.replace("exporters: [loadbalancing]}}", &format!("exporters: [loadbalancing]}}, {traces}}}"));
+        format!("{pipelines}processors: {{batch: {{send_batch_size: {batch}}}}}\n")
+    };
+    let mut balancer = started(&both(10)).await;
+    let client = Client::new(address(&balancer, "http"));
+    assert!(client.sends(&ids("before", 0..5)).await);
+    let logs = balancer.outlets.iter().find(|o| o.plan.signal == wire::Signal::Logs).unwrap().outgoing.clone();
+    for batch in [20, 30] {
+        balancer.reload(planned(&both(batch))).await.unwrap();
+        let traces = balancer.outlets.iter().find(|o| o.plan.signal == wire::Signal::Traces).unwrap();
+        assert_eq!(traces.plan.batch.as_ref().unwrap().min_records, u64::from(batch));
+        assert!(balancer.outlets.iter().any(|o| std::sync::Arc::ptr_eq(&o.outgoing, &logs)));
+    }
+    assert!(client.sends(&ids("after", 0..5)).await);
+    let (_, page) = get(balancer.pages().address("metrics").unwrap(), "/metrics").await;
+    let items = |l: &str| l.starts_with("otelcol_loadbalancer_backend_request_items") && l.ends_with(" 10");
+    assert!(page.lines().any(items), "{page}");
+    let mut series: Vec<&str> =
+        page.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.rsplit_once(' ')).map(|(s, _)| s).collect();
+    let all = series.len();
+    series.sort_unstable();
+    series.dedup();
+    assert_eq!(series.len(), all);
+    assert_eq!(page.matches("\notelcol_loadbalancer_num_backends{").count(), 1);
+    drop(logs);
+    balancer.stop(Duration::from_secs(10)).await;
+    gateway.stop(Duration::from_secs(10)).await;
+}

@@ -1,7 +1,8 @@
 //! What the sink took: requests, records, and which ids, once or more than once.
 //!
 //! Invariants: `records = distinct + duplicates + anonymous + untracked`; the memory for ids is bounded ([`MAX_PAGES`]).
-//! The file of ids has a JSON object per request taken, with its ids as ranges; it is written through a buffer of fixed size.
+//! The file of ids has a JSON object per request taken, with its ids as ranges. Each line is written, whole, before its request is
+//! answered: what a sink that was killed has answered stands in its file.
 
 use crate::commands::load::generate::ID;
 use flow::{Attempt, Payload};
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use wire::key::{AnyValue, record_attributes};
 use wire::{Index, Signal};
@@ -110,7 +111,9 @@ struct Open {
     stats: Stats,
     ids: Ids,
     index: Index,
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
+    /// The line that is being made.
+    line: Vec<u8>,
     /// The first failure to write the file.
     broken: Option<io::Error>,
 }
@@ -124,7 +127,7 @@ impl Tally {
     /// # Errors
     /// The file cannot be created.
     pub fn open(backends: usize, path: Option<&Path>) -> io::Result<Tally> {
-        let file = path.map(File::create).transpose()?.map(BufWriter::new);
+        let file = path.map(File::create).transpose()?;
         let stats = Stats { backends: vec![BackendStats::default(); backends], ..Stats::default() };
         Ok(Tally(Mutex::new(Open { stats, file, ..Open::default() })))
     }
@@ -163,8 +166,10 @@ impl Tally {
         let ranges = open.note_ids(request, taken as usize);
         if let Some(file) = &mut open.file {
             let line = Line { backend, signal: request.signal.as_str(), records: taken, ids: &ranges };
-            let written =
-                serde_json::to_writer(&mut *file, &line).map_err(io::Error::from).and_then(|()| file.write_all(b"\n"));
+            open.line.clear();
+            let made = serde_json::to_writer(&mut open.line, &line).map_err(io::Error::from);
+            open.line.push(b'\n');
+            let written = made.and_then(|()| file.write_all(&open.line));
             if let Err(error) = written {
                 open.broken.get_or_insert(error);
             }
@@ -177,7 +182,7 @@ impl Tally {
         self.0.lock().stats.clone()
     }
 
-    /// Writes the file to its end, and gives the counts.
+    /// The counts at the end.
     ///
     /// # Errors
     /// Something of the file could not be written.
@@ -185,9 +190,6 @@ impl Tally {
         let mut open = self.0.lock();
         if let Some(error) = open.broken.take() {
             return Err(error);
-        }
-        if let Some(file) = &mut open.file {
-            file.flush()?;
         }
         Ok(open.stats.clone())
     }
@@ -238,7 +240,8 @@ mod tests {
         Payload::new(request.signal, request.body, shape.records)
     }
 
-    /// Scenario: requests that are taken, taken twice, taken in part, refused. Guarantee: counts, ids and the file say so.
+    /// Scenario: requests that are taken, taken twice, taken in part, refused. Guarantee: counts, ids and the file say so,
+    /// the file at once.
     #[test]
     fn the_counts_are_those_of_what_was_taken() {
         let dir = tempfile::tempdir().unwrap();
@@ -254,6 +257,7 @@ mod tests {
             tally.arrived(backend);
             tally.answered(backend, &request(&shape, number), attempt);
         }
+        let lines = std::fs::read_to_string(path).unwrap();
         let stats = tally.close().unwrap();
         assert_eq!((stats.requests, stats.refused_requests, stats.records, stats.rejected), (4, 1, 11, 1));
         assert_eq!((stats.distinct, stats.duplicates, stats.anonymous), (7, 4, 0));
@@ -262,7 +266,6 @@ mod tests {
             (stats.backends[0].records, stats.backends[1].records, stats.backends[1].refused_requests),
             (7, 4, 1)
         );
-        let lines = std::fs::read_to_string(path).unwrap();
         let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
         assert_eq!(last, serde_json::json!({"backend": 0, "signal": "traces", "records": 3, "ids": [[5, 7]]}));
         assert_eq!(lines.lines().count(), 3);

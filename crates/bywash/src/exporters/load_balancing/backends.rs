@@ -8,20 +8,24 @@
 //! It does NOT resolve, probe, route or send.
 
 use super::config::EndpointHealth;
-use super::ring::{Ring, RingKind};
+use super::ring::{Ring, Shape};
 use super::stats::Stats;
 use crate::resolvers::Resolution;
 use arc_swap::ArcSwap;
-use flow::{Kind, Target, Why};
+use flow::{Attempt, Kind, Scope, Target, Why};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 /// The first wait before a client that could not be made is tried again; it doubles up to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(30);
+
+/// Why a quarantine ended that nobody but time ended.
+const EXPIRED: &str = "expired";
 
 /// What routing reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +53,20 @@ impl Snapshot {
 }
 
 /// Why a backend is quarantined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sick {
     /// Its lane was halted: until then.
     until: Option<Instant>,
+    /// That time is over, and it was asked whether it is back.
+    asked: bool,
     /// Probes find it down: until they find it up.
     down: bool,
+}
+
+impl Sick {
+    fn is_cured(self) -> bool {
+        self.until.is_none() && !self.asked && !self.down
+    }
 }
 
 /// A backend whose client could not be made.
@@ -71,16 +83,27 @@ struct Members {
     /// `None`: its client exists.
     clients: HashMap<Target, Option<Broken>>,
     sick: HashMap<Target, Sick>,
+    open: Option<Open>,
+    /// Their quarantine has run out, and no answer has come since.
+    on_trial: HashSet<Target>,
+}
+
+/// All backends are used, because too many were quarantined.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Since when there are no longer too many.
+    recovering: Option<Instant>,
 }
 
 /// The backends of one exporter.
 pub struct Backends {
     exporter: String,
-    kind: RingKind,
-    weights: BTreeMap<String, u32>,
+    shape: Shape,
     health: EndpointHealth,
     snapshot: ArcSwap<Snapshot>,
     members: Mutex<Members>,
+    /// Whether any backend is on trial: what sends look at first.
+    any_on_trial: AtomicBool,
     /// Wakes the keeper.
     news: Notify,
     /// Wakes those who follow: the number of the snapshot.
@@ -91,23 +114,17 @@ pub struct Backends {
 impl Backends {
     /// None yet, of the exporter called `exporter`, which is for the log.
     #[must_use]
-    pub fn new(
-        exporter: &str,
-        kind: RingKind,
-        weights: BTreeMap<String, u32>,
-        health: EndpointHealth,
-        stats: Arc<Stats>,
-    ) -> Backends {
-        let ring = Ring::new(kind, vec![], |_| 1);
+    pub fn new(exporter: &str, shape: Shape, health: EndpointHealth, stats: Arc<Stats>) -> Backends {
+        let ring = shape.ring(vec![]);
         let snapshot = Snapshot { ring, resolved: vec![], cause: "not resolved yet".into() };
         let members = Members { cause: "not resolved yet".to_owned(), ..Members::default() };
         Backends {
             exporter: exporter.to_owned(),
-            kind,
-            weights,
+            shape,
             health,
             snapshot: ArcSwap::from_pointee(snapshot),
             members: Mutex::new(members),
+            any_on_trial: AtomicBool::new(false),
             news: Notify::new(),
             changed: watch::channel(0).0,
             stats,
@@ -166,8 +183,9 @@ impl Backends {
         }
         let until = Some(now + self.health.quarantine_duration.0);
         let mut members = self.members.lock();
+        members.on_trial.remove(target);
         let down = members.is_down(target);
-        let known = members.sick.insert(target.clone(), Sick { until, down });
+        let known = members.sick.insert(target.clone(), Sick { until, asked: false, down });
         drop(members);
         if known.is_none() {
             self.stats.backend(target).quarantined(why.kind.as_str());
@@ -175,21 +193,59 @@ impl Backends {
         self.news.notify_one();
     }
 
+    /// Those whose quarantine is over: whether they are there is to be asked now, and said by [`Backends::answered`]. Until then they
+    /// stay out, so that no data waits for one that is still dead.
+    #[must_use]
+    pub fn to_be_asked(&self, now: Instant) -> Vec<Target> {
+        let mut members = self.members.lock();
+        let over = members.sick.iter_mut().filter(|(_, sick)| sick.until.is_some_and(|until| until <= now));
+        let over = over.map(|(target, sick)| {
+            (sick.until, sick.asked) = (None, true);
+            target.clone()
+        });
+        over.collect()
+    }
+
+    /// What a backend answered that was asked whether it is there.
+    pub fn answered(&self, now: Instant, target: &Target, is_there: bool) {
+        if is_there {
+            self.cure(target, EXPIRED, |sick| sick.asked = false);
+            return;
+        }
+        let mut members = self.members.lock();
+        // Halted or cured meanwhile, that holds.
+        if let Some(sick) = members.sick.get_mut(target).filter(|sick| sick.asked) {
+            (sick.until, sick.asked) = (Some(now + self.health.quarantine_duration.0), false);
+        }
+    }
+
+    /// A send to a backend ended. After a quarantine that has run out one failure is enough for the next: its new lane would have to
+    /// find out by several, while all that is meant for it waits.
+    pub fn tried(&self, now: Instant, target: &Target, attempt: &Attempt) {
+        if !self.any_on_trial.load(Relaxed) || !self.members.lock().on_trial.contains(target) {
+            return;
+        }
+        match attempt {
+            Attempt::Retry { why, scope: Scope::Target, .. } => self.halted(now, target, why),
+            _ => drop(self.members.lock().on_trial.remove(target)),
+        }
+    }
+
     /// A halted backend answered.
     pub fn passing(&self, target: &Target) {
-        self.cure(target, "success", |sick| sick.until = None);
+        self.cure(target, "success", |sick| (sick.until, sick.asked) = (None, false));
     }
 
     /// What the probes of a backend say.
     pub fn probed(&self, target: &Target, is_up: bool) {
         if is_up {
             // A probe that succeeds says as much as data that gets through.
-            self.cure(target, "active_probe", |sick| *sick = Sick { until: None, down: false });
+            self.cure(target, "active_probe", |sick| *sick = Sick::default());
             return;
         }
         let mut members = self.members.lock();
-        let until = members.sick.get(target).and_then(|sick| sick.until);
-        let known = members.sick.insert(target.clone(), Sick { until, down: true });
+        let before = members.sick.get(target).copied().unwrap_or_default();
+        let known = members.sick.insert(target.clone(), Sick { down: true, ..before });
         drop(members);
         if known.is_none() {
             self.stats.backend(target).quarantined("active_probe");
@@ -201,8 +257,11 @@ impl Backends {
         let mut members = self.members.lock();
         let Some(sick) = members.sick.get_mut(target) else { return };
         ease(sick);
-        if sick.until.is_none() && !sick.down {
+        if sick.is_cured() {
             members.sick.remove(target);
+            if reason == EXPIRED {
+                members.on_trial.insert(target.clone());
+            }
             self.stats.backend(target).unquarantined(reason);
             drop(members);
             self.news.notify_one();
@@ -215,20 +274,17 @@ impl Backends {
         let mut members = self.members.lock();
         members.prune();
         members.prepare(now, prepare);
-        for target in members.expire(now) {
-            self.stats.backend(&target).unquarantined("expired");
-        }
+        self.any_on_trial.store(!members.on_trial.is_empty(), Relaxed);
         let present: Vec<&Target> = members.resolved.iter().filter(|t| members.has_client(t)).collect();
         let eligible: Vec<Target> =
             present.iter().filter(|t| !members.sick.contains_key(t)).copied().cloned().collect();
         let sick = present.len() - eligible.len();
-        let fails_open = sick > 0
-            && (eligible.len() < (self.health.min_eligible_backends as usize).min(present.len())
-                || sick * 100 > present.len() * self.health.max_quarantined_percent as usize);
-        let used = if fails_open { present.into_iter().cloned().collect() } else { eligible };
+        let present: Vec<Target> = present.into_iter().cloned().collect();
+        let fails_open = members.fails_open(now, &self.health, present.len(), eligible.len());
+        let used = if fails_open { present } else { eligible };
         self.stats.fails_open(fails_open);
         self.stats.quarantined(sick);
-        let next = members.next_event();
+        let next = members.next_event(&self.health);
         let before = self.snapshot.load();
         if before.ring.backends() == used
             && before.resolved == members.resolved
@@ -240,7 +296,7 @@ impl Backends {
             before.ring.clone()
         } else {
             self.stats.updated();
-            Ring::new(self.kind, used, |target| self.weights.get(target.name()).copied().unwrap_or(1))
+            self.shape.ring(used)
         };
         let snapshot = Snapshot { ring, resolved: members.resolved.clone(), cause: members.cause.as_str().into() };
         let (exporter, backends, used) = (&self.exporter, snapshot.resolved.len(), snapshot.ring.backends().len());
@@ -273,9 +329,10 @@ impl Members {
 
     /// Forgets what is known of backends that are gone.
     fn prune(&mut self) {
-        let Members { resolved, clients, sick, .. } = self;
+        let Members { resolved, clients, sick, on_trial, .. } = self;
         clients.retain(|target, _| resolved.binary_search(target).is_ok());
         sick.retain(|target, _| resolved.binary_search(target).is_ok());
+        on_trial.retain(|target| resolved.binary_search(target).is_ok());
     }
 
     fn prepare(&mut self, now: Instant, prepare: impl Fn(&Target) -> Result<(), String>) {
@@ -294,15 +351,30 @@ impl Members {
         }
     }
 
-    /// Ends the quarantines whose time is over, and gives who is free.
-    fn expire(&mut self, now: Instant) -> Vec<Target> {
-        self.sick.values_mut().for_each(|sick| sick.until = sick.until.filter(|until| *until > now));
-        self.sick.extract_if(|_, sick| sick.until.is_none() && !sick.down).map(|(target, _)| target).collect()
+    /// Whether all backends are used because too many of them are quarantined, now or just before: the first ones that come back
+    /// are not given the keys of all, until half of them are back, or the others have had the time to.
+    fn fails_open(&mut self, now: Instant, health: &EndpointHealth, present: usize, eligible: usize) -> bool {
+        let sick = present - eligible;
+        let too_many = eligible < (health.min_eligible_backends as usize).min(present)
+            || sick * 100 > present * health.max_quarantined_percent as usize;
+        if too_many {
+            self.open = Some(Open { recovering: None });
+            return true;
+        }
+        let Some(open) = &mut self.open else { return false };
+        let since = *open.recovering.get_or_insert(now);
+        let is_over = eligible * 2 >= present || now >= since + health.quarantine_duration.0;
+        if is_over {
+            self.open = None;
+        }
+        !is_over
     }
 
-    fn next_event(&self) -> Option<Instant> {
+    fn next_event(&self, health: &EndpointHealth) -> Option<Instant> {
         let cured = self.sick.values().filter_map(|sick| sick.until);
-        cured.chain(self.clients.values().flatten().map(|broken| broken.again)).min()
+        let open =
+            self.open.iter().filter_map(|open| open.recovering).map(|since| since + health.quarantine_duration.0);
+        cured.chain(self.clients.values().flatten().map(|broken| broken.again)).chain(open).min()
     }
 }
 

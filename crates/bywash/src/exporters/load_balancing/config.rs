@@ -4,27 +4,36 @@
 //! which are on. Here there is one outlet, so there is one of each: the exporter's own if it is written, else
 //! `protocol.otlp`'s. `num_consumers` counts for each backend, as it does there.
 
+pub use batching::{Batcher, MetricBatcher};
+pub use health::{ActiveProbe, EndpointHealth, ProbeKind};
+
 use super::keys::RoutingKey;
 use super::ring::RingKind;
 use crate::config::ComponentId;
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
 use crate::exporters::otlp_client::{self, check_endpoint};
-use crate::exporters::queue::{PayloadCompression, RetryOnFailure, SendingQueue, outlet_config};
+use crate::exporters::queue::{RetryOnFailure, SendingQueue, outlet_config};
 use crate::resolvers::ResolverConfig;
+use flow::Codec;
 use flow::batcher::BatchConfig;
 use flow::capacity::{CapacityConfig, Sizer};
 use flow::outlet::OutletConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use wire::Signal;
+
+mod batching;
+mod health;
 
 /// The port of a backend that comes without one.
 pub const DEFAULT_PORT: u16 = 4317;
 
 /// Sends that may be under way at once to all backends together. What bounds memory is the queue; this bounds open streams.
 const WORKERS: usize = 1024;
+
+/// The largest `load_factor`; one that large bounds nothing any more.
+const MAX_LOAD_FACTOR: f64 = 100.0;
 
 /// The largest weight of a backend.
 const MAX_WEIGHT: u32 = 1000;
@@ -61,7 +70,7 @@ pub struct Config {
     pub ring: RingKind,
     /// Shares of backends, 1 for those that are not named; for the `even` ring.
     pub weights: BTreeMap<String, u32>,
-    /// Not supported yet.
+    /// The most that a backend may own, as a multiple of its fair share; for the `v2` ring.
     pub load_factor: Option<f64>,
     /// How long a backend that was removed is still sent what was meant for it, before that is routed again.
     pub drain_timeout: GoDuration,
@@ -101,65 +110,6 @@ pub struct Protocol {
     pub otlp: otlp_client::Config,
 }
 
-/// The fork's `log_batcher`, for any signal.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Batcher {
-    /// Off: every request is sent by itself.
-    pub enabled: bool,
-    /// Records that a request never exceeds, and at which it is sent.
-    pub max_records: u64,
-    /// Encoded bytes that a request never exceeds (unless a single record does), and at which it is sent.
-    pub max_bytes: u64,
-    /// How long a record may wait for a fuller request.
-    pub flush_interval: GoDuration,
-    /// Must be `none`.
-    pub payload_compression: PayloadCompression,
-}
-
-impl Default for Batcher {
-    fn default() -> Self {
-        Batcher {
-            enabled: false,
-            max_records: 512,
-            max_bytes: 1024 * 1024,
-            flush_interval: GoDuration::from_millis(100),
-            payload_compression: PayloadCompression::None,
-        }
-    }
-}
-
-/// The fork's `metric_batcher`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetricBatcher {
-    /// Off: every request is sent by itself.
-    pub enabled: bool,
-    /// Data points that a request never exceeds, and at which it is sent.
-    pub max_datapoints: u64,
-    /// Encoded bytes that a request never exceeds (unless a single data point does), and at which it is sent.
-    pub max_bytes: u64,
-    /// How long a data point may wait for a fuller request.
-    pub flush_interval: GoDuration,
-    /// No effect: what failed stays in the exporter's queue.
-    pub max_retry_buffer_multiplier: Option<i64>,
-    /// Must be `none`.
-    pub payload_compression: PayloadCompression,
-}
-
-impl Default for MetricBatcher {
-    fn default() -> Self {
-        MetricBatcher {
-            enabled: false,
-            max_datapoints: 8192,
-            max_bytes: 2 * 1024 * 1024,
-            flush_interval: GoDuration::from_millis(200),
-            max_retry_buffer_multiplier: None,
-            payload_compression: PayloadCompression::None,
-        }
-    }
-}
-
 /// The fork's `log_routing`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -168,105 +118,6 @@ pub struct LogRouting {
     pub ignore_trace_id: bool,
     /// Not supported.
     pub record_striping_enabled: bool,
-}
-
-/// The fork's `endpoint_health`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EndpointHealth {
-    /// Whether a backend that fails loses its keys for a while.
-    pub enabled: bool,
-    /// For how long.
-    pub quarantine_duration: GoDuration,
-    /// Whether what waits for such a backend is routed again.
-    pub reroute_on_failure: bool,
-    /// No effect: `max_elapsed_time` bounds how long a record is tried, over all backends.
-    pub max_reroute_attempts: Option<u64>,
-    /// With fewer healthy backends than this, all are used.
-    pub min_eligible_backends: u32,
-    /// With more than this part of the backends quarantined, all are used.
-    pub max_quarantined_percent: u32,
-    /// Probes that do not wait for data.
-    pub active_probe: ActiveProbe,
-}
-
-impl Default for EndpointHealth {
-    fn default() -> Self {
-        EndpointHealth {
-            enabled: false,
-            quarantine_duration: GoDuration::from_secs(30),
-            reroute_on_failure: false,
-            max_reroute_attempts: None,
-            min_eligible_backends: 1,
-            max_quarantined_percent: 100,
-            active_probe: ActiveProbe::default(),
-        }
-    }
-}
-
-/// The fork's `endpoint_health.active_probe`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ActiveProbe {
-    /// Whether backends are probed.
-    pub enabled: bool,
-    /// How.
-    #[serde(rename = "type")]
-    pub kind: ProbeKind,
-    /// Between rounds.
-    pub interval: GoDuration,
-    /// The longest that one probe may take.
-    pub timeout: GoDuration,
-    /// Each interval is spread by ± this part of itself.
-    pub jitter: String,
-    /// Probes under way at once.
-    pub max_concurrency: u32,
-    /// Failures in a row that quarantine a backend.
-    pub fall: u32,
-    /// Successes in a row that bring it back.
-    pub rise: u32,
-}
-
-/// How a backend is probed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum ProbeKind {
-    /// A TCP connection.
-    #[default]
-    #[serde(rename = "tcp_connect")]
-    TcpConnect,
-    /// `grpc.health.v1.Health/Check` on the data's own connection; a server without that service is there if it answers.
-    #[serde(rename = "grpc_health")]
-    GrpcHealth,
-}
-
-impl Default for ActiveProbe {
-    fn default() -> Self {
-        ActiveProbe {
-            enabled: false,
-            kind: ProbeKind::default(),
-            interval: GoDuration::from_secs(5),
-            timeout: GoDuration::from_millis(250),
-            jitter: "20%".to_owned(),
-            max_concurrency: 4,
-            fall: 2,
-            rise: 2,
-        }
-    }
-}
-
-impl ActiveProbe {
-    /// The jitter as a part of one.
-    fn spread(&self) -> Option<f64> {
-        let percent: f64 = self.jitter.trim().strip_suffix('%')?.trim().parse().ok()?;
-        (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
-    }
-
-    /// One interval, spread.
-    #[must_use]
-    pub fn next_interval(&self) -> Duration {
-        let spread = self.spread().unwrap_or_default();
-        self.interval.0.mul_f64(1.0 - spread + 2.0 * spread * fastrand::f64())
-    }
 }
 
 impl Validate for Config {
@@ -339,8 +190,14 @@ impl Config {
                 report.error("weights", format!("the weight of {name} must be from 1 to {MAX_WEIGHT}"));
             }
         }
-        if self.load_factor.is_some() {
-            report.error("load_factor", "bounded load is not supported yet");
+        match self.load_factor {
+            Some(factor) if !(1.0..=MAX_LOAD_FACTOR).contains(&factor) => {
+                report.error("load_factor", format!("must be from 1 to {MAX_LOAD_FACTOR}"));
+            }
+            Some(_) if self.ring == RingKind::Even => {
+                report.warning("load_factor", "has no effect: with `ring: even` every backend owns its fair share");
+            }
+            _ => {}
         }
     }
 
@@ -377,13 +234,13 @@ impl Config {
         self.queue().enabled
     }
 
-    /// The batches of a signal: its own keys before the common ones.
-    fn batches(&self, signal: Signal) -> Option<BatchConfig> {
-        let common = || self.batcher.enabled.then(|| self.batcher.config());
+    /// The batches of a signal and how what waits for them is compressed: its own keys before the common ones.
+    fn batches(&self, signal: Signal) -> Option<(BatchConfig, Codec)> {
+        let (logs, metrics, all) = (&self.log_batcher, &self.metric_batcher, &self.batcher);
         match signal {
-            Signal::Logs if self.log_batcher.enabled => Some(self.log_batcher.config()),
-            Signal::Metrics if self.metric_batcher.enabled => Some(self.metric_batcher.config()),
-            _ => common(),
+            Signal::Logs if logs.enabled => Some((logs.config(), logs.payload_compression.codec())),
+            Signal::Metrics if metrics.enabled => Some((metrics.config(), metrics.payload_compression.codec())),
+            _ => all.enabled.then(|| (all.config(), all.payload_compression.codec())),
         }
     }
 
@@ -404,122 +261,14 @@ impl Config {
         // The collector's queue of each backend; all of them together are bounded by memory alone.
         let unbounded = CapacityConfig { size: u64::MAX, sizer: Sizer::Bytes, max_bytes };
         let in_flight = self.max_in_flight.map_or(base.workers, |n| n as usize);
+        let (batch, codec) = self.batches(signal).unwrap_or_else(|| (base.batch.clone(), base.codec));
         OutletConfig {
             capacity: if is_own { base.capacity.clone() } else { unbounded },
-            batch: self.batches(signal).unwrap_or_else(|| base.batch.clone()),
+            batch,
+            codec: if codec == Codec::None { base.codec } else { codec },
             lane_in_flight: Some(in_flight),
             workers: WORKERS.max(in_flight),
             ..base
-        }
-    }
-}
-
-fn batch(max_records: u64, max_bytes: u64, flush_interval: GoDuration) -> BatchConfig {
-    BatchConfig {
-        enabled: true,
-        min_records: max_records,
-        min_bytes: max_bytes,
-        max_records: usize::try_from(max_records).unwrap_or(usize::MAX),
-        max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
-        flush_interval: flush_interval.0,
-    }
-}
-
-impl Batcher {
-    fn config(&self) -> BatchConfig {
-        batch(self.max_records, self.max_bytes, self.flush_interval)
-    }
-}
-
-impl MetricBatcher {
-    fn config(&self) -> BatchConfig {
-        batch(self.max_datapoints, self.max_bytes, self.flush_interval)
-    }
-}
-
-fn must_be_positive(report: &mut Report<'_>, keys: &[(&str, bool)]) {
-    for (key, _) in keys.iter().filter(|(_, is_zero)| *is_zero) {
-        report.error(key, format!("{key} must be greater than 0 when batching is enabled"));
-    }
-}
-
-impl Validate for Batcher {
-    /// A batcher that is off is not looked at, as in the fork.
-    fn validate(&self, report: &mut Report<'_>) {
-        if self.enabled {
-            let zero = self.flush_interval.is_zero();
-            must_be_positive(
-                report,
-                &[("max_records", self.max_records == 0), ("max_bytes", self.max_bytes == 0), ("flush_interval", zero)],
-            );
-            report.nested("payload_compression", &self.payload_compression);
-        }
-    }
-}
-
-impl Validate for MetricBatcher {
-    fn validate(&self, report: &mut Report<'_>) {
-        if self.enabled {
-            let zero = self.flush_interval.is_zero();
-            must_be_positive(
-                report,
-                &[
-                    ("max_datapoints", self.max_datapoints == 0),
-                    ("max_bytes", self.max_bytes == 0),
-                    ("flush_interval", zero),
-                ],
-            );
-            report.nested("payload_compression", &self.payload_compression);
-        }
-        if self.max_retry_buffer_multiplier.is_some() {
-            let text = "has no effect: what failed stays in the exporter's queue";
-            report.warning("max_retry_buffer_multiplier", text);
-        }
-    }
-}
-
-impl Validate for EndpointHealth {
-    fn validate(&self, report: &mut Report<'_>) {
-        if self.enabled && self.quarantine_duration.is_zero() {
-            report.error("quarantine_duration", "must be greater than 0");
-        }
-        if self.min_eligible_backends == 0 {
-            report.error("min_eligible_backends", "must be at least 1");
-        }
-        if !(1..=100).contains(&self.max_quarantined_percent) {
-            report.error("max_quarantined_percent", "must be from 1 to 100");
-        }
-        if self.max_reroute_attempts.is_some() {
-            let text = "has no effect: `max_elapsed_time` bounds how long a record is tried, over all backends";
-            report.warning("max_reroute_attempts", text);
-        }
-        if self.active_probe.enabled && !self.enabled {
-            report.error("active_probe.enabled", "requires endpoint_health.enabled=true");
-        }
-        report.nested("active_probe", &self.active_probe);
-    }
-}
-
-impl Validate for ActiveProbe {
-    fn validate(&self, report: &mut Report<'_>) {
-        if !self.enabled {
-            return;
-        }
-        let zeros = [
-            ("interval", self.interval.is_zero()),
-            ("timeout", self.timeout.is_zero()),
-            ("max_concurrency", self.max_concurrency == 0),
-            ("fall", self.fall == 0),
-            ("rise", self.rise == 0),
-        ];
-        for (key, _) in zeros.iter().filter(|(_, is_zero)| *is_zero) {
-            report.error(key, "must be greater than 0");
-        }
-        if self.timeout >= self.interval {
-            report.error("timeout", "must be less than interval");
-        }
-        if self.spread().is_none() {
-            report.error("jitter", "must be from \"0%\" to \"100%\"");
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The exporter, put together: one set of backends for all signals, one outlet for each.
 //!
 //! Tasks: one that asks the resolver, one that keeps the backends, one that probes (if asked to), and per outlet one that follows
-//! changes: it retires the lanes of backends that are gone or quarantined, in the background, so that routing never waits. They
+//! changes: it retires the lanes of backends that are gone or quarantined, in the background, so that routing never waits, and gives
+//! up what has had no backend for too long. They
 //! begin with the first outlet and end with the last one that is closed. Drains end with their outlet, by its deadline.
 
 use super::backends::Backends;
 use super::config::{Config, DEFAULT_PORT, ProbeKind};
 use super::probe;
+use super::ring::Shape;
 use super::router::RingRouter;
 use super::stats::Stats;
 use crate::exporters::BuildError;
@@ -16,11 +18,13 @@ use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use flow::batcher::{BatchConfig, Request};
 use flow::capacity::{Share, Slot};
 use flow::dead_letters::LetterBox;
+use flow::lane::LaneView;
 use flow::outlet::OutletView;
 use flow::spool::Spool;
 use flow::watch::Cause;
 use flow::{Ack, Attempt, Budget, Exporter, Outcome, Outgoing, Outlet, Payload, Target, Watch, Why, clock};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -29,8 +33,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use wire::Signal;
 
-/// How long sends to a quarantined backend may still take before what it holds is routed again.
+/// How long sends to a quarantined backend may still take, at most, before what it holds is routed again.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How long a backend whose quarantine is over has to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How often the counters of backends that are gone are looked through.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -117,7 +123,8 @@ impl<B: Backend> LoadBalancing<B> {
     pub fn of(name: &str, config: &Config, backend: B, resolver: MakeResolver) -> LoadBalancing<B> {
         let stats = Arc::<Stats>::default();
         let health = config.endpoint_health.clone();
-        let backends = Arc::new(Backends::new(name, config.ring, config.weights.clone(), health, stats.clone()));
+        let shape = Shape { kind: config.ring, weights: config.weights.clone(), load_factor: config.load_factor };
+        let backends = Arc::new(Backends::new(name, shape, health, stats.clone()));
         let shared = Shared {
             name: name.to_owned(),
             config: config.clone(),
@@ -148,7 +155,7 @@ impl<B: Backend> LoadBalancing<B> {
         let life = self.shared.live();
         let ignore_trace_id = signal == Signal::Logs && config.log_routing.ignore_trace_id;
         let router = RingRouter::new(backends.clone(), key, config.routing_attributes.clone(), ignore_trace_id);
-        let sender = Sender { backend: backend.clone(), stats: stats.clone() };
+        let sender = Sender { backend: backend.clone(), backends: backends.clone(), stats: stats.clone() };
         let listener = Listener { signal, backends: backends.clone(), stats: stats.clone() };
         let config = config.outlet(name, signal, share.limit(), pipeline_batch);
         let outlet = match durable {
@@ -169,10 +176,16 @@ impl<B: Backend> LoadBalancing<B> {
     pub fn view(&self) -> LoadBalancerState {
         let address = |target: &Target| otlp_client::address(target.name(), DEFAULT_PORT);
         let mut view = self.shared.stats.view(&self.shared.name, self.shared.config.resolver.kind(), address);
+        let mut lanes: BTreeMap<(&'static str, String), (Signal, LaneView)> = BTreeMap::new();
         for (signal, outlet) in self.shared.outlets.lock().iter() {
-            let lanes = outlet.upgrade().map(|outlet| outlet.view().lanes).unwrap_or_default();
-            view.lanes.extend(lanes.into_iter().map(|lane| (*signal, address(&lane.target), lane)));
+            for lane in outlet.upgrade().map(|outlet| outlet.view().lanes).unwrap_or_default() {
+                let place = (signal.as_str(), address(&lane.target));
+                // While a reload closes an outlet, a backend has a lane of that one and a lane of its successor.
+                let before = lanes.remove(&place).map(|(_, before)| before);
+                lanes.insert(place, (*signal, before.into_iter().fold(lane, LaneView::and)));
+            }
         }
+        view.lanes = lanes.into_iter().map(|((_, address), (signal, lane))| (signal, address, lane)).collect();
         view
     }
 }
@@ -214,14 +227,25 @@ async fn resolve(mut resolver: Box<dyn Resolver>, answers: mpsc::Sender<Resoluti
     }
 }
 
-/// Makes the snapshots.
+/// Makes the snapshots, and asks backends whose quarantine is over.
 async fn keep<B: Backend>(shared: Arc<Shared<B>>, mut answers: mpsc::Receiver<Resolution>) {
     let mut sweep = tokio::time::interval(SWEEP);
+    let mut questions = JoinSet::new();
     loop {
         let now = clock::now();
+        for target in shared.backends.to_be_asked(now) {
+            let backend = shared.backend.clone();
+            questions.spawn(async move {
+                let answer = tokio::time::timeout(ANSWER, backend.probe(&target, ProbeKind::GrpcHealth)).await;
+                (target, matches!(answer, Ok(Ok(()))))
+            });
+        }
         let again = shared.backends.refresh(now, |target| shared.backend.prepare(target));
         tokio::select! {
             Some(answer) = answers.recv() => shared.backends.resolved(clock::now(), answer),
+            Some(Ok((target, is_there))) = questions.join_next() => {
+                shared.backends.answered(clock::now(), &target, is_there);
+            }
             () = shared.backends.news() => {}
             () = clock::sleep_until(again) => {}
             _ = sweep.tick() => {
@@ -244,6 +268,7 @@ async fn follow<B: Backend>(
         tokio::select! {
             _ = stopped.changed() => break,
             Some(_) = drains.join_next() => {}
+            () = outlet.expire_orphans() => {}
             news = changed.changed() => {
                 if news.is_err() {
                     break;
@@ -262,7 +287,9 @@ async fn retire<B: Backend>(shared: Arc<Shared<B>>, outlet: Arc<Outlet<Sender<B>
     let health = &shared.config.endpoint_health;
     if health.enabled && health.reroute_on_failure {
         let is_sick = |target: &Target| snapshot.is_resolved(target) && !snapshot.is_used(target);
-        tokio::join!(gone, outlet.retire(|target| !is_sick(target), LEAVE));
+        // Before it may be tried again, so that what leaves it does not come back to it.
+        let leave = LEAVE.min(health.quarantine_duration.0 / 2);
+        tokio::join!(gone, outlet.retire(|target| !is_sick(target), leave));
     } else {
         gone.await;
     }
@@ -273,6 +300,7 @@ async fn retire<B: Backend>(shared: Arc<Shared<B>>, outlet: Arc<Outlet<Sender<B>
 /// Sends, and counts what became of it.
 pub struct Sender<B> {
     backend: B,
+    backends: Arc<Backends>,
     stats: Arc<Stats>,
 }
 
@@ -280,7 +308,8 @@ impl<B: Backend> Exporter for Sender<B> {
     async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
         let began = clock::now();
         // Counted even if the lane drops this at the deadline.
-        let mut counted = Counted { stats: &self.stats, target, request: request.clone(), began, is_over: false };
+        let (backends, stats) = (&*self.backends, &*self.stats);
+        let mut counted = Counted { backends, stats, target, request: request.clone(), began, is_over: false };
         let attempt = self.backend.send(target, request, deadline).await;
         counted.end(&attempt);
         attempt
@@ -289,6 +318,7 @@ impl<B: Backend> Exporter for Sender<B> {
 
 /// An attempt that is counted as failed if it is dropped.
 struct Counted<'a> {
+    backends: &'a Backends,
     stats: &'a Stats,
     target: &'a Target,
     request: Payload,
@@ -299,8 +329,10 @@ struct Counted<'a> {
 impl Counted<'_> {
     fn end(&mut self, attempt: &Attempt) {
         self.is_over = true;
-        let took = clock::now().saturating_duration_since(self.began);
+        let now = clock::now();
+        let took = now.saturating_duration_since(self.began);
         self.stats.backend(self.target).attempted(took, &self.request, attempt);
+        self.backends.tried(now, self.target, attempt);
     }
 }
 

@@ -9,9 +9,15 @@
 //! - `even` is a Maglev table (Eisenbud et al., NSDI 2016): every backend owns its weight's share of 65 537 slots to within one
 //!   slot, and a change of membership moves few slots beyond those it must.
 //!
+//! `v2` can be bounded by a load factor (Mirrokni et al., "Consistent Hashing with Bounded Loads", 2016): a backend owns at most so
+//! many times its fair share of positions; what is beyond goes to the next backend on the ring that has room, also to those that
+//! found no position of their own. All other positions stay the collector's. What is bounded is the part of the keys, the same at
+//! every instance and at any load: the keys of a trace stay together. With `even` there is nothing to bound.
+//!
 //! It does not know where backends come from, whether they live, or what a key is made of.
 
 use flow::Target;
+use std::collections::BTreeMap;
 
 /// Positions of the collector's ring.
 const V2_POSITIONS: usize = 36_000;
@@ -36,6 +42,29 @@ pub enum RingKind {
     V2,
     /// Our own.
     Even,
+}
+
+/// How a ring is made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shape {
+    /// Which table.
+    pub kind: RingKind,
+    /// Shares of backends, 1 for those that are not named; for `even`.
+    pub weights: BTreeMap<String, u32>,
+    /// The most that a backend may own, as a multiple of its fair share; for `v2`.
+    pub load_factor: Option<f64>,
+}
+
+impl Shape {
+    /// The ring of these backends.
+    #[must_use]
+    pub fn ring(&self, backends: Vec<Target>) -> Ring {
+        let mut ring = Ring::new(self.kind, backends, |target| self.weights.get(target.name()).copied().unwrap_or(1));
+        if let (RingKind::V2, Some(factor)) = (self.kind, self.load_factor) {
+            bound(&mut ring, factor);
+        }
+        ring
+    }
 }
 
 /// The owners of all keys.
@@ -92,12 +121,7 @@ fn v2_points(backends: &[Target], points: u32) -> Vec<(usize, u16)> {
     let mut taken = vec![false; V2_POSITIONS];
     let mut found = vec![];
     for (backend, target) in backends.iter().enumerate() {
-        let mut name = crc32fast::Hasher::new();
-        name.update(target.name().as_bytes());
-        for point in 0..points {
-            let mut hasher = name.clone();
-            hasher.update(&point.to_le_bytes());
-            let mut at = hasher.finalize() as usize % V2_POSITIONS;
+        for mut at in v2_places(target, points) {
             let mut probes = 0;
             while taken[at] && probes < V2_PROBES {
                 at = (at + 1) % V2_POSITIONS;
@@ -113,6 +137,17 @@ fn v2_points(backends: &[Target], points: u32) -> Vec<(usize, u16)> {
     found
 }
 
+/// Where the points of a backend are to be.
+fn v2_places(target: &Target, points: u32) -> impl Iterator<Item = usize> {
+    let mut name = crc32fast::Hasher::new();
+    name.update(target.name().as_bytes());
+    (0..points).map(move |point| {
+        let mut hasher = name.clone();
+        hasher.update(&point.to_le_bytes());
+        hasher.finalize() as usize % V2_POSITIONS
+    })
+}
+
 /// Every position belongs to the next point at or after it, the last ones to the first point.
 fn v2(backends: &[Target]) -> Box<[u16]> {
     let points = v2_points(backends, V2_POINTS);
@@ -124,6 +159,44 @@ fn v2(backends: &[Target]) -> Box<[u16]> {
         from = at + 1;
     }
     slots.into()
+}
+
+/// Gives positions beyond `factor` times the fair share to the next backends that have room, in the order in which all points would
+/// stand if none were in another's way: so those that own nothing have their part, and a change of membership moves little. Of its own
+/// positions a backend keeps the first ones.
+fn bound(ring: &mut Ring, factor: f64) {
+    let Ring { backends, slots } = ring;
+    let most = (slots.len() as f64 * factor.max(1.0) / backends.len().max(1) as f64).ceil() as usize;
+    let mut owned = vec![0; backends.len()];
+    let mut beyond = vec![];
+    for (at, owner) in slots.iter().enumerate() {
+        if owned[*owner as usize] < most {
+            owned[*owner as usize] += 1;
+        } else {
+            beyond.push(at);
+        }
+    }
+    let of = |(backend, target)| v2_places(target, V2_POINTS).map(move |at| (at, backend as u16));
+    let mut places: Vec<(usize, u16)> = backends.iter().enumerate().flat_map(of).collect();
+    places.sort_unstable();
+    // From each place to one further on, past full backends only: who is full stays so. The shares of all add up to no less than all
+    // positions, so that there is always one with room.
+    let mut further: Vec<usize> = (1..places.len()).chain([0]).collect();
+    for at in beyond {
+        let is_full = |place: usize| owned[places[place].1 as usize] >= most;
+        let mut from = places.partition_point(|place| place.0 < at) % places.len();
+        let mut to = from;
+        while is_full(to) {
+            to = further[to];
+        }
+        // The next one goes there directly.
+        while is_full(from) {
+            from = std::mem::replace(&mut further[from], to);
+        }
+        let owner = places[to].1;
+        owned[owner as usize] += 1;
+        slots[at] = owner;
+    }
 }
 
 /// Backends take turns (as many as their weight) to claim the next free slot of their own permutation.
@@ -170,111 +243,4 @@ fn fnv(name: &str, seed: u8) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn targets(names: &[&str]) -> Vec<Target> {
-        names.iter().map(|n| Target::new(*n)).collect()
-    }
-
-    fn many(n: usize) -> Vec<Target> {
-        (0..n).map(|i| Target::new(format!("10.141.{}.{}:4317", i / 250, i % 250))).collect()
-    }
-
-    fn ring(kind: RingKind, backends: Vec<Target>) -> Ring {
-        Ring::new(kind, backends, |_| 1)
-    }
-
-    fn owner(ring: &Ring, key: &[u8]) -> String {
-        ring.owner(key).unwrap().name().to_owned()
-    }
-
-    /// Scenario: the collector's own vectors for the points of its ring. Guarantee: ours are the same.
-    #[test]
-    fn the_points_are_the_collectors() {
-        let at: Vec<_> = v2_points(&targets(&["endpoint-1"]), 5).iter().map(|p| p.0).collect();
-        assert_eq!(at, [0x21ca, 0x29d3, 0x3984, 0x5eaf, 0x8bc1]);
-        let two = v2_points(&targets(&["endpoint-A", "endpoint-B"]), 5);
-        let named: Vec<_> = two.iter().map(|(at, b)| (*at, ["A", "B"][*b as usize])).collect();
-        let expected = [
-            (0xdde, "B"),
-            (0x162e, "A"),
-            (0x21f5, "B"),
-            (0x34e5, "A"),
-            (0x61fb, "B"),
-            (0x6910, "B"),
-            (0x76a0, "A"),
-            (0x7e2b, "A"),
-            (0x7f7c, "A"),
-            (0x85ac, "B"),
-        ];
-        assert_eq!(named, expected);
-    }
-
-    /// Scenario: keys with known owners in the collector's ring. Guarantee: the same backend is chosen.
-    #[test]
-    fn the_owners_are_the_collectors() {
-        let r = ring(RingKind::V2, targets(&["endpoint-2", "endpoint-1"]));
-        assert_eq!(owner(&r, &[1, 2, 0, 0]), "endpoint-2");
-        assert_eq!(owner(&r, &[128, 128, 0, 0]), "endpoint-1");
-        assert_eq!(owner(&r, b"ad-service-7"), "endpoint-2");
-        assert_eq!(owner(&r, b"get-recommendations-1"), "endpoint-1");
-        let r = ring(RingKind::V2, targets(&["10.0.0.1:4317", "10.0.0.2:4317", "10.0.0.3:4317"]));
-        let trace =
-            |hex: &str| (0..16).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect::<Vec<_>>();
-        assert_eq!(owner(&r, &trace("0af7651916cd43dd8448eb211c80319c")), "10.0.0.1:4317");
-        assert_eq!(owner(&r, &[0; 16]), "10.0.0.1:4317");
-        assert_eq!(owner(&r, &trace("4bf92f3577b34da6a3ce929d0e0e4736")), "10.0.0.3:4317");
-        assert_eq!(owner(&r, b"checkout"), "10.0.0.2:4317");
-        assert_eq!(owner(&r, b"service.name=checkout|"), "10.0.0.3:4317");
-    }
-
-    fn shares(r: &Ring) -> Vec<usize> {
-        let mut shares = vec![0; r.backends.len()];
-        r.slots.iter().for_each(|b| shares[*b as usize] += 1);
-        shares
-    }
-
-    /// Scenario: 10 to 1000 backends on the even ring. Guarantee: max/mean ≤ 1.05 and nobody is starved.
-    #[test]
-    fn item_31_the_even_ring_is_even() {
-        for n in [10, 37, 100, 300, 720, 1000] {
-            let shares = shares(&ring(RingKind::Even, many(n)));
-            let mean = EVEN_SLOTS as f64 / n as f64;
-            assert!(*shares.iter().max().unwrap() as f64 / mean <= 1.05, "{n}: {:?}", shares.iter().max());
-            assert!(*shares.iter().min().unwrap() as f64 / mean >= 0.95, "{n}: {:?}", shares.iter().min());
-        }
-    }
-
-    /// Scenario: one of 100 backends leaves the even ring, and comes back. Guarantee: few keys move beyond those it owned; the ring is the same as before.
-    #[test]
-    fn a_change_moves_little() {
-        let before = ring(RingKind::Even, many(100));
-        let gone = before.backends[42].clone();
-        let after = ring(RingKind::Even, before.backends.iter().filter(|b| **b != gone).cloned().collect());
-        let keys: Vec<_> = (0..20_000u32).map(u32::to_le_bytes).collect();
-        let moved =
-            keys.iter().filter(|k| before.owner(*k) != after.owner(*k) && before.owner(*k) != Some(&gone)).count();
-        assert!(moved < 20_000 / 20, "{moved} of 20000 moved without need");
-        assert_eq!(ring(RingKind::Even, many(100)), before);
-    }
-
-    /// Scenario: a backend of double weight. Guarantee: it owns twice as much.
-    #[test]
-    fn weights_count_on_the_even_ring() {
-        let r = Ring::new(RingKind::Even, many(9), |b| if b.name() == "10.141.0.0:4317" { 2 } else { 1 });
-        let shares = shares(&r);
-        assert!((shares[0] as f64 / (EVEN_SLOTS as f64 / 10.0) - 2.0).abs() < 0.02, "{shares:?}");
-    }
-
-    /// Scenario: no backend, one backend, the same backend twice. Guarantee: no owner, one owner, one owner.
-    #[test]
-    fn small_rings() {
-        for kind in [RingKind::V2, RingKind::Even] {
-            assert_eq!(ring(kind, vec![]).owner(b"k"), None);
-            let one = ring(kind, targets(&["a", "a"]));
-            assert_eq!(one.backends().len(), 1);
-            assert_eq!(owner(&one, b"k"), "a");
-        }
-    }
-}
+mod tests;

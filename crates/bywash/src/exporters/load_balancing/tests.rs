@@ -8,3 +8,4 @@ mod fleet;
 mod metrics;
 mod routing;
 mod sockets;
+mod waiting;

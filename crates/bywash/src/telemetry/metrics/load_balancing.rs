@@ -1,7 +1,6 @@
 //! Backends of load balancing exporters: the collector's and the Sawmills fork's names.
 //!
-//! Of the fork's names those of its central queue are missing, because there is none, and those of payloads compressed in
-//! memory. Reasons are ours, from closed lists.
+//! Of the fork's names those of its central queue are missing, because there is none. Reasons are ours, from closed lists.
 
 use crate::telemetry::exposition::Page;
 use flow::lane::LaneView;
@@ -100,6 +99,7 @@ struct Names {
     overflows: &'static str,
     pending_records: &'static str,
     pending_bytes: &'static str,
+    pending_compressed_bytes: &'static str,
     pending_age: &'static str,
     pending_age_max: &'static str,
 }
@@ -116,6 +116,7 @@ macro_rules! names {
             overflows: concat!("otelcol_loadbalancer_", $signal, "_batch_overflow_total"),
             pending_records: concat!("otelcol_loadbalancer_", $signal, "_batch_pending_", $records, "s"),
             pending_bytes: concat!("otelcol_loadbalancer_", $signal, "_batch_pending_bytes"),
+            pending_compressed_bytes: concat!("otelcol_loadbalancer_", $signal, "_batch_pending_compressed_bytes"),
             pending_age: concat!("otelcol_loadbalancer_", $signal, "_batch_pending_oldest_", $records, "_age"),
             pending_age_max: concat!("otelcol_loadbalancer_", $signal, "_batch_pending_oldest_", $records, "_age_max"),
         }
@@ -238,7 +239,8 @@ fn pending(page: &mut Page, state: &LoadBalancerState, now: Instant) {
         let (labels, names) = ([exporter, ("endpoint", endpoint.as_str())], names(*signal));
         let age = lane.oldest.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64() * 1000.0);
         page.gauge(names.pending_records, "Records that wait or are under way.").add(&labels, lane.records);
-        page.gauge(names.pending_bytes, "Bytes that wait or are under way.").add(&labels, lane.bytes);
+        page.gauge(names.pending_bytes, "Bytes that wait or are under way, as they came.").add(&labels, lane.size);
+        page.gauge(names.pending_compressed_bytes, "The same as they are held in memory.").add(&labels, lane.bytes);
         page.gauge(names.pending_age, "Age of the oldest record in milliseconds.").add(&labels, age);
         let most = oldest.entry(names.pending_age_max).or_default();
         *most = most.max(age);

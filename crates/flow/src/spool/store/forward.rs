@@ -29,6 +29,9 @@ impl Store {
     /// The disk cannot be written to; no mark is lost.
     pub fn flush_marks(&self) -> Result<(), StoreError> {
         let mut writer = self.writer.lock();
+        if self.is_closed() {
+            return Ok(());
+        }
         let mut result = self.remove_finished(&mut writer);
         let pending: Vec<(u32, Marks)> = {
             let mut state = self.state.lock();
@@ -111,6 +114,9 @@ impl Store {
     /// The disk cannot be read or written to; everything is where it was.
     pub fn copy_forward(&self, bytes: u64) -> Result<bool, StoreError> {
         let mut writer = self.writer.lock();
+        if self.is_closed() {
+            return Ok(false);
+        }
         let Some((number, file)) = ({
             let state = self.state.lock();
             self.worth_copying(&state, writer.active).map(|n| (n, state.segments[&n].file.clone()))

@@ -79,7 +79,7 @@ impl Store {
         let next_segment = segments.union(&marks).max().map_or(1, |last| last + 1);
         let writer = Writer { active, next_segment, next_id, buffer: vec![] };
         let (state, writer) = (Mutex::new(state), Mutex::new(writer));
-        Ok((Store { disk, dir: dir.to_owned(), config, state, writer, _lock: lock }, recovered))
+        Ok((Store { disk, dir: dir.to_owned(), config, state, writer, lock: Mutex::new(Some(lock)) }, recovered))
     }
 }
 

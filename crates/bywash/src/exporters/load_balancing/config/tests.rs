@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::testing::{decoded, problems};
+use std::time::Duration;
 
 const STATIC: &str = "resolver: {static: {hostnames: [a, b]}}";
 
@@ -26,14 +27,15 @@ fn every_rule_is_checked() {
             "metric_batcher: {max_retry_buffer_multiplier: 3}",
             "metric_batcher.max_retry_buffer_multiplier: has no effect",
         ),
-        ("log_batcher: {enabled: true, payload_compression: zstd}", "log_batcher.payload_compression: "),
-        ("sending_queue: {payload_compression: snappy}", "sending_queue.payload_compression: "),
+        ("log_batcher: {enabled: true, payload_compression: gzip}", "log_batcher.payload_compression"),
         ("sending_queue: {payload_compression: lz4}", "sending_queue.payload_compression: "),
         ("sending_queue: {compress_in_memory: true}", "compress_in_memory is not supported; use `payload_compression`"),
         ("weights: {a: 2}", "weights: weights need `ring: even`"),
         ("ring: even\nweights: {a: 0}", "weights: the weight of a"),
         ("ring: v1", "ring: "),
-        ("load_factor: 1.25", "load_factor: bounded load is not supported yet"),
+        ("load_factor: 0.9", "load_factor: must be from 1 to 100"),
+        ("load_factor: .nan", "load_factor: must be from 1 to 100"),
+        ("ring: even\nload_factor: 1.25", "load_factor: has no effect"),
         ("max_in_flight: 0", "max_in_flight: "),
         ("endpoint_health: {enabled: true, quarantine_duration: 0s}", "endpoint_health.quarantine_duration: "),
         ("endpoint_health: {max_quarantined_percent: 101}", "endpoint_health.max_quarantined_percent: "),
@@ -97,6 +99,21 @@ fn the_nearest_batcher_counts() {
     let metrics = of(yaml, Signal::Metrics);
     assert_eq!((metrics.max_records, metrics.max_bytes), (8192, 2 << 20));
     assert_eq!(of("sending_queue: {batch: {min_size: 3}}", Signal::Logs).min_records, 3);
+}
+
+/// Scenario: compression named at the queue, at a batcher, at both, at a queue that is off. Guarantee: a batcher's own comes first, then the queue's;
+/// without either nothing is compressed.
+#[test]
+fn the_nearest_compression_counts() {
+    let of = |yaml: &str, signal| config(yaml).outlet("x", signal, 1, None).codec;
+    assert_eq!(of("", Signal::Logs), Codec::None);
+    let yaml = "sending_queue: {payload_compression: snappy}\nlog_batcher: {enabled: true, payload_compression: zstd}";
+    assert_eq!((of(yaml, Signal::Logs), of(yaml, Signal::Traces)), (Codec::Zstd, Codec::Snappy));
+    let yaml = "protocol: {otlp: {sending_queue: {payload_compression: zstd}}}\nbatcher: {enabled: true}";
+    assert_eq!(of(yaml, Signal::Metrics), Codec::Zstd);
+    let yaml = "protocol: {otlp: {sending_queue: {enabled: false, payload_compression: zstd}}}";
+    assert_eq!(of(yaml, Signal::Logs), Codec::None);
+    assert_eq!(found("load_factor: 1.25\nsending_queue: {payload_compression: snappy}"), Vec::<String>::new());
 }
 
 /// Scenario: every key for every signal. Guarantee: those the collector has are taken, others are refused when the signal is known.

@@ -213,3 +213,25 @@ async fn item_27_a_request_is_taken_whole_or_not_at_all() {
     assert_eq!(b.fleet.all_ids(), ["a0", "b0", "c0", "d0"]);
     b.close().await;
 }
+
+/// Scenario: two of three backends say nothing, and their quarantine is shorter than a timeout. Guarantee: what is meant for them soon finds
+/// the third, instead of going from one to the other each time that its time is over; none comes back before it answers.
+#[tokio::test(start_paused = true)]
+async fn data_does_not_go_back_and_forth_between_the_dead() {
+    let yaml = "timeout: 5s\nendpoint_health: {enabled: true, reroute_on_failure: true, quarantine_duration: 1s}";
+    let b = Bench::new(yaml, &["a", "b", "c"]).await;
+    b.fleet.set("a", Mode::Stall);
+    b.fleet.set("b", Mode::Stall);
+    let start = flow::clock::now();
+    let told: Vec<_> = (0..40).map(|n| b.send(["a", "b"][n % 2], &[&format!("{n}")])).collect();
+    for told in told {
+        assert_eq!(told.await.unwrap(), Outcome::Delivered);
+    }
+    assert!(flow::clock::now() - start < S(40), "{:?}", flow::clock::now() - start);
+    tokio::time::sleep(S(60)).await;
+    assert_eq!((b.view().used, b.fleet.ids("c").len()), (1, 40));
+    b.fleet.set("a", Mode::Take(Duration::ZERO));
+    tokio::time::sleep(S(7)).await;
+    assert_eq!(b.view().used, 2);
+    b.close().await;
+}

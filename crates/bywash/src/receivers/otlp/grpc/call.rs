@@ -27,7 +27,14 @@ pub(super) struct Call {
     pub server: Arc<Server>,
     pub buffers: Arc<ReadBuffers>,
     pub respond: SendResponse<Bytes>,
+    /// Whether a stop was requested before it came.
+    pub is_stopping: bool,
 }
+
+/// `grpc.health.v1.HealthCheckResponse { status: SERVING }`.
+const SERVING: &[u8] = &[0x08, 1];
+/// The same with `NOT_SERVING`.
+const NOT_SERVING: &[u8] = &[0x08, 2];
 
 /// The methods that are served.
 enum Rpc {
@@ -59,8 +66,9 @@ impl Call {
             Some(Rpc::Export(signal)) if self.server.intake.inlet(signal).is_connected() => {
                 self.export(signal, &head.headers, body).await.unwrap_or_else(|reply| reply)
             }
-            // HealthCheckResponse { status: SERVING }. That the program is ready is said elsewhere; a connection that works is healthy.
-            Some(Rpc::Health) => Reply::Message(Bytes::from_static(&[0x08, 1])),
+            // That the program is ready is said elsewhere; a connection that works is healthy, until it is about to end.
+            Some(Rpc::Health) if self.is_stopping => Reply::Message(Bytes::from_static(NOT_SERVING)),
+            Some(Rpc::Health) => Reply::Message(Bytes::from_static(SERVING)),
             _ => Status::new(Code::Unimplemented, format!("unknown service or method {}", head.uri.path())).into(),
         }
     }

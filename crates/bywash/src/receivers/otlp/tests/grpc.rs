@@ -232,6 +232,22 @@ async fn what_is_not_served_is_said() {
     house.stop().await;
 }
 
+/// Scenario: a stop is requested, and a health check is on its way before the client hears of it. Guarantee: it is answered that this server is no
+/// longer to be used.
+#[tokio::test]
+async fn a_server_that_is_stopping_says_so() {
+    let house = House::new().await;
+    let client = Client::connect(house.grpc).await;
+    let check = || client.send(head("/grpc.health.v1.Health/Check", &[]), vec![framed(0, b"")]);
+    assert_eq!(check().await.unwrap().body, framed(0, &[8, 1]));
+    // Nothing else runs between the two: the client has not been told yet when it asks.
+    house.stopper.stop(Duration::from_secs(10));
+    let answer = check().await.unwrap();
+    answer.assert_ok();
+    assert_eq!(answer.body, framed(0, &[8, 2]));
+    house.stop().await;
+}
+
 /// Scenario: broken protobuf. Guarantee: INVALID_ARGUMENT with the place, counted, and nothing is passed on.
 #[tokio::test]
 async fn broken_protobuf_is_invalid() {
