@@ -69,13 +69,13 @@ pub fn outlets(
         let failed = |source| AssembleError { id: wanted.id.clone(), source };
         // An exporter that balances over backends keeps them, and what is counted of them, also when only some of its signals change.
         let same = old.iter().find(|o| o.plan.id == wanted.id && o.plan.config == wanted.config);
-        let durable = spool.as_ref().map(|lease| (lease.spool().clone(), budget.clone()));
         let balancer = same.and_then(|o| o.balancer.clone());
+        let durable = spool.as_ref().map(|lease| (lease.spool().clone(), budget.clone()));
         let (outgoing, balancer) = match (&wanted.config, balancer) {
             (DestinationConfig::Summary, _) => (summary_outlet(wanted, share.clone(), summary), None),
             (_, Some(balancer)) => {
-                let outgoing =
-                    balancer.outlet(wanted.signal, share.clone(), wanted.batch.clone(), durable).map_err(failed)?;
+                let batch = wanted.batch.clone();
+                let outgoing = balancer.outlet(wanted.signal, share.clone(), batch, durable).map_err(failed)?;
                 (outgoing, Some(balancer))
             }
             (DestinationConfig::Exporter(config), None) => {

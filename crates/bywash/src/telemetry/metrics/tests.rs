@@ -4,7 +4,7 @@ use flow::spool::view::DeadView;
 use flow::stats::HistogramView;
 
 fn lane(target: &str, state: &'static str, oldest: Option<Instant>) -> LaneView {
-    LaneView { target: Target::new(target), state, bytes: 7, size: 9, records: 1, oldest, waiting: 1, stored: 2 }
+    LaneView { target: Target::new(target), state, bytes: 7, size: 9, records: 1, oldest, waiting: 1, stored: 0 }
 }
 
 /// A queue on disk to which everything has happened, with a different number for each.
