@@ -447,7 +447,7 @@ fn shape(bounds: DeadLettersConfig) -> StoreConfig {
         0 => 16 << 20,
         bytes => (bytes / 16).clamp(1 << 20, 16 << 20),
     };
-    StoreConfig { segment_bytes, ..StoreConfig::default() }
+    StoreConfig { segment_bytes }
 }
 
 fn piece(letter: Letter) -> Piece {

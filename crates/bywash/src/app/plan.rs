@@ -97,11 +97,12 @@ pub struct OutletPlan {
 }
 
 impl OutletPlan {
-    /// Whether both mean the same outlet, whatever its share: that can change while it lives.
+    /// Whether both mean the same outlet, whatever its share of memory and its bounds on disk: those can change while it lives.
     #[must_use]
     pub fn is_same(&self, other: &OutletPlan) -> bool {
-        (&self.id, self.signal, &self.config, &self.batch, &self.storage)
-            == (&other.id, other.signal, &other.config, &other.batch, &other.storage)
+        let directory = |plan: &OutletPlan| plan.storage.as_ref().map(|storage| storage.directory.clone());
+        (&self.id, self.signal, &self.config, &self.batch, directory(self))
+            == (&other.id, other.signal, &other.config, &other.batch, directory(other))
     }
 }
 

@@ -261,7 +261,7 @@ fn alone(directory: &Path, request: &Request) -> anyhow::Result<Answer> {
         if !path.join(flow::dead_letters::DIRECTORY).is_dir() {
             continue;
         }
-        let letters = Cold::open(Arc::new(RealDisk::default()), &path).with_context(|| path.display().to_string())?;
+        let letters = Cold::open(Arc::new(RealDisk), &path).with_context(|| path.display().to_string())?;
         boxes.push(Boxed { exporter, signal, letters: Arc::new(letters) });
     }
     Ok(letters::answer(&boxes, request))
@@ -289,3 +289,6 @@ fn quiet(result: std::io::Result<()>) -> std::io::Result<()> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

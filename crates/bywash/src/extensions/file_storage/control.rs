@@ -126,9 +126,9 @@ async fn respond(
         return response(StatusCode::NOT_FOUND, &Answer::Error("there is POST /dlq".to_owned()));
     }
     let wrong = |why: String| response(StatusCode::BAD_REQUEST, &Answer::Error(why));
-    let body = match Limited::new(request.into_body(), MAX_REQUEST).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => return wrong(error.to_string()),
+    let body = match read(request.into_body(), MAX_REQUEST).await {
+        Ok(body) => body,
+        Err(error) => return wrong(error),
     };
     let request: Request = match serde_json::from_slice(&body) {
         Ok(request) => request,
@@ -139,6 +139,12 @@ async fn respond(
         Ok(answer) => response(StatusCode::OK, &answer),
         Err(error) => response(StatusCode::INTERNAL_SERVER_ERROR, &Answer::Error(error.to_string())),
     }
+}
+
+/// A body of so many bytes at most.
+#[allow(clippy::disallowed_methods, reason = "it has a cap")]
+async fn read(body: Incoming, most: usize) -> Result<Bytes, String> {
+    Limited::new(body, most).collect().await.map(|body| body.to_bytes()).map_err(|error| error.to_string())
 }
 
 fn response(status: StatusCode, answer: &Answer) -> Response<Full<Bytes>> {
@@ -188,10 +194,10 @@ pub async fn ask(directory: &Path, request: &Request) -> Result<Answer, AskError
             .body(Full::new(Bytes::from(body)))
             .map_err(|e| e.to_string())?;
         let response = sender.send_request(question).await.map_err(|e| e.to_string())?;
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| e.to_string())?;
+        let body = read(response.into_body(), MAX_ANSWER).await?;
         drop(sender);
         connection.abort();
-        serde_json::from_slice(&body.to_bytes()).map_err(|e| e.to_string())
+        serde_json::from_slice(&body).map_err(|e| e.to_string())
     };
     match tokio::time::timeout(DEADLINE, asked).await {
         Ok(answer) => answer.map_err(failed),

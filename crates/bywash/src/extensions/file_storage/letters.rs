@@ -272,4 +272,4 @@ impl Boxed {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
