@@ -4,11 +4,13 @@
 
 mod extracted;
 mod labels;
+mod origin;
 pub mod otlp;
 pub mod timestamp;
 
 pub use extracted::{Extracted, Symbol, Symbols, Value};
 pub use labels::Labels;
+pub use origin::{Duty, Origin, Source};
 pub use timestamp::Timestamp;
 
 use crate::text::Text;
@@ -26,12 +28,36 @@ pub struct Entry {
     pub metadata: Vec<(Text, Text)>,
     /// What stages have extracted so far. A pipeline fills it from the labels before its first stage.
     pub extracted: Extracted,
+    /// Where it came from, if the caller wants to know.
+    pub origin: Option<Box<Origin>>,
 }
 
 impl Entry {
     /// The structured metadata called `name`.
     pub fn metadata(&self, name: &[u8]) -> Option<&Text> {
         self.metadata.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value)
+    }
+
+    /// Takes over the duties of an entry that becomes part of this one.
+    pub(crate) fn join_origin(&mut self, other: Option<Box<Origin>>) {
+        match (&mut self.origin, other) {
+            (Some(own), Some(other)) => own.join(*other),
+            (own @ None, other) => *own = other,
+            (Some(_), None) => {}
+        }
+    }
+
+    /// What later entries may be made of when this one has come out: the same, with no duty, keeping nothing else alive.
+    pub(crate) fn template(&self) -> Entry {
+        let detached = |(name, value): &(Text, Text)| (name.detached(), value.detached());
+        Entry {
+            labels: self.labels.detached(),
+            line: Text::new(),
+            timestamp: self.timestamp,
+            metadata: self.metadata.iter().map(detached).collect(),
+            extracted: self.extracted.detached(),
+            origin: self.origin.as_deref().map(|origin| Box::new(origin.template())),
+        }
     }
 
     /// Sets structured metadata, in place of what has that name.
