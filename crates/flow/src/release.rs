@@ -203,3 +203,6 @@ fn now<T>(mut future: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> Option<T>
         Poll::Pending => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

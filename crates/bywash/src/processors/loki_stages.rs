@@ -111,7 +111,9 @@ impl Validate for Config {
 fn written(node: &Node) -> Value {
     match (&node.value, node.text()) {
         (NodeValue::Seq(list), _) => Value::Array(list.iter().map(written).collect()),
-        (NodeValue::Map(map), _) => map.entries.iter().map(|entry| (entry.key.clone(), written(&entry.value))).collect(),
+        (NodeValue::Map(map), _) => {
+            map.entries.iter().map(|entry| (entry.key.clone(), written(&entry.value))).collect()
+        }
         (NodeValue::Scalar(_), Some(text)) => Value::String(text.to_owned()),
         _ => Value::Null,
     }

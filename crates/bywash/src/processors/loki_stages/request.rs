@@ -65,7 +65,8 @@ impl Source for Request {
         }
         let body = alone.finish(None);
         // Of what was written here the framing is sound.
-        let request = Request::new(body.0).unwrap_or(Request { body: Bytes::new(), index: Index::new(), labels: vec![] });
+        let request =
+            Request::new(body.0).unwrap_or(Request { body: Bytes::new(), index: Index::new(), labels: vec![] });
         (Arc::new(request), 0)
     }
 }
@@ -129,11 +130,6 @@ impl Rewriter {
         Rewriter { groups, by_key, last, records, bytes, most, same }
     }
 
-    /// Whether nothing came out yet.
-    pub fn is_empty(&self) -> bool {
-        self.records == 0 && self.same == 0
-    }
-
     /// Adds an entry that began at `place` of `from`. `own` is the request that is being read. False if there is no room for it.
     pub fn push(&mut self, own: Option<&Request>, from: &Request, place: usize, entry: &Entry) -> bool {
         let Some(record) = from.record(place) else { return true };
@@ -143,7 +139,12 @@ impl Rewriter {
             Change::Changed(bytes) => Written::Changed(bytes),
         };
         let is_own = own.is_some_and(|own| std::ptr::eq(own, from));
-        if is_own && place == self.same && self.records == 0 && matches!(written, Written::Kept) && entry.labels == *before {
+        if is_own
+            && place == self.same
+            && self.records == 0
+            && matches!(written, Written::Kept)
+            && entry.labels == *before
+        {
             self.same += 1;
             return true;
         }

@@ -203,7 +203,8 @@ impl Others {
 /// The time for stages.
 fn now() -> Now {
     let wall = since_epoch();
-    let wall = Timestamp::from_secs_nanos(i64::try_from(wall.as_secs()).unwrap_or(i64::MAX), i64::from(wall.subsec_nanos()));
+    let wall =
+        Timestamp::from_secs_nanos(i64::try_from(wall.as_secs()).unwrap_or(i64::MAX), i64::from(wall.subsec_nanos()));
     Now { wall, mono: flow::clock::now() }
 }
 

@@ -55,6 +55,7 @@ fn eventful() -> Snapshot {
             tenants: 2,
             level: Level::Priority,
         },
+        stages: vec![],
         receivers: vec![
             receiver("grpc", Signal::Logs, logs),
             receiver("http", Signal::Logs, InletStats::default()),
