@@ -40,8 +40,14 @@ static WITH_SUMMARY: [Kind; exporters::KINDS.len() + 1] = {
     all
 };
 
-/// The signals that a component of each type takes.
-pub const SIGNALS: [Signal; 3] = Signal::ALL;
+/// The signals that a component of this type takes.
+#[must_use]
+pub fn signals(kind: &str) -> &'static [Signal] {
+    match kind {
+        "loki_stages" => &[Signal::Logs],
+        _ => &Signal::ALL,
+    }
+}
 
 /// A receiver of any type.
 #[derive(Clone, Debug, PartialEq)]
