@@ -152,10 +152,10 @@ impl Pipeline {
                 // Not even asked for: it is kept where it is, and merges there with what comes.
                 return false;
             }
-            if let Some(staged) = self.released(at, what)
-                && !self.push(staged)
-            {
-                return true;
+            while let Some(staged) = self.released(at, what) {
+                if staged.payload.records > 0 && !self.push(staged) {
+                    return true;
+                }
             }
         }
         false
@@ -167,7 +167,7 @@ impl Pipeline {
         for later in &self.funnel.stages[at + 1..] {
             later.apply(&mut staged);
         }
-        (staged.payload.records > 0).then_some(staged)
+        Some(staged)
     }
 
     fn has_room(&self) -> bool {

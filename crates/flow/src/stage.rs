@@ -22,7 +22,7 @@ pub trait Stage: Send + Sync {
         false
     }
 
-    /// Lets go of records that it holds back.
+    /// Lets go of records that it holds back. To be called until there is nothing: a payload is of one sender's tenant.
     fn release(&self, what: Release) -> Option<Staged> {
         let _ = what;
         None

@@ -14,6 +14,8 @@ pub use origin::{Duty, Origin, Source};
 pub use timestamp::Timestamp;
 
 use crate::text::Text;
+use foldhash::fast::FixedState;
+use std::hash::BuildHasher;
 
 /// A log entry.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +38,19 @@ impl Entry {
     /// The structured metadata called `name`.
     pub fn metadata(&self, name: &[u8]) -> Option<&Text> {
         self.metadata.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value)
+    }
+
+    /// Whose it is, if its origin says so.
+    pub fn tenant(&self) -> Option<&str> {
+        self.origin.as_ref()?.source().tenant()
+    }
+
+    /// A number for the stream it belongs to: its labels, and its tenant.
+    pub(crate) fn stream(&self, seed: &FixedState) -> u64 {
+        match self.tenant() {
+            None => self.labels.fingerprint(seed),
+            Some(tenant) => seed.hash_one((&self.labels, tenant)),
+        }
     }
 
     /// Takes over the duties of an entry that becomes part of this one.

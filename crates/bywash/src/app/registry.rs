@@ -157,7 +157,7 @@ impl Registry {
                 incoming: books.incoming.get(),
                 outgoing: books.outgoing.get(),
                 dropped: books.dropped(),
-                held: pipeline.held() as u64,
+                held: live.stage.held() as u64,
                 joined: pipeline.joined(),
                 split: pipeline.split(),
                 failures: pipeline.failures(),

@@ -14,6 +14,11 @@ use std::sync::Arc;
 pub trait Source: Any + Send + Sync {
     /// The part of it that the entry at `place` needs, alone, with the entry's place in it: for what waits longer than the rest.
     fn detached(&self, place: usize) -> (Arc<dyn Source>, usize);
+
+    /// Whose it is. Entries of different tenants are never joined, whatever their labels.
+    fn tenant(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What must be kept alive until an entry has come out or is dropped.

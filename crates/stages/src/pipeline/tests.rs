@@ -146,11 +146,15 @@ fn emitting_stages_do_not_recurse() {
 }
 
 /// What an entry of these tests was read from: a number.
-struct Request(#[allow(dead_code)] u64);
+struct Request(u64);
 
 impl crate::entry::Source for Request {
     fn detached(&self, place: usize) -> (Arc<dyn crate::entry::Source>, usize) {
         (Arc::new(Request(self.0)), place)
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        Some(if self.0 < 10 { "a" } else { "b" })
     }
 }
 
@@ -180,6 +184,23 @@ fn joined_entries_have_all_duties() {
         drop(out);
         assert!(duties.iter().all(|duty| Arc::strong_count(duty) == 1), "{yaml}");
         assert_eq!((pipeline.joined(), pipeline.held()), (2, 0));
+    }
+}
+
+/// Scenario: two tenants send lines of equal labels in turns. Guarantee: no line of one becomes part of a line of the other.
+#[test]
+fn tenants_are_never_joined() {
+    for (yaml, lines) in [
+        ("- multiline: {firstline: '^S'}", ["S a", "S b", " more a", " more b"]),
+        ("- cri: {}", ["t stdout P S a", "t stdout P S b", "t stdout F \n more a", "t stdout F \n more b"]),
+    ] {
+        let pipeline = pipeline(yaml).unwrap();
+        let mut out = Vec::new();
+        for (line, tenant) in lines.iter().zip([1, 11, 2, 12]) {
+            pipeline.process(traced(line, &Arc::new(tenant)), now(), |entry| out.push(entry.line.to_string()));
+        }
+        pipeline.finish(now(), |entry| out.push(entry.line.to_string()));
+        assert_eq!(out, ["S a\n more a", "S b\n more b"], "{yaml}");
     }
 }
 

@@ -171,7 +171,7 @@ impl Cri {
     }
 
     fn partial(&self, mut entry: Entry, cx: &Context<'_>) -> Vec<Entry> {
-        let stream = entry.labels.fingerprint(&self.partials.seed);
+        let stream = entry.stream(&self.partials.seed);
         let mut lines = self.partials.lines.lock();
         let mut out = Vec::new();
         if lines.by_stream.len() >= self.max_lines {
@@ -224,7 +224,7 @@ impl Stage for Cri {
             return Verdict::Emit(self.partial(std::mem::take(entry), cx));
         }
         if self.partials.count.load(Ordering::Acquire) > 0 {
-            let stream = entry.labels.fingerprint(&self.partials.seed);
+            let stream = entry.stream(&self.partials.seed);
             let mut lines = self.partials.lines.lock();
             let before = lines.by_stream.remove(&stream);
             self.partials.count.store(lines.by_stream.len(), Ordering::Release);

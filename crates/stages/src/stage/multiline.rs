@@ -124,12 +124,13 @@ impl Stage for Multiline {
     fn apply(&self, entry: &mut Entry, cx: &mut Context<'_>) -> Verdict {
         let now = cx.now.mono;
         let is_first = self.first.is_match(&entry.line);
-        let key = entry.labels.fingerprint(&self.streams.seed);
+        let key = entry.stream(&self.streams.seed);
         let mut guard = self.streams.all.lock();
         let (places, all) = &mut *guard;
         let mut out = Vec::new();
         let late = |stream: &Stream| now.saturating_duration_since(stream.last_seen) >= self.max_wait;
-        if all.get(&key).is_some_and(|stream| late(stream) || stream.start.labels != entry.labels) {
+        let differs = |stream: &Stream| stream.start.labels != entry.labels || stream.start.tenant() != entry.tenant();
+        if all.get(&key).is_some_and(|stream| late(stream) || differs(stream)) {
             out.extend(all.remove(&key).and_then(|mut stream| stream.flush(cx)));
         }
         if !is_first && !all.contains_key(&key) {

@@ -8,6 +8,7 @@
 //! entry's [`Origin`](stages::entry::Origin) keeps.
 
 use bytes::Bytes;
+use flow::Meta;
 use stages::entry::otlp::{self, Change};
 use stages::entry::{Entry, Labels, Source};
 use std::collections::HashMap;
@@ -20,6 +21,8 @@ use wire::{Index, Malformed, Record, Signal};
 pub struct Request {
     body: Bytes,
     index: Index,
+    /// What is known of its sender.
+    meta: Arc<Meta>,
     /// The labels of each resource entry, in the order of the request.
     labels: Vec<Labels>,
 }
@@ -29,11 +32,16 @@ impl Request {
     ///
     /// # Errors
     /// It is not framed down to its records, which receivers refuse.
-    pub fn new(body: Bytes) -> Result<Request, Malformed> {
+    pub fn new(body: Bytes, meta: Arc<Meta>) -> Result<Request, Malformed> {
         let mut index = Index::new();
         index.build(Signal::Logs, &body)?;
         let labels = index.resources(&body).map(|resource| otlp::labels(&message(&body, &resource))).collect();
-        Ok(Request { body, index, labels })
+        Ok(Request { body, index, meta, labels })
+    }
+
+    /// What is known of its sender.
+    pub fn meta(&self) -> &Arc<Meta> {
+        &self.meta
     }
 
     /// How many records it has.
@@ -63,11 +71,14 @@ impl Source for Request {
         if let (Some(record), Some(labels)) = (self.record(place), self.labels.get(self.resource_of(place))) {
             alone.add(self, &record, labels, Written::Kept);
         }
-        let body = alone.finish(None);
+        let (body, _) = alone.finish(None);
         // Of what was written here the framing is sound.
-        let request =
-            Request::new(body.0).unwrap_or(Request { body: Bytes::new(), index: Index::new(), labels: vec![] });
-        (Arc::new(request), 0)
+        let nothing = Request { body: Bytes::new(), index: Index::new(), meta: self.meta.clone(), labels: Vec::new() };
+        (Arc::new(Request::new(body, self.meta.clone()).unwrap_or(nothing)), 0)
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        self.meta.tenant.as_deref()
     }
 }
 

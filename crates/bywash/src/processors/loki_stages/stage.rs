@@ -4,6 +4,8 @@
 //! that a block of lines is written back from the record it began as, and no sender is told of a delivery before the last of its
 //! lines is delivered. A pipeline that holds nothing pays nothing for it.
 //!
+//! A payload is of one tenant, so a record that comes out during a call for another's waits for the next release.
+//!
 //! Invariant: everything that comes in is on the [`Books`].
 
 use super::Config;
@@ -11,6 +13,7 @@ use super::books::{Books, Drops};
 use super::request::{Request, Rewriter};
 use crate::clock::since_epoch;
 use flow::{Hold, Meta, Payload, Release, Stage, Staged};
+use parking_lot::Mutex;
 use stages::entry::{Duty, Entry, Origin, Source};
 use stages::{ConfigError, Now, Pipeline, Sample, Timestamp};
 use std::any::Any;
@@ -29,6 +32,8 @@ const TOO_LARGE: &str = "too_large";
 pub struct LokiStages {
     pipeline: Pipeline,
     books: Arc<Books>,
+    /// What has come out and goes on with the next release.
+    outside: Mutex<Vec<Entry>>,
     /// Set when a reload has replaced it.
     successor: OnceLock<Option<Weak<LokiStages>>>,
 }
@@ -40,7 +45,7 @@ impl LokiStages {
     /// The stages cannot be.
     pub fn new(config: &Config) -> Result<LokiStages, ConfigError> {
         let pipeline = Pipeline::with_options(&config.stages, &config.options())?;
-        Ok(LokiStages { pipeline, books: Arc::default(), successor: OnceLock::new() })
+        Ok(LokiStages { pipeline, books: Arc::default(), outside: Mutex::default(), successor: OnceLock::new() })
     }
 
     /// Builds the one that takes this one's place: stages that did not change go on with what they remember.
@@ -49,7 +54,7 @@ impl LokiStages {
     /// The stages cannot be; nothing has changed.
     pub fn reload(&self, config: &Config) -> Result<LokiStages, ConfigError> {
         let pipeline = self.pipeline.reload_with(&config.stages, &config.options())?;
-        Ok(LokiStages { pipeline, books: self.books.clone(), successor: OnceLock::new() })
+        Ok(LokiStages { pipeline, books: self.books.clone(), outside: Mutex::default(), successor: OnceLock::new() })
     }
 
     /// Takes note that it was replaced: what it still lets go is only what its successor, if there is one, did not take over.
@@ -93,6 +98,10 @@ impl LokiStages {
             let pace = self.pipeline.process_observed(entry, now, &mut drops, |entry| {
                 let fits = match entry.origin.as_deref() {
                     None => rewriter.push(Some(&request), &request, place, &entry),
+                    Some(origin) if origin.source().tenant() != request.tenant() => {
+                        self.outside.lock().push(entry);
+                        true
+                    }
                     Some(origin) => {
                         others.add(origin, own.as_ref());
                         written(&mut rewriter, Some(&request), origin, &entry)
@@ -116,31 +125,51 @@ impl LokiStages {
         staged.wait = staged.wait.max(wait);
     }
 
-    /// Lets go of what is held back.
-    fn let_go(&self, what: Release) -> Option<Staged> {
-        let (now, mut rewriter) = (now(), Rewriter::new(MOST_RELEASED));
-        let (mut drops, mut others, mut too_large) = (Drops::default(), Others::default(), 0);
-        let out = |entry: Entry| {
-            let Some(origin) = entry.origin.as_deref() else { return };
-            others.add(origin, None);
-            too_large += u64::from(!written(&mut rewriter, None, origin, &entry));
-        };
+    /// How many records are held back.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.pipeline.held() + self.outside.lock().len()
+    }
+
+    /// Lets go of what is held back: into `outside`.
+    fn let_go(&self, what: Release) {
+        let (now, mut drops, mut out) = (now(), Drops::default(), vec![]);
+        let add = |entry| out.push(entry);
         match (self.successor.get(), what) {
             (Some(successor), _) => match successor.as_ref().and_then(Weak::upgrade) {
-                Some(successor) => self.pipeline.finish_beside(&successor.pipeline, now, &mut drops, out),
-                None => self.pipeline.finish_observed(now, &mut drops, out),
+                Some(successor) => self.pipeline.finish_beside(&successor.pipeline, now, &mut drops, add),
+                None => self.pipeline.finish_observed(now, &mut drops, add),
             },
-            (None, Release::Due) => self.pipeline.tick_observed(now, &mut drops, out),
-            (None, Release::All) => self.pipeline.finish_observed(now, &mut drops, out),
+            (None, Release::Due) => self.pipeline.tick_observed(now, &mut drops, add),
+            (None, Release::All) => self.pipeline.finish_observed(now, &mut drops, add),
         }
         drops.book(&self.books);
+        if !out.is_empty() {
+            self.outside.lock().append(&mut out);
+        }
+    }
+
+    /// A payload of what is outside, of the tenant who comes first.
+    fn next_outside(&self) -> Option<Staged> {
+        let mut outside = self.outside.lock();
+        let tenant = outside.first()?.tenant().map(str::to_owned);
+        let (of_tenant, rest) =
+            std::mem::take(&mut *outside).into_iter().partition(|e| e.tenant() == tenant.as_deref());
+        *outside = rest;
+        drop(outside);
+        let of_tenant: Vec<Entry> = of_tenant;
+        let (mut rewriter, mut others, mut too_large) = (Rewriter::new(MOST_RELEASED), Others::default(), 0);
+        let mut meta = Meta::none();
+        for entry in &of_tenant {
+            let Some(origin) = entry.origin.as_deref() else { continue };
+            others.add(origin, None);
+            too_large += u64::from(!written(&mut rewriter, None, origin, entry));
+            meta = request_of(origin).map_or(meta, |request| request.meta().clone());
+        }
         self.books.add_dropped("", TOO_LARGE, too_large);
         let (body, records) = rewriter.finish(None);
-        if records == 0 {
-            return None;
-        }
         self.books.outgoing.add(u64::from(records));
-        let payload = Payload { signal: Signal::Logs, body: body.into(), records, meta: Meta::none() };
+        let payload = Payload { signal: Signal::Logs, body: body.into(), records, meta };
         Some(Staged::new(payload, others.holds()))
     }
 }
@@ -150,7 +179,7 @@ impl Stage for LokiStages {
         if staged.payload.signal != Signal::Logs {
             return;
         }
-        match Request::new(staged.payload.body.contiguous()) {
+        match Request::new(staged.payload.body.contiguous(), staged.payload.meta.clone()) {
             Ok(request) => self.rewrite(staged, request),
             // Receivers refuse what is malformed, so this is another component's fault; the data is not made worse here.
             Err(error) => tracing::error!(%error, "a request cannot be read and passes its stages unchanged"),
@@ -162,17 +191,25 @@ impl Stage for LokiStages {
     }
 
     fn release(&self, what: Release) -> Option<Staged> {
-        if self.pipeline.held() == 0 { None } else { self.let_go(what) }
+        if self.pipeline.held() > 0 {
+            self.let_go(what);
+        }
+        self.next_outside()
     }
 }
 
 /// Adds an entry where it began. False if there is no room for it.
 fn written(rewriter: &mut Rewriter, own: Option<&Request>, origin: &Origin, entry: &Entry) -> bool {
-    let source: &dyn Any = &**origin.source();
-    match source.downcast_ref::<Request>() {
+    match request_of(origin) {
         Some(from) => rewriter.push(own, from, origin.place(), entry),
         None => true,
     }
+}
+
+/// The request that an entry began in.
+fn request_of(origin: &Origin) -> Option<&Request> {
+    let source: &dyn Any = &**origin.source();
+    source.downcast_ref()
 }
 
 /// Earlier requests that have a part in what comes out.

@@ -56,7 +56,7 @@ fn apply(stages: &LokiStages, payload: Payload) -> Payload {
 
 /// What is in a request: labels, line, metadata of each record, in order.
 fn shown(payload: &Payload) -> Vec<String> {
-    let request = Request::new(payload.body.contiguous()).unwrap();
+    let request = Request::new(payload.body.contiguous(), Meta::none()).unwrap();
     assert_eq!(request.len(), payload.records as usize);
     let show = |entry: Entry| {
         let metadata: Vec<String> = entry.metadata.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -104,7 +104,10 @@ fn changed_records_move_with_everything_they_have() {
     assert_eq!((count(b"schema"), count(b"lib"), count(b"unknown")), (4, 4, 1));
     // The number stays a number, the severity stays, and the untouched record is the same bytes.
     assert_eq!((count(b"\x03pid\x12\x02\x18\x07"), count(b"\x10\x09")), (4, 5));
-    let (before, after) = (Request::new(payload.body.contiguous()).unwrap(), Request::new(whole.clone()).unwrap());
+    let (before, after) = (
+        Request::new(payload.body.contiguous(), Meta::none()).unwrap(),
+        Request::new(whole.clone(), Meta::none()).unwrap(),
+    );
     assert_eq!(after.entry(4).unwrap().line, before.entry(4).unwrap().line);
     wire::check(Signal::Logs, &whole, &wire::CheckLimits::default()).unwrap();
 }
@@ -155,6 +158,36 @@ async fn a_block_of_lines_brings_its_requests_along() {
     let (books, pipeline) = (stages.books(), stages.pipeline());
     assert_eq!((books.incoming.get(), books.outgoing.get(), pipeline.joined(), pipeline.held()), (3, 2, 1, 0));
     assert!(stages.release(Release::All).is_none());
+}
+
+/// Scenario: two tenants' lines of equal labels are held when a third's comes with so many partial lines that all have to go. Guarantee:
+/// each goes out in a payload of its own tenant, with the hold of its own request.
+#[test]
+fn payloads_are_of_one_tenant() {
+    let stages = built("- cri: {max_partial_lines: 2}");
+    let offer = |tenant: &str, line: &str| {
+        let (ack, told) = Ack::watched(None);
+        let meta = Arc::new(Meta { tenant: Some(tenant.into()) });
+        let payload = Payload { meta, ..request(&[("app", &[line])]) };
+        let mut staged = Staged::new(payload, vec![Hold::new(ack)]);
+        stages.apply(&mut staged);
+        (staged.payload, told)
+    };
+    let (_, mut first) = offer("a", "t stdout P 1");
+    let (_, _second) = offer("b", "t stdout P 2");
+    assert_eq!(stages.held(), 2);
+    let (own, _third) = offer("c", "t stdout P 3");
+    assert_eq!((own.records, stages.held()), (0, 3));
+    let mut seen = vec![];
+    while let Some(staged) = stages.release(Release::Due) {
+        assert_eq!((staged.payload.records, staged.holds.len()), (1, 1));
+        seen.push((
+            staged.payload.meta.tenant.clone().unwrap().to_string(),
+            shown(&staged.payload)[0].contains("} 1 k"),
+        ));
+    }
+    assert_eq!(seen, [("a".to_owned(), true), ("b".to_owned(), false)]);
+    assert_eq!((first.try_recv().unwrap(), stages.held()), (Outcome::Delivered, 1));
 }
 
 /// Scenario: a block reaches `max_lines` and its stream goes on. Guarantee: the senders of the first block are free at once, and the rest
