@@ -2,8 +2,10 @@
 //!
 //! YAML leaves open what `yes`, `0123` or `1_000` is until somebody asks for a text, a number or a truth value. Whoever reads a
 //! configuration file hands over every scalar as the text that was written, and this deserializer answers each question with
-//! YAML's own reading of that text, so that text stays text exactly. Values that are typed already (JSON) are taken as they are.
+//! YAML's own reading of that text, so that text stays text exactly. Values that are typed already (JSON) are taken as they are, but
+//! for numbers where text is wanted, as the weak decoding of the peers takes them.
 
+use crate::go::number::format_f;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::{Error, Value};
@@ -80,6 +82,20 @@ impl<'de> Deserializer<'de> for Scalar<'de> {
     numbers! { number visit_f64: deserialize_f32 deserialize_f64 }
     numbers! { truth visit_bool: deserialize_bool }
 
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.0 {
+            Value::Number(number) => visitor.visit_string(match number.as_f64() {
+                Some(value) if number.is_f64() => format_f(value),
+                _ => number.to_string(),
+            }),
+            other => other.deserialize_str(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
@@ -98,7 +114,7 @@ impl<'de> Deserializer<'de> for Scalar<'de> {
     }
 
     forward_to_deserialize_any! {
-        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        char bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -180,6 +196,9 @@ mod tests {
         ] {
             assert_eq!(whole(text), expected, "{text}");
         }
+        assert_eq!(String::deserialize(Scalar(&json!(5))).unwrap(), "5");
+        assert_eq!(String::deserialize(Scalar(&json!(0.5))).unwrap(), "0.5");
+        assert!(String::deserialize(Scalar(&json!(true))).is_err());
         assert_eq!((number("inf"), number("nan"), number("")), (None, None, None));
     }
 }

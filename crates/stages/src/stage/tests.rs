@@ -95,7 +95,7 @@ fn configuration_errors_name_their_key() {
         ("- truncate: {rules: [{limit: 0B}]}", "[0].truncate.rules[0].limit"),
         ("- truncate: {rules: [{limit: 5B, sources: [a]}]}", "[0].truncate.rules[0].sources"),
         ("- truncate: {rules: [{limit: 2B, suffix: '..'}]}", "[0].truncate.rules[0].suffix"),
-        ("- output: {source: 5}", "[0].output.source"),
+        ("- output: {source: true}", "[0].output.source"),
         ("- nope: {}", "[0].nope"),
         ("- [a]", "[0]"),
     ] {
