@@ -23,8 +23,9 @@ pub mod pipeline;
 mod stage;
 pub mod text;
 
-pub use config::{ConfigError, Stages};
+pub use config::{ConfigError, Options, Stages};
 pub use entry::{Entry, Labels, Timestamp};
 pub use metrics::{MetricKind, Sample};
 pub use pipeline::{Now, Observer, Outcome, Pipeline};
+pub use stage::NAMES;
 pub use text::Text;

@@ -7,8 +7,9 @@ use crate::config::{ComponentId, Diagnostic, Diagnostics, Kind, Kinds, Located, 
 use crate::exporters::{self, ExporterConfig};
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::{file_storage, health_check};
-use crate::processors::{batch, memory_limiter};
+use crate::processors::{batch, loki_stages, memory_limiter};
 use crate::receivers::otlp;
+use std::sync::Arc;
 use wire::Signal;
 
 /// What a configuration may name.
@@ -19,7 +20,7 @@ pub const KINDS: Kinds =
 pub const BUILT_IN_KINDS: Kinds = Kinds { exporters: &WITH_SUMMARY, ..KINDS };
 
 const RECEIVERS: &[Kind] = &[Kind::new("otlp")];
-const PROCESSORS: &[Kind] = &[Kind::new("batch"), Kind::new("memory_limiter")];
+const PROCESSORS: &[Kind] = &[Kind::new("batch"), Kind::new("loki_stages"), Kind::new("memory_limiter")];
 const EXTENSIONS: &[Kind] = &[
     Kind::new("health_check"),
     Kind::new(file_storage::KIND),
@@ -40,8 +41,14 @@ static WITH_SUMMARY: [Kind; exporters::KINDS.len() + 1] = {
     all
 };
 
-/// The signals that a component of each type takes.
-pub const SIGNALS: [Signal; 3] = Signal::ALL;
+/// The signals that a component of this type takes.
+#[must_use]
+pub fn signals(kind: &str) -> &'static [Signal] {
+    match kind {
+        "loki_stages" => &[Signal::Logs],
+        _ => &Signal::ALL,
+    }
+}
 
 /// A receiver of any type.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +82,8 @@ impl ReceiverConfig {
 pub enum ProcessorConfig {
     /// `batch`.
     Batch(batch::Config),
+    /// `loki_stages`.
+    LokiStages(Arc<loki_stages::Config>),
     /// `memory_limiter`.
     MemoryLimiter(memory_limiter::Config),
 }
@@ -84,6 +93,7 @@ impl ProcessorConfig {
     pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ProcessorConfig> {
         match kind {
             "batch" => Some(ProcessorConfig::Batch(decode_valid(at, diagnostics)?)),
+            "loki_stages" => Some(ProcessorConfig::LokiStages(Arc::new(loki_stages::Config::decode(at, diagnostics)?))),
             "memory_limiter" => Some(ProcessorConfig::MemoryLimiter(decode_valid(at, diagnostics)?)),
             _ => None,
         }

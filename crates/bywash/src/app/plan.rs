@@ -16,11 +16,13 @@ use crate::config::service::{Acknowledge, Ingest, LogsConfig, ServiceConfig};
 use crate::config::{Component, ComponentId, Diagnostic, Diagnostics, Document, Kinds, PipelineId, load};
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::health_check;
+use crate::processors::loki_stages;
 use flow::batcher::BatchConfig;
 use flow::inlet::InletConfig;
 use flow::spool::StorageConfig;
 use http::HeaderName;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use wire::Signal;
 
@@ -117,8 +119,19 @@ pub struct PipelinePlan {
     pub receivers: Vec<ComponentId>,
     /// The memory limiters in it.
     pub limiters: Vec<ComponentId>,
+    /// The stages in it, in order.
+    pub stages: Vec<StagePlan>,
     /// Where it ends: places in [`Plan::outlets`].
     pub outlets: Vec<usize>,
+}
+
+/// A processor that runs as a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StagePlan {
+    /// Its id.
+    pub id: ComponentId,
+    /// Its own keys.
+    pub config: Arc<loki_stages::Config>,
 }
 
 /// Reads a configuration. `None` if anything is wrong with it; all of that is in `diagnostics`, as are warnings.
@@ -163,7 +176,7 @@ impl Decoded {
             let component = document.processors.iter().find(|c| c.id == *id)?;
             match self.processors.get(id)? {
                 ProcessorConfig::MemoryLimiter(config) => Some((component, config)),
-                ProcessorConfig::Batch(_) => None,
+                ProcessorConfig::Batch(_) | ProcessorConfig::LokiStages(_) => None,
             }
         });
         if !service.telemetry.logs.initial_fields.is_empty() {
@@ -240,6 +253,29 @@ impl Decoded {
         plans
     }
 
+    /// The processors of a pipeline that run as stages. All of them take logs only.
+    fn stages(
+        &self,
+        processors: &[ComponentId],
+        signal: Signal,
+        path: &Path,
+        root: &crate::config::node::Node,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<StagePlan> {
+        let mut stages = vec![];
+        for (i, id) in processors.iter().enumerate() {
+            let Some(ProcessorConfig::LokiStages(config)) = self.processors.get(id) else { continue };
+            if signal != Signal::Logs {
+                let path = path.index(i);
+                let message =
+                    format!("processor `{id}` takes logs only, and this pipeline carries {}", signal.as_str());
+                diagnostics.push(Diagnostic::error(message).at(root.place(&path), &path));
+            }
+            stages.push(StagePlan { id: id.clone(), config: config.clone() });
+        }
+        stages
+    }
+
     /// The pipelines, and the outlets they end in.
     fn pipelines(
         &self,
@@ -252,6 +288,8 @@ impl Decoded {
         let mut pipelines = vec![];
         for (id, pipeline) in &service.pipelines.0 {
             let path = Path::root().key("service").key("pipelines").key(&id.to_string());
+            let signal = signal(id);
+            let stages = self.stages(&pipeline.processors, signal, &path.key("processors"), root, diagnostics);
             let mut warn = |key: &str, message: String| {
                 let path = path.key(key);
                 diagnostics.push(Diagnostic::warning(message).at(root.place(&path), &path));
@@ -264,7 +302,6 @@ impl Decoded {
                 warn("processors", "of several batch processors only the last has an effect".to_owned());
             }
             let batch = batches.last().cloned();
-            let signal = signal(id);
             let mut ends = vec![];
             for exporter in &pipeline.exporters {
                 let Some(config) = self.exporters.get(exporter) else { continue };
@@ -287,6 +324,7 @@ impl Decoded {
                 signal,
                 receivers: pipeline.receivers.clone(),
                 limiters: processors().filter(|(_, p)| is_limiter(p)).map(|(id, _)| id.clone()).collect(),
+                stages,
                 outlets: ends,
             });
         }

@@ -4,13 +4,14 @@
 //! successor, those of a closed outlet are added to its successor's. Invariant: it holds outlets weakly, so that it never keeps
 //! one alive.
 
-use crate::app::assemble::LiveOutlet;
+use crate::app::assemble::{LiveOutlet, LiveStage};
 use crate::app::plan::Plan;
 use crate::exporters::load_balancing::LoadBalancing;
 use crate::extensions::file_storage::control::LetterBoxes;
 use crate::extensions::file_storage::letters::Boxed;
 use crate::net::listen::ListenStats;
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
+use crate::telemetry::metrics::stages::StagesState;
 use crate::telemetry::metrics::{
     ExporterState, ExporterTotals, LimiterState, ListenerState, ReceiverState, ReloadState,
 };
@@ -40,6 +41,8 @@ struct Inner {
     exporters: BTreeMap<(String, Signal), Generations>,
     /// The exporters that balance over backends, by id.
     balancers: BTreeMap<String, LoadBalancing>,
+    /// The stages of pipelines.
+    stages: Vec<LiveStage>,
     /// Each limiter and signal with the receivers before it.
     limiters: BTreeMap<(String, Signal), Vec<String>>,
     reloads: ReloadState,
@@ -72,7 +75,7 @@ impl Registry {
     }
 
     /// Takes note of what runs now.
-    pub fn update(&self, plan: &Plan, outlets: &[LiveOutlet]) {
+    pub fn update(&self, plan: &Plan, outlets: &[LiveOutlet], stages: &[LiveStage]) {
         let mut inner = self.0.lock();
         let is_planned = |receiver: &str| plan.receivers.iter().any(|r| r.id.to_string() == receiver);
         inner.doors.retain(|(receiver, ..), _| is_planned(receiver));
@@ -90,6 +93,7 @@ impl Registry {
         inner.exporters.retain(|_, e| e.wanted || !e.live.is_empty());
         let balancer = |outlet: &LiveOutlet| Some((outlet.plan.id.to_string(), outlet.balancer.clone()?));
         inner.balancers = outlets.iter().filter_map(balancer).collect();
+        inner.stages = stages.to_vec();
         inner.limiters.clear();
         for pipeline in &plan.pipelines {
             for limiter in &pipeline.limiters {
@@ -145,6 +149,29 @@ impl Registry {
     pub fn load_balancers(&self) -> Vec<LoadBalancerState> {
         let balancers: Vec<LoadBalancing> = self.0.lock().balancers.values().cloned().collect();
         balancers.iter().map(LoadBalancing::view).collect()
+    }
+
+    /// The stages of pipelines.
+    pub fn stages(&self) -> Vec<StagesState> {
+        // Their own locks are not taken with this one.
+        let stages = self.0.lock().stages.clone();
+        let state = |live: &LiveStage| {
+            let (books, pipeline) = (live.stage.books(), live.stage.pipeline());
+            StagesState {
+                processor: live.plan.id.to_string(),
+                pipeline: live.pipeline.to_string(),
+                incoming: books.incoming.get(),
+                outgoing: books.outgoing.get(),
+                dropped: books.dropped(),
+                held: live.stage.held() as u64,
+                joined: pipeline.joined(),
+                split: pipeline.split(),
+                failures: pipeline.failures(),
+                refused_series: pipeline.refused_series(),
+                samples: live.stage.samples(),
+            }
+        };
+        stages.iter().map(state).collect()
     }
 
     /// What became of reloads.

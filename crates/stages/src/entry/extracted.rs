@@ -232,6 +232,20 @@ impl Extracted {
         all
     }
 
+    /// A copy that keeps no line alive.
+    pub fn detached(&self) -> Self {
+        let own = |value: &Value| match value {
+            Value::Text(text) => Value::Text(text.detached()),
+            other => other.clone(),
+        };
+        Self {
+            symbols: self.symbols.clone(),
+            slots: self.slots.iter().map(|slot| slot.as_ref().map(own)).collect(),
+            extra: self.extra.iter().map(|(name, value)| (name.detached(), own(value))).collect(),
+            base: self.base.detached(),
+        }
+    }
+
     /// The same map with the symbols of another pipeline, for entries that outlive a reload.
     pub fn rebased(self, symbols: &Arc<Symbols>) -> Self {
         if self.symbols.as_ref().is_some_and(|own| Arc::ptr_eq(own, symbols)) {

@@ -38,7 +38,7 @@ pub(super) fn build(
     }
     let template = Template::new(&config.template).map_err(|e| ConfigError::at(path, "template", e))?;
     let source = builder.symbol(&config.source, path)?;
-    Ok(Box::new(TemplateStage { source, template, failures: builder.failures.clone() }))
+    Ok(Box::new(TemplateStage { source, template, failures: builder.books.failures.clone() }))
 }
 
 impl Stage for TemplateStage {

@@ -186,3 +186,24 @@ fn plans_can_be_compared() {
     assert_eq!((&a.receivers, &a.outlets[2]), (&b.receivers, &b.outlets[2]));
     assert_ne!(a.outlets[0], b.outlets[0]);
 }
+
+/// Scenario: stages in pipelines of each signal, twice in one of logs. Guarantee: logs have them in order; elsewhere they are an error at the
+/// place where they are named.
+#[test]
+fn stages_take_logs_only() {
+    let base = "
+receivers: {otlp: {protocols: {grpc: }}}
+processors: {loki_stages: {stages: [cri: ]}, loki_stages/b: {stages: [docker: ]}, batch: }
+exporters: {nop: }
+";
+    let with = |rest: &str| -> &'static str { format!("{base}{rest}").leak() };
+    let (plan, warnings) = planned(with(
+        "service: {pipelines: {logs: {receivers: [otlp], processors: [loki_stages/b, batch, loki_stages], exporters: [nop]}}}",
+    ));
+    let ids: Vec<_> = plan.pipelines[0].stages.iter().map(|stage| stage.id.to_string()).collect();
+    assert_eq!((ids, warnings.len()), (vec!["loki_stages/b".to_owned(), "loki_stages".to_owned()], 0), "{warnings:?}");
+    let wrong = "service: {pipelines: {traces: {receivers: [otlp], processors: [batch, loki_stages], exporters: [nop]}, \
+        metrics: {receivers: [otlp], processors: [loki_stages/b], exporters: [nop]}}}";
+    let expected = ["service.pipelines.traces.processors[1]", "service.pipelines.metrics.processors[0]"];
+    assert_eq!(errors(with(wrong)), expected);
+}

@@ -92,6 +92,7 @@ fn eventful() -> Snapshot {
             tenants: 2,
             level: Level::Priority,
         },
+        stages: vec![],
         receivers: vec![
             receiver("grpc", Signal::Logs, logs),
             receiver("http", Signal::Logs, InletStats::default()),
@@ -227,4 +228,60 @@ fn a_queue_in_memory_shows_no_disk() {
     snapshot.exporters[0].spool = None;
     let page = render(&snapshot);
     assert!(!page.contains("bywash_spool") && !page.contains("bywash_dead"), "{page}");
+}
+/// Scenario: two processors' stages make metrics of one name with lines' own labels, a histogram, one of another kind, and one named like
+/// the program's own. Guarantee: no series is there twice, each says who made it, and what cannot be is left out and counted.
+#[test]
+fn metrics_of_stages_are_told_apart() {
+    use ::stages::{MetricKind, Sample};
+    let sample = |name: &str, kind, labels: &[(&str, &str)], value| Sample {
+        name: name.into(),
+        kind,
+        help: "Of lines.".into(),
+        labels: labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+        value,
+    };
+    let state = |pipeline: &str, samples| stages::StagesState {
+        processor: "loki_stages".into(),
+        pipeline: pipeline.into(),
+        incoming: 10,
+        outgoing: 4,
+        dropped: vec![(("[0].drop".into(), "drop_stage".into()), 3)],
+        held: 1,
+        joined: 4,
+        split: 2,
+        failures: 5,
+        refused_series: 6,
+        samples,
+    };
+    let one = vec![
+        sample("lines", MetricKind::Counter, &[("pipeline", "mine"), ("x", "1")], 2.0),
+        sample("size_bucket", MetricKind::Histogram, &[("le", "+Inf")], 3.0),
+        sample("size_sum", MetricKind::Histogram, &[], 4.5),
+        sample("target_info", MetricKind::Gauge, &[], 1.0),
+        sample("otelcol_exporter_sent_log_records", MetricKind::Counter, &[], 1.0),
+    ];
+    let two = vec![sample("lines", MetricKind::Counter, &[], 7.0), sample("size", MetricKind::Gauge, &[], 7.0)];
+    let mut snapshot = eventful();
+    snapshot.stages = vec![state("logs", one), state("logs/b", two)];
+    let page = render(&snapshot);
+    for line in [
+        "# TYPE lines counter",
+        "lines{processor=\"loki_stages\",pipeline=\"logs\",exported_pipeline=\"mine\",x=\"1\"} 2",
+        "lines{processor=\"loki_stages\",pipeline=\"logs/b\"} 7",
+        "size_bucket{processor=\"loki_stages\",pipeline=\"logs\",le=\"+Inf\"} 3",
+        "size_sum{processor=\"loki_stages\",pipeline=\"logs\"} 4.5",
+        "bywash_processor_conflicting_metrics{processor=\"loki_stages\",pipeline=\"logs\"} 2",
+        "bywash_processor_conflicting_metrics{processor=\"loki_stages\",pipeline=\"logs/b\"} 1",
+        "otelcol_processor_incoming_items{processor=\"loki_stages\",pipeline=\"logs\",otel_signal=\"logs\"} 10",
+        "otelcol_processor_outgoing_items{processor=\"loki_stages\",pipeline=\"logs\",otel_signal=\"logs\"} 4",
+        "bywash_processor_dropped_records{processor=\"loki_stages\",pipeline=\"logs\",stage=\"[0].drop\",reason=\"drop_stage\"} 3",
+        "bywash_processor_held_records{processor=\"loki_stages\",pipeline=\"logs\"} 1",
+        "bywash_processor_joined_records{processor=\"loki_stages\",pipeline=\"logs\"} 4",
+        "bywash_processor_split_records{processor=\"loki_stages\",pipeline=\"logs\"} 2",
+        "bywash_processor_stage_failures{processor=\"loki_stages\",pipeline=\"logs\"} 5",
+        "bywash_processor_refused_observations{processor=\"loki_stages\",pipeline=\"logs\"} 6",
+    ] {
+        assert_eq!(page.lines().filter(|l| *l == line).count(), 1, "{line}\n{page}");
+    }
 }
