@@ -1,27 +1,25 @@
-//! OTLP/HTTP: HTTP/1.1 and HTTP/2 on one port, by hyper.
+//! HTTP servers of receivers: HTTP/1.1 and HTTP/2 on one port, by hyper.
 //!
-//! Which of the two a connection speaks is told by ALPN, or by its first bytes on a plaintext port. A request is routed, judged by its headers
-//! and admitted before its body is asked for, which is also what `Expect: 100-continue` waits for.
+//! Which of the two a connection speaks is told by ALPN, or by its first bytes on a plaintext port. What a request is answered is its
+//! [`Handler`]'s business, which also decides when its body is asked for; that is what `Expect: 100-continue` waits for.
 //!
-//! Invariants: a connection that does not make progress (headers, body, reading of answers) ends; so does one that is idle; every answer
-//! to an OTLP path has a body in the request's own content type.
+//! Invariants: a connection that does not make progress (headers, body, reading of answers) ends; so does one that is idle.
 //!
-//! What a request is answered is in [`request`], cross-origin rules in [`cors`], the guard of a socket in [`guard`].
+//! How a body is read is in [`body`], which keys such a server has in [`keys`], cross-origin rules in [`cors`], the guard of a socket in
+//! [`guard`].
 
-mod cors;
+pub mod body;
+pub mod cors;
 mod guard;
-mod request;
+pub mod keys;
 
-use super::config;
-use super::intake::Intake;
-use crate::net::body::ReadBuffers;
-use crate::net::compression::Encoding;
-use crate::net::listen::Io;
+use super::body::ReadBuffers;
+use super::listen::Io;
 use bytes::Bytes;
 use cors::Cors;
 use flow::Stop;
 use guard::Guard;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -32,7 +30,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-use wire::Signal;
 
 /// Headers in one request.
 const MAX_HEADERS: usize = 100;
@@ -54,25 +51,37 @@ const PEEK_PAUSE: Duration = Duration::from_millis(5);
 /// The first bytes of HTTP/2.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// The answer to any request but a browser's preflight.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}
+
 /// What all connections of one listener share.
-pub(super) struct Server {
-    intake: Arc<Intake>,
-    routes: [(String, Signal); 3],
-    encodings: Vec<Encoding>,
-    max_body: usize,
-    overload: StatusCode,
-    read_timeout: Option<Duration>,
-    header_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
-    idle_timeout: Option<Duration>,
-    keep_alive: bool,
-    cors: Option<Cors>,
-    extra_headers: HeaderMap,
+pub struct Server<H> {
+    /// What answers.
+    pub handler: H,
+    /// For the headers of a request, counted from the end of the last one. `None`: no limit.
+    pub header_timeout: Option<Duration>,
+    /// An answer that cannot be written for this long ends the connection. `None`: no limit.
+    pub write_timeout: Option<Duration>,
+    /// Between two requests. `None`: no limit of its own.
+    pub idle_timeout: Option<Duration>,
+    /// Whether a connection serves more than one request.
+    pub keep_alive: bool,
+    /// Which browsers may send. `None`: those of no other origin.
+    pub cors: Option<Cors>,
+    /// Added to every answer.
+    pub extra_headers: HeaderMap,
 }
 
 /// What the requests of one connection share.
 #[derive(Default)]
-struct Shared {
+pub struct Connection {
     buffers: ReadBuffers,
     /// Requests under way, and requests so far.
     active: AtomicUsize,
@@ -81,38 +90,20 @@ struct Shared {
     unread: Arc<AtomicBool>,
 }
 
+impl Connection {
+    /// Says whether there is something of the request under way that was not read.
+    pub fn set_unread(&self, unread: bool) {
+        self.unread.store(unread, Relaxed);
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     Http1,
     Http2,
 }
 
-impl Server {
-    pub fn new(config: &config::Http, intake: Intake) -> Server {
-        let some = |d: crate::config::GoDuration| (!d.0.is_zero()).then_some(d.0);
-        let extra = config.response_headers.iter().filter_map(|(name, value)| {
-            Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value.expose()).ok()?))
-        });
-        Server {
-            intake: Arc::new(intake),
-            routes: [
-                (config.logs_url_path.clone(), Signal::Logs),
-                (config.traces_url_path.clone(), Signal::Traces),
-                (config.metrics_url_path.clone(), Signal::Metrics),
-            ],
-            encodings: config.encodings(),
-            max_body: config.max_body(),
-            overload: StatusCode::from_u16(config.overload_status).unwrap_or(StatusCode::TOO_MANY_REQUESTS),
-            read_timeout: some(config.read_timeout),
-            header_timeout: some(config.read_header_timeout),
-            write_timeout: some(config.write_timeout),
-            idle_timeout: some(config.idle_timeout),
-            keep_alive: config.keep_alives_enabled,
-            cors: config.cors.as_ref().and_then(Cors::new),
-            extra_headers: extra.collect(),
-        }
-    }
-
+impl<H: Handler> Server<H> {
     /// Serves one connection until it ends.
     pub async fn serve(self: Arc<Self>, io: Io, peer: SocketAddr, stop: Stop) {
         let first_bytes = async {
@@ -127,7 +118,7 @@ impl Server {
             _ = stop.requested() => None,
         };
         let Some(version) = version else { return };
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Connection::default());
         let io = TokioIo::new(Guard::new(io, self.write_timeout, shared.unread.clone()));
         let service = {
             let (server, shared) = (self.clone(), shared.clone());
@@ -160,7 +151,7 @@ impl Server {
     async fn drive<C>(
         &self,
         connection: C,
-        shared: &Shared,
+        shared: &Connection,
         stop: &Stop,
         finish: impl Fn(Pin<&mut C>),
     ) -> Result<(), hyper::Error>
@@ -181,7 +172,7 @@ impl Server {
     }
 
     /// Ends when nothing was asked for during `idle_timeout`.
-    async fn idle(&self, shared: &Shared) {
+    async fn idle(&self, shared: &Connection) {
         let Some(limit) = self.idle_timeout else { return std::future::pending().await };
         loop {
             let before = shared.served.load(Relaxed);
@@ -195,7 +186,7 @@ impl Server {
     async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
-        shared: Arc<Shared>,
+        shared: Arc<Connection>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         shared.active.fetch_add(1, Relaxed);
         let _active = Active(shared.clone());
@@ -204,7 +195,7 @@ impl Server {
         let mut response = match preflight {
             Some(response) => response,
             None => {
-                let mut response = self.answer(request, &shared).await;
+                let mut response = self.handler.answer(request, &shared).await;
                 if let (Some(cors), Some(origin)) = (&self.cors, &origin) {
                     cors.expose(origin, response.headers_mut());
                 }
@@ -217,7 +208,7 @@ impl Server {
 }
 
 /// Ends when nothing is under way and the client has had time to go.
-async fn done(shared: &Shared) {
+async fn done(shared: &Connection) {
     loop {
         tokio::time::sleep(LEAVE).await;
         if shared.active.load(Relaxed) == 0 {
@@ -227,7 +218,7 @@ async fn done(shared: &Shared) {
 }
 
 /// A request under way.
-struct Active(Arc<Shared>);
+struct Active(Arc<Connection>);
 
 impl Drop for Active {
     fn drop(&mut self) {
