@@ -8,7 +8,7 @@ use crate::exporters::{self, ExporterConfig};
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::health_check;
 use crate::processors::{batch, memory_limiter};
-use crate::receivers::otlp;
+use crate::receivers::{loki, otlp};
 use wire::Signal;
 
 /// What a configuration may name.
@@ -18,7 +18,7 @@ pub const KINDS: Kinds =
 /// The same with the `summary`, which only the built-in configuration names.
 pub const BUILT_IN_KINDS: Kinds = Kinds { exporters: &WITH_SUMMARY, ..KINDS };
 
-const RECEIVERS: &[Kind] = &[Kind::new("otlp")];
+const RECEIVERS: &[Kind] = &[Kind::new("otlp"), Kind::new("loki")];
 const PROCESSORS: &[Kind] = &[Kind::new("batch"), Kind::new("memory_limiter")];
 const EXTENSIONS: &[Kind] = &[
     Kind::new("health_check"),
@@ -47,6 +47,8 @@ pub const SIGNALS: [Signal; 3] = Signal::ALL;
 pub enum ReceiverConfig {
     /// `otlp`.
     Otlp(Box<otlp::Config>),
+    /// `loki`.
+    Loki(Box<loki::Config>),
 }
 
 impl ReceiverConfig {
@@ -54,6 +56,7 @@ impl ReceiverConfig {
     pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ReceiverConfig> {
         match kind {
             "otlp" => Some(ReceiverConfig::Otlp(Box::new(decode_valid(at, diagnostics)?))),
+            "loki" => Some(ReceiverConfig::Loki(Box::new(decode_valid(at, diagnostics)?))),
             _ => None,
         }
     }
@@ -61,9 +64,15 @@ impl ReceiverConfig {
     /// The authenticators it names, each with the key that names it.
     #[must_use]
     pub fn authenticators(&self) -> Vec<(&'static str, &ComponentId)> {
-        let ReceiverConfig::Otlp(otlp) = self;
-        let grpc = otlp.protocols.grpc.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref());
-        let http = otlp.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref());
+        let (grpc, http) = match self {
+            ReceiverConfig::Otlp(otlp) => (
+                otlp.protocols.grpc.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()),
+                otlp.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()),
+            ),
+            ReceiverConfig::Loki(loki) => {
+                (None, loki.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()))
+            }
+        };
         let grpc = grpc.map(|auth| ("protocols.grpc.auth.authenticator", &auth.authenticator));
         grpc.into_iter().chain(http.map(|auth| ("protocols.http.auth.authenticator", &auth.authenticator))).collect()
     }
