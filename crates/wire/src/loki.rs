@@ -46,6 +46,23 @@ pub const TENANT_LABEL: &str = "__tenant_id__";
 /// The attribute that names the attribute that holds the tenant.
 pub const TENANT_HINT: &str = "loki.tenant";
 
+/// The longest name of a tenant, in bytes.
+pub const MAX_TENANT: usize = 150;
+
+/// Whether Loki takes a name for a tenant's; no name is fine. Source: `tenant.ValidTenantID` of Grafana's dskit.
+///
+/// # Errors
+/// Why not, in Loki's words.
+pub fn check_tenant(name: &str) -> Result<(), &'static str> {
+    let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"!-_.*'()".contains(&b);
+    match name {
+        "." | ".." => Err("tenant ID is '.' or '..'"),
+        _ if name.len() > MAX_TENANT => Err("tenant ID is too long: max 150 characters"),
+        _ if !name.bytes().all(is_legal) => Err("tenant ID contains unsupported characters"),
+        _ => Ok(()),
+    }
+}
+
 /// Field numbers of `PushRequest`, `StreamAdapter`, `EntryAdapter`, `LabelPairAdapter` and `google.protobuf.Timestamp`.
 pub mod number {
     #![allow(missing_docs)]

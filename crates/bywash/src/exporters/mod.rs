@@ -4,6 +4,7 @@
 
 pub mod debug;
 pub mod load_balancing;
+pub mod loki;
 pub mod nop;
 pub mod otlp_client;
 pub mod otlp_grpc;
@@ -28,6 +29,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "otlp_grpc", aliases: &["otlp"] },
     Kind { name: "otlp_http", aliases: &["otlphttp"] },
     Kind { name: "load_balancing", aliases: &["loadbalancing"] },
+    Kind::new("loki"),
     Kind::new("debug"),
     Kind::new("nop"),
 ];
@@ -46,6 +48,8 @@ pub enum ExporterConfig {
     OtlpHttp(Box<otlp_http::Config>),
     /// `load_balancing`.
     LoadBalancing(Box<load_balancing::Config>),
+    /// `loki`.
+    Loki(Box<loki::Config>),
     /// `debug`.
     Debug(debug::Config),
     /// `nop`.
@@ -60,6 +64,7 @@ impl ExporterConfig {
             "otlp_grpc" => ExporterConfig::OtlpGrpc(Box::new(decode_valid(at, diagnostics)?)),
             "otlp_http" => ExporterConfig::OtlpHttp(Box::new(decode_valid(at, diagnostics)?)),
             "load_balancing" => ExporterConfig::LoadBalancing(Box::new(decode_valid(at, diagnostics)?)),
+            "loki" => ExporterConfig::Loki(Box::new(decode_valid(at, diagnostics)?)),
             "debug" => ExporterConfig::Debug(decode_valid(at, diagnostics)?),
             "nop" => ExporterConfig::Nop(decode_valid(at, diagnostics)?),
             _ => return None,
@@ -80,6 +85,7 @@ enum BuiltKind {
     OtlpGrpc(otlp_client::OtlpGrpc),
     OtlpHttp(otlp_http::OtlpHttp),
     LoadBalancing(load_balancing::LoadBalancing),
+    Loki(loki::Loki),
     Debug(debug::Debug),
     Nop(nop::Nop),
 }
@@ -106,6 +112,10 @@ pub fn build(name: &str, config: &ExporterConfig) -> Result<Built, BuildError> {
         ExporterConfig::LoadBalancing(c) => {
             let kind = BuiltKind::LoadBalancing(load_balancing::LoadBalancing::new(name, c)?);
             (kind, c.timeout, off(), never())
+        }
+        ExporterConfig::Loki(c) => {
+            let kind = BuiltKind::Loki(loki::Loki::new(c)?);
+            (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
         }
         ExporterConfig::Debug(c) => {
             (BuiltKind::Debug(debug::Debug::new(name, c)), GoDuration::default(), c.queue(), never())
@@ -136,7 +146,11 @@ impl Built {
         share: Share,
         pipeline_batch: Option<BatchConfig>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
-        let (limit, batch) = (share.limit(), pipeline_batch.clone());
+        let limit = share.limit();
+        let batch = match &self.kind {
+            BuiltKind::Loki(exporter) => Some(exporter.batching(pipeline_batch.clone())),
+            _ => pipeline_batch.clone(),
+        };
         let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
         Ok(match &self.kind {
             BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target()),
@@ -146,6 +160,10 @@ impl Built {
                 )));
             }
             BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target()),
+            BuiltKind::Loki(_) if signal != Signal::Logs => {
+                return Err(BuildError(format!("loki takes logs only, not {signal}")));
+            }
+            BuiltKind::Loki(exporter) => Arc::new(Outlet::within(config, share, exporter.clone(), exporter.router())),
             BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch)?,
             BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target()),
             BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop")),

@@ -150,16 +150,9 @@ pub fn from_otlp(logs: &[u8], how: &Sending, now: u64) -> Result<Pushed, SendErr
 }
 
 /// Whether the bytes stand somewhere in the request: one pass, which saves looking for hints in every record.
+#[must_use]
 pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    let Some((first, rest)) = needle.split_first() else { return true };
-    let mut at = 0;
-    while let Some(found) = haystack[at..].iter().position(|b| b == first) {
-        at += found + 1;
-        if haystack[at..].starts_with(rest) {
-            return true;
-        }
-    }
-    false
+    memchr::memmem::find(haystack, needle).is_some()
 }
 
 /// The streams so far.

@@ -19,15 +19,13 @@ use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::Signal;
-use wire::loki::{PushError, Received, Receiving, json, receive};
+use wire::loki::{MAX_TENANT, PushError, Received, Receiving, check_tenant, json, receive};
 
 /// The paths of a push; the second is that of old clients.
 const PATHS: [&str; 2] = ["/loki/api/v1/push", "/api/prom/push"];
 const READY: &str = "/ready";
 /// The header that names the tenant.
 const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
-/// The longest tenant name, as in Loki.
-const MAX_TENANT: usize = 150;
 /// A push larger than this is unpacked on a task of its own, so that it does not hold up the other requests of its connection.
 const HEAVY: usize = 64 << 10;
 /// What a JSON push may become as OTLP, as a multiple of its size: `[1,""],` becomes 36 bytes.
@@ -223,15 +221,9 @@ fn form(headers: &HeaderMap) -> Option<Form> {
 /// The tenant that the sender names, by Loki's rules for names.
 fn tenant(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
     let Some(value) = headers.get(TENANT) else { return Ok(None) };
+    // What is no text has no legal character either.
     let name = value.to_str().unwrap_or("/");
-    let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"!-_.*'()".contains(&b);
-    match name {
-        "" => Ok(None),
-        "." | ".." => Err("tenant ID is '.' or '..'"),
-        _ if name.len() > MAX_TENANT => Err("tenant ID is too long: max 150 characters"),
-        _ if !name.bytes().all(is_legal) => Err("tenant ID contains unsupported characters"),
-        _ => Ok(Some(name)),
-    }
+    check_tenant(name).map(|()| Some(name).filter(|name| !name.is_empty()))
 }
 
 /// Whether bytes begin with the header of RFC 1950.
