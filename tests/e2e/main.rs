@@ -17,6 +17,7 @@ mod fan_out;
 mod forwarding;
 mod hostile_backends;
 mod load_balancing;
+mod loki;
 mod overload;
 mod reload;
 mod stopping;

@@ -61,6 +61,15 @@ impl ReceiverConfig {
         }
     }
 
+    /// Whether anything of this signal can come from it.
+    #[must_use]
+    pub fn gives(&self, signal: Signal) -> bool {
+        match self {
+            ReceiverConfig::Otlp(_) => true,
+            ReceiverConfig::Loki(_) => signal == Signal::Logs,
+        }
+    }
+
     /// The authenticators it names, each with the key that names it.
     #[must_use]
     pub fn authenticators(&self) -> Vec<(&'static str, &ComponentId)> {
@@ -114,6 +123,14 @@ impl DestinationConfig {
             SUMMARY => Some(DestinationConfig::Summary),
             _ => ExporterConfig::decode(kind, at, diagnostics).map(DestinationConfig::Exporter),
         }
+    }
+}
+
+impl DestinationConfig {
+    /// Whether it can be sent anything of this signal.
+    #[must_use]
+    pub fn takes(&self, signal: Signal) -> bool {
+        signal == Signal::Logs || !matches!(self, DestinationConfig::Exporter(ExporterConfig::Loki(_)))
     }
 }
 

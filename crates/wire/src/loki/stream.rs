@@ -158,11 +158,18 @@ impl LabelSet {
     }
 }
 
-/// The name of a label or of structured metadata: as it is if Loki takes it, else in the collector's form.
+/// The name of a label or of structured metadata: as it is if Loki takes it, else in the collector's form, but never one of an internal label.
 pub(super) fn legal_name(out: &mut Vec<u8>, name: &[u8]) {
     let is_legal =
         !name.first().is_none_or(u8::is_ascii_digit) && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_');
-    if is_legal { out.extend_from_slice(name) } else { labels::normalize(out, name) }
+    if is_legal {
+        return out.extend_from_slice(name);
+    }
+    let start = out.len();
+    labels::normalize(out, name);
+    if is_internal(&out[start..]) {
+        out.splice(start..start, *b"key");
+    }
 }
 
 /// Every attribute of the resource is a label, but those that stay within and the hints.

@@ -35,7 +35,8 @@ async fn send(exporter: &Loki, target: &str, request: Payload) -> Attempt {
 
 /// What a server's answer becomes.
 async fn answered(status: u16, headers: Vec<(&'static str, String)>, body: &'static str) -> Attempt {
-    let server = http(Setup::default(), move |_| Some((status, headers.clone(), Bytes::from_static(body.as_bytes())))).await;
+    let server =
+        http(Setup::default(), move |_| Some((status, headers.clone(), Bytes::from_static(body.as_bytes())))).await;
     send(&exporter(&server, ""), NO_TENANT, logs(&[], 5)).await
 }
 
@@ -54,7 +55,10 @@ async fn a_push_is_what_loki_expects() {
         let seen = server.next().await;
         assert_eq!((seen.head.method.as_str(), seen.head.uri.path()), ("POST", "/loki/api/v1/push"));
         let header = |name: &str| seen.head.headers.get(name).and_then(|v| v.to_str().ok());
-        assert_eq!((header("content-type"), header("content-encoding")), (Some("application/x-protobuf"), Some("snappy")));
+        assert_eq!(
+            (header("content-type"), header("content-encoding")),
+            (Some("application/x-protobuf"), Some("snappy"))
+        );
         assert_eq!((header("x-scope-orgid"), header("x-extra")), (tenant, Some("1")));
         let push = snap::raw::Decoder::new().decompress_vec(&seen.message).unwrap();
         let census = receive::check(&push).unwrap();
@@ -104,7 +108,8 @@ async fn a_400_is_told_with_its_count() {
                 total ignored: 1 out of 2 for stream: {a=\"2\"}";
     let Attempt::Partial { rejected, why } = answered(400, vec![], said).await else { panic!("in part") };
     assert_eq!((rejected, why.text.contains("entry too far behind")), (2, true));
-    let Attempt::Reject { why } = answered(400, vec![], "error at least one label pair is required per stream").await else {
+    let Attempt::Reject { why } = answered(400, vec![], "error at least one label pair is required per stream").await
+    else {
         panic!("rejected")
     };
     assert!(why.text.contains("at least one label pair"), "{why}");
@@ -138,7 +143,8 @@ fn routes(config: &str, payload: Payload) -> Vec<(String, u32)> {
 /// Scenario: each way to name a tenant, and all of them together. Guarantee: what the record says, then the headers, then the sender, then the default.
 #[test]
 fn the_tenant_is_found_in_order() {
-    let from = |payload: Payload, tenant: &str| Payload { meta: Arc::new(Meta { tenant: Some(tenant.into()) }), ..payload };
+    let from =
+        |payload: Payload, tenant: &str| Payload { meta: Arc::new(Meta { tenant: Some(tenant.into()) }), ..payload };
     let one = |name: &str| vec![(name.to_owned(), 1)];
     assert_eq!(routes("", logs(&[], 1)), one(NO_TENANT));
     assert_eq!(routes("tenant_id: d", logs(&[], 1)), one("d"));
@@ -156,7 +162,9 @@ fn the_tenant_is_found_in_order() {
 #[test]
 fn tenants_are_divided() {
     let mut payload = logs(&[("__tenant_id__", text("a"))], 2);
-    for (resource, records) in [(&[][..], 1), (&[("__tenant_id__", text("b"))], 3), (&[("__tenant_id__", text("a"))], 4)] {
+    for (resource, records) in
+        [(&[][..], 1), (&[("__tenant_id__", text("b"))], 3), (&[("__tenant_id__", text("a"))], 4)]
+    {
         payload.body.append(logs(resource, records).body);
         payload.records += records;
     }
@@ -168,7 +176,8 @@ fn tenants_are_divided() {
 /// Scenario: the collector's keys and ours, right and wrong. Guarantee: defaults of the collector, Promtail's batches, errors at their keys.
 #[test]
 fn keys_are_checked() {
-    let config: Config = decoded("{endpoint: 'http://loki:3100/loki/api/v1/push', default_labels_enabled: {exporter: false}}");
+    let config: Config =
+        decoded("{endpoint: 'http://loki:3100/loki/api/v1/push', default_labels_enabled: {exporter: false}}");
     assert!(errors(&config).is_empty());
     assert_eq!(config.default_labels_enabled, Labels { exporter: false, ..Labels::default() });
     assert_eq!(config.timeout.0, Duration::from_secs(30));
@@ -179,6 +188,9 @@ fn keys_are_checked() {
     let own: Config = decoded("{endpoint: 'http://x', batch_size: 2MiB}");
     assert_eq!(own.batching(Some(pipeline)).max_bytes, 2 << 20);
     let wrong = "{endpoint: x, external_labels: {'a.b': c}, tenant_id: 'a b', batch_wait: 0s, proxy_url: p}";
-    assert_eq!(errors(&decoded::<Config>(wrong)), ["endpoint", "external_labels", "tenant_id", "batch_wait", "proxy_url"]);
+    assert_eq!(
+        errors(&decoded::<Config>(wrong)),
+        ["endpoint", "external_labels", "tenant_id", "batch_wait", "proxy_url"]
+    );
     assert_eq!(problems::<Config>("labels: {}").len(), 1);
 }
