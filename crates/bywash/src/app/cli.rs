@@ -2,7 +2,7 @@
 //!
 //! Results go to standard output, what is wrong to standard error, and the exit code says which it was: see [`super::run`].
 
-use crate::app::components::{BUILT_IN_KINDS, KINDS, SIGNALS};
+use crate::app::components::{BUILT_IN_KINDS, KINDS, signals};
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
 use crate::app::terminal;
@@ -155,11 +155,10 @@ fn components(format: Format) -> String {
         ("exporters", KINDS.exporters, true),
         ("extensions", KINDS.extensions, false),
     ];
-    let signals = SIGNALS.map(wire::Signal::as_str);
     match format {
         Format::Json => {
             let describe = |kind: &Kind, has_signals: bool| match has_signals {
-                true => json!({"name": kind.name, "aliases": kind.aliases, "signals": signals}),
+                true => json!({"name": kind.name, "aliases": kind.aliases, "signals": signals(kind.name)}),
                 false => json!({"name": kind.name, "aliases": kind.aliases}),
             };
             let mut all = json!({"version": env!("CARGO_PKG_VERSION")});
@@ -178,7 +177,7 @@ fn components(format: Format) -> String {
                         let _ = writeln!(text, "    aliases: [{}]", kind.aliases.join(", "));
                     }
                     if has_signals {
-                        let _ = writeln!(text, "    signals: [{}]", signals.join(", "));
+                        let _ = writeln!(text, "    signals: [{}]", signals(kind.name).join(", "));
                     }
                 }
             }

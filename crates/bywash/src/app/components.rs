@@ -39,8 +39,12 @@ static WITH_SUMMARY: [Kind; exporters::KINDS.len() + 1] = {
     all
 };
 
-/// The signals that a component of each type takes.
-pub const SIGNALS: [Signal; 3] = Signal::ALL;
+/// The signals that components of a type take.
+#[must_use]
+pub fn signals(kind: &str) -> Vec<&'static str> {
+    let takes = |signal: &Signal| *signal == Signal::Logs || kind != "loki";
+    Signal::ALL.iter().filter(|signal| takes(signal)).map(|signal| signal.as_str()).collect()
+}
 
 /// A receiver of any type.
 #[derive(Clone, Debug, PartialEq)]
