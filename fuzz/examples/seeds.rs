@@ -18,7 +18,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write(&corpus, Signal::Logs, generate::logs(), &mut runner)?;
     write(&corpus, Signal::Traces, generate::traces(), &mut runner)?;
     write(&corpus, Signal::Metrics, generate::metrics(), &mut runner)?;
-    Ok(())
+    write_pushes(&corpus.join("loki_push"), &mut runner)
+}
+
+/// Pushes in protobuf, and one in each form of JSON.
+fn write_pushes(corpus: &Path, runner: &mut TestRunner) -> Result<(), Box<dyn std::error::Error>> {
+    fs::create_dir_all(corpus)?;
+    let mut written = 0;
+    while written < SEEDS {
+        let tree = otlp_oracle::loki::push().new_tree(runner).map_err(|reason| reason.to_string())?;
+        let body = tree.current().encode_to_vec();
+        if (20..MAX_LEN).contains(&body.len()) {
+            fs::write(corpus.join(format!("push-{written:02}")), body)?;
+            written += 1;
+        }
+    }
+    fs::write(corpus.join("json-v1"), r#"{"streams":[{"stream":{"a":"b"},"values":[["1700000000000000000","line",{"k":"v"}]]}]}"#)?;
+    fs::write(corpus.join("json-v0"), r#"{"streams":[{"labels":"{a=\"b\"}","entries":[{"ts":"2024-05-06T07:08:09.1Z","line":"x"}]}]}"#)?;
+    Ok(fs::write(corpus.join("labels"), r#"{a="b\n\x41\u00e9", c='d', "e.f"=`g`, }"#)?)
 }
 
 fn write<M: Message>(

@@ -138,7 +138,7 @@ fn certificates(dir: &Path) {
 }
 
 fn examples() -> Vec<PathBuf> {
-    let folders = [root().join("examples"), root().join("examples/two-tiers")];
+    let folders = [root().join("examples"), root().join("examples/two-tiers"), root().join("examples/loki")];
     let mut all: Vec<_> =
         folders.iter().flat_map(|f| std::fs::read_dir(f).unwrap().map(|e| e.unwrap().path())).collect();
     all.retain(|p| p.extension().is_some_and(|e| e == "yaml"));

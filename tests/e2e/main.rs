@@ -20,6 +20,7 @@ mod hostile_backends;
 mod lb_churn;
 mod lb_network;
 mod load_balancing;
+mod loki;
 mod loki_stages;
 mod overload;
 mod reload;

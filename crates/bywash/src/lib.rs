@@ -22,6 +22,7 @@
 //! | to change | open |
 //! |---|---|
 //! | how OTLP comes in: gRPC, HTTP, answers, limits | [`receivers::otlp`] |
+//! | how Loki pushes come in and go out | [`receivers::loki`], [`exporters::loki`], and the crate `wire` for their bytes |
 //! | how OTLP goes out | [`exporters::otlp_client`], [`exporters::otlp_http`] |
 //! | which backend a record goes to, and what happens when backends come and go | [`exporters::load_balancing`] |
 //! | where the list of backends comes from | [`resolvers`] |

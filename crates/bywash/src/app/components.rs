@@ -8,7 +8,7 @@ use crate::exporters::{self, ExporterConfig};
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::{file_storage, health_check};
 use crate::processors::{batch, loki_stages, memory_limiter};
-use crate::receivers::otlp;
+use crate::receivers::{loki, otlp};
 use std::sync::Arc;
 use wire::Signal;
 
@@ -19,7 +19,7 @@ pub const KINDS: Kinds =
 /// The same with the `summary`, which only the built-in configuration names.
 pub const BUILT_IN_KINDS: Kinds = Kinds { exporters: &WITH_SUMMARY, ..KINDS };
 
-const RECEIVERS: &[Kind] = &[Kind::new("otlp")];
+const RECEIVERS: &[Kind] = &[Kind::new("otlp"), Kind::new("loki")];
 const PROCESSORS: &[Kind] = &[Kind::new("batch"), Kind::new("loki_stages"), Kind::new("memory_limiter")];
 const EXTENSIONS: &[Kind] = &[
     Kind::new("health_check"),
@@ -45,7 +45,7 @@ static WITH_SUMMARY: [Kind; exporters::KINDS.len() + 1] = {
 #[must_use]
 pub fn signals(kind: &str) -> &'static [Signal] {
     match kind {
-        "loki_stages" => &[Signal::Logs],
+        "loki" | "loki_stages" => &[Signal::Logs],
         _ => &Signal::ALL,
     }
 }
@@ -55,6 +55,8 @@ pub fn signals(kind: &str) -> &'static [Signal] {
 pub enum ReceiverConfig {
     /// `otlp`.
     Otlp(Box<otlp::Config>),
+    /// `loki`.
+    Loki(Box<loki::Config>),
 }
 
 impl ReceiverConfig {
@@ -62,16 +64,32 @@ impl ReceiverConfig {
     pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ReceiverConfig> {
         match kind {
             "otlp" => Some(ReceiverConfig::Otlp(Box::new(decode_valid(at, diagnostics)?))),
+            "loki" => Some(ReceiverConfig::Loki(Box::new(decode_valid(at, diagnostics)?))),
             _ => None,
+        }
+    }
+
+    /// Whether anything of this signal can come from it.
+    #[must_use]
+    pub fn gives(&self, signal: Signal) -> bool {
+        match self {
+            ReceiverConfig::Otlp(_) => true,
+            ReceiverConfig::Loki(_) => signal == Signal::Logs,
         }
     }
 
     /// The authenticators it names, each with the key that names it.
     #[must_use]
     pub fn authenticators(&self) -> Vec<(&'static str, &ComponentId)> {
-        let ReceiverConfig::Otlp(otlp) = self;
-        let grpc = otlp.protocols.grpc.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref());
-        let http = otlp.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref());
+        let (grpc, http) = match self {
+            ReceiverConfig::Otlp(otlp) => (
+                otlp.protocols.grpc.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()),
+                otlp.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()),
+            ),
+            ReceiverConfig::Loki(loki) => {
+                (None, loki.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()))
+            }
+        };
         let grpc = grpc.map(|auth| ("protocols.grpc.auth.authenticator", &auth.authenticator));
         grpc.into_iter().chain(http.map(|auth| ("protocols.http.auth.authenticator", &auth.authenticator))).collect()
     }
@@ -125,6 +143,14 @@ impl DestinationConfig {
             DestinationConfig::Exporter(config) => config.queues_in_memory(),
             DestinationConfig::Summary => true,
         }
+    }
+}
+
+impl DestinationConfig {
+    /// Whether it can be sent anything of this signal.
+    #[must_use]
+    pub fn takes(&self, signal: Signal) -> bool {
+        signal == Signal::Logs || !matches!(self, DestinationConfig::Exporter(ExporterConfig::Loki(_)))
     }
 }
 

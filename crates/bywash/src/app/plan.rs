@@ -290,21 +290,30 @@ impl Decoded {
             let path = Path::root().key("service").key("pipelines").key(&id.to_string());
             let signal = signal(id);
             let stages = self.stages(&pipeline.processors, signal, &path.key("processors"), root, diagnostics);
-            let mut warn = |key: &str, message: String| {
+            let mut tell = |key: &str, new: fn(String) -> Diagnostic, message: String| {
                 let path = path.key(key);
-                diagnostics.push(Diagnostic::warning(message).at(root.place(&path), &path));
+                diagnostics.push(new(message).at(root.place(&path), &path));
             };
             let processors = || pipeline.processors.iter().filter_map(|id| Some((id, self.processors.get(id)?)));
             let batches: Vec<BatchConfig> = processors()
                 .filter_map(|(_, p)| if let ProcessorConfig::Batch(batch) = p { Some(batch.batching()) } else { None })
                 .collect();
             if batches.len() > 1 {
-                warn("processors", "of several batch processors only the last has an effect".to_owned());
+                let text = "of several batch processors only the last has an effect";
+                tell("processors", Diagnostic::warning, text.to_owned());
             }
             let batch = batches.last().cloned();
+            for receiver in &pipeline.receivers {
+                if self.receivers.get(receiver).is_some_and(|config| !config.gives(signal)) {
+                    tell("receivers", Diagnostic::error, format!("receiver `{receiver}` does not take {signal}"));
+                }
+            }
             let mut ends = vec![];
             for exporter in &pipeline.exporters {
                 let Some(config) = self.exporters.get(exporter) else { continue };
+                if !config.takes(signal) {
+                    tell("exporters", Diagnostic::error, format!("exporter `{exporter}` does not take {signal}"));
+                }
                 let at = outlets.iter().position(|o| o.id == *exporter && o.signal == signal).unwrap_or_else(|| {
                     let (id, config, batch) = (exporter.clone(), config.clone(), batch.clone());
                     outlets.push(OutletPlan { id, signal, config, batch, storage: None, max_bytes: 0 });
@@ -312,7 +321,7 @@ impl Decoded {
                 });
                 if outlets[at].batch != batch {
                     let text = "is batched as the first pipeline that names it asks for, not as this one does";
-                    warn("exporters", format!("exporter `{exporter}` {text}"));
+                    tell("exporters", Diagnostic::warning, format!("exporter `{exporter}` {text}"));
                 }
                 if !ends.contains(&at) {
                     ends.push(at);

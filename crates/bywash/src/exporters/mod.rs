@@ -4,6 +4,7 @@
 
 pub mod debug;
 pub mod load_balancing;
+pub mod loki;
 pub mod nop;
 pub mod otlp_client;
 pub mod otlp_grpc;
@@ -19,7 +20,7 @@ use flow::batcher::BatchConfig;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
 use flow::spool::Spool;
-use flow::{Budget, Exporter, Outgoing, Outlet, Share, Target};
+use flow::{Budget, Exporter, Outgoing, Outlet, Router, Share, Target};
 use queue::{RetryOnFailure, SendingQueue, outlet_config};
 use std::sync::Arc;
 use wire::Signal;
@@ -29,6 +30,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "otlp_grpc", aliases: &["otlp"] },
     Kind { name: "otlp_http", aliases: &["otlphttp"] },
     Kind { name: "load_balancing", aliases: &["loadbalancing"] },
+    Kind::new("loki"),
     Kind::new("debug"),
     Kind::new("nop"),
 ];
@@ -47,6 +49,8 @@ pub enum ExporterConfig {
     OtlpHttp(Box<otlp_http::Config>),
     /// `load_balancing`.
     LoadBalancing(Box<load_balancing::Config>),
+    /// `loki`.
+    Loki(Box<loki::Config>),
     /// `debug`.
     Debug(debug::Config),
     /// `nop`.
@@ -61,6 +65,7 @@ impl ExporterConfig {
             "otlp_grpc" => ExporterConfig::OtlpGrpc(Box::new(decode_valid(at, diagnostics)?)),
             "otlp_http" => ExporterConfig::OtlpHttp(Box::new(decode_valid(at, diagnostics)?)),
             "load_balancing" => ExporterConfig::LoadBalancing(Box::new(decode_valid(at, diagnostics)?)),
+            "loki" => ExporterConfig::Loki(Box::new(decode_valid(at, diagnostics)?)),
             "debug" => ExporterConfig::Debug(decode_valid(at, diagnostics)?),
             "nop" => ExporterConfig::Nop(decode_valid(at, diagnostics)?),
             _ => return None,
@@ -73,6 +78,7 @@ impl ExporterConfig {
         let queue = match self {
             ExporterConfig::OtlpGrpc(c) => &c.0.sending_queue,
             ExporterConfig::OtlpHttp(c) => &c.sending_queue,
+            ExporterConfig::Loki(c) => &c.sending_queue,
             ExporterConfig::LoadBalancing(c) => return c.stored_in(),
             ExporterConfig::Debug(c) => c.sending_queue.as_ref()?,
             ExporterConfig::Nop(_) => return None,
@@ -86,6 +92,7 @@ impl ExporterConfig {
         let is_on = match self {
             ExporterConfig::OtlpGrpc(c) => c.0.sending_queue.enabled,
             ExporterConfig::OtlpHttp(c) => c.sending_queue.enabled,
+            ExporterConfig::Loki(c) => c.sending_queue.enabled,
             ExporterConfig::LoadBalancing(c) => c.is_queued(),
             ExporterConfig::Debug(c) => c.queue().enabled,
             ExporterConfig::Nop(_) => false,
@@ -107,6 +114,7 @@ enum BuiltKind {
     OtlpGrpc(otlp_client::OtlpGrpc),
     OtlpHttp(otlp_http::OtlpHttp),
     LoadBalancing(load_balancing::LoadBalancing),
+    Loki(loki::Loki),
     Debug(debug::Debug),
     Nop(nop::Nop),
 }
@@ -133,6 +141,10 @@ pub fn build(name: &str, config: &ExporterConfig) -> Result<Built, BuildError> {
         ExporterConfig::LoadBalancing(c) => {
             let kind = BuiltKind::LoadBalancing(load_balancing::LoadBalancing::new(name, c)?);
             (kind, c.timeout, off(), never())
+        }
+        ExporterConfig::Loki(c) => {
+            let kind = BuiltKind::Loki(loki::Loki::new(c)?);
+            (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
         }
         ExporterConfig::Debug(c) => {
             (BuiltKind::Debug(debug::Debug::new(name, c)), GoDuration::default(), c.queue(), never())
@@ -165,7 +177,11 @@ impl Built {
         pipeline_batch: Option<BatchConfig>,
         durable: Option<(Arc<Spool>, Budget)>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
-        let (limit, batch) = (share.limit(), pipeline_batch.clone());
+        let limit = share.limit();
+        let batch = match &self.kind {
+            BuiltKind::Loki(exporter) => Some(exporter.batching(pipeline_batch.clone())),
+            _ => pipeline_batch.clone(),
+        };
         let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
         Ok(match &self.kind {
             BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
@@ -175,6 +191,10 @@ impl Built {
                 )));
             }
             BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
+            BuiltKind::Loki(_) if signal != Signal::Logs => {
+                return Err(BuildError(format!("loki takes logs only, not {signal}")));
+            }
+            BuiltKind::Loki(exporter) => routed(config, share, exporter.clone(), exporter.router(), durable),
             BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch, durable)?,
             BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
             BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop"), durable),
@@ -189,8 +209,18 @@ fn direct<E: Exporter>(
     target: Target,
     durable: Option<(Arc<Spool>, Budget)>,
 ) -> Arc<dyn Outgoing> {
+    routed(config, share, exporter, Direct(target), durable)
+}
+
+fn routed<E: Exporter, R: Router>(
+    config: OutletConfig,
+    share: Share,
+    exporter: E,
+    router: R,
+    durable: Option<(Arc<Spool>, Budget)>,
+) -> Arc<dyn Outgoing> {
     match durable {
-        Some((spool, budget)) => Outlet::durable(config, share, exporter, Direct(target), Arc::new(()), spool, budget),
-        None => Arc::new(Outlet::within(config, share, exporter, Direct(target))),
+        Some((spool, budget)) => Outlet::durable(config, share, exporter, router, Arc::new(()), spool, budget),
+        None => Arc::new(Outlet::within(config, share, exporter, router)),
     }
 }

@@ -11,7 +11,8 @@ fn decode(kind: &str, yaml: &str) -> (Option<ExporterConfig>, Diagnostics) {
     (ExporterConfig::decode(kind, &at, &mut found), found)
 }
 
-/// Scenario: every type of the table, with the least that it needs. Guarantee: it decodes, builds, and has an outlet for every signal.
+/// Scenario: every type of the table, with the least that it needs. Guarantee: it decodes, builds, and has an outlet for every signal; `loki` for logs only,
+/// and says so.
 #[tokio::test]
 async fn every_type_of_the_table_can_be_built() {
     for kind in KINDS {
@@ -19,12 +20,18 @@ async fn every_type_of_the_table_can_be_built() {
             "otlp_grpc" => "{endpoint: 'localhost:4317', tls: {insecure: true}}",
             "load_balancing" => "{resolver: {static: {hostnames: [a]}}, protocol: {otlp: {tls: {insecure: true}}}}",
             "otlp_http" => "endpoint: http://localhost:4318",
+            "loki" => "endpoint: http://localhost:3100/loki/api/v1/push",
             _ => "{}",
         };
         let (config, found) = decode(kind.name, yaml);
         assert!(!found.has_errors(), "{}", found.render(false));
         let built = build(kind.name, &config.unwrap()).unwrap();
         for signal in Signal::ALL {
+            if kind.name == "loki" && signal != Signal::Logs {
+                let refused = built.outlet(signal, Share::new(1 << 20), None, None);
+                assert!(refused.is_err_and(|e| e.0.contains("takes logs only")));
+                continue;
+            }
             assert_eq!(built.outlet(signal, Share::new(1 << 20), None, None).unwrap().name(), kind.name);
         }
     }

@@ -207,3 +207,15 @@ exporters: {nop: }
     let expected = ["service.pipelines.traces.processors[1]", "service.pipelines.metrics.processors[0]"];
     assert_eq!(errors(with(wrong)), expected);
 }
+
+/// Scenario: `loki` at both ends of a pipeline of traces. Guarantee: two errors, where they are named; a pipeline of logs is in order.
+#[test]
+fn loki_is_for_logs() {
+    const PARTS: &str = "receivers: {loki: {protocols: {http: }}}\nexporters: {loki: {endpoint: 'http://x/push'}}\n";
+    let text = format!("{PARTS}service: {{pipelines: {{traces: {{receivers: [loki], exporters: [loki]}}}}}}");
+    let found = errors(text.leak());
+    assert_eq!(found, ["service.pipelines.traces.receivers", "service.pipelines.traces.exporters"]);
+    let text = format!("{PARTS}service: {{pipelines: {{logs: {{receivers: [loki], exporters: [loki]}}}}}}");
+    let (plan, warnings) = planned(text.leak());
+    assert_eq!((plan.outlets.len(), warnings.len()), (1, 0));
+}

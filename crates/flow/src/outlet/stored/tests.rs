@@ -318,7 +318,8 @@ async fn a_full_spool_does_what_it_is_told() {
 /// Scenario: a reload puts another outlet in the place of one whose target is down. Guarantee: what is on disk goes to the new one.
 #[tokio::test(start_paused = true)]
 async fn a_new_outlet_takes_over_what_is_on_disk() {
-    let b = Bench::new();
+    let b =
+        Bench::with(OutletConfig { workers: 1, ..config() }, StorageConfig::new("/spool"), Direct(Target::new("a")));
     b.destination.always(Some(Script::Answer(unavailable())));
     for n in 0..5 {
         b.keep(&[&n.to_string()]).await;
@@ -327,7 +328,8 @@ async fn a_new_outlet_takes_over_what_is_on_disk() {
     let (share, watch) = (Share::new(1 << 20), Arc::new(()));
     let router = Direct(Target::new("b"));
     let (spool, budget) = (b.spool.clone(), b.budget.clone());
-    let new = Outlet::durable(config(), share, other.clone(), router, watch, spool, budget);
+    let new =
+        Outlet::durable(OutletConfig { workers: 1, ..config() }, share, other.clone(), router, watch, spool, budget);
     b.outlet.close(clock::now() + SECOND).await;
     b.drained().await;
     assert_eq!(other.taken_ids(), ["0", "1", "2", "3", "4"]);
