@@ -19,5 +19,6 @@ mod hostile_backends;
 mod load_balancing;
 mod overload;
 mod reload;
+mod stages;
 mod stopping;
 mod telemetry;

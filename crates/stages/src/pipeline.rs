@@ -66,6 +66,9 @@ pub enum Outcome<'a> {
 pub trait Observer {
     /// The step at `path` did `outcome`.
     fn step(&mut self, path: &str, outcome: Outcome<'_>);
+
+    /// The entry that was watched has come out at the end.
+    fn out(&mut self, entry: &Entry);
 }
 
 /// Nobody.
@@ -74,6 +77,9 @@ struct Unobserved;
 impl Observer for Unobserved {
     #[inline(always)]
     fn step(&mut self, _: &str, _: Outcome<'_>) {}
+
+    #[inline(always)]
+    fn out(&mut self, _: &Entry) {}
 }
 
 /// Kept states by stage and configuration, for a pipeline that replaces another.
@@ -231,6 +237,7 @@ impl Pipeline {
         let mut waiting: Vec<(usize, Entry)> = Vec::new();
         loop {
             if self.run_one(&mut at, &mut entry, cx, observer, &mut waiting) {
+                observer.out(&entry);
                 out(entry);
             }
             match waiting.pop() {
