@@ -5,6 +5,8 @@
 //!
 //! A null where a map is expected is an empty map, so `- cri:` means `- cri: {}`; stages that need something say so.
 
+mod loose;
+
 use crate::go::{bytesize, duration};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -39,11 +41,11 @@ impl ConfigError {
     }
 }
 
-/// Reads a stage's configuration.
+/// Reads a stage's configuration. A number is good where text is wanted, and text that is a number where one is.
 pub(crate) fn read<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, ConfigError> {
     let empty = Value::Object(serde_json::Map::new());
     let value = if value.is_null() { &empty } else { value };
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(loose::Loose(value)).map_err(|error| {
         let inner = error.path().to_string();
         let path = if inner == "." { path.to_owned() } else { format!("{path}.{inner}") };
         ConfigError { path, message: error.into_inner().to_string() }

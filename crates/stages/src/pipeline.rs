@@ -68,7 +68,7 @@ pub trait Observer {
     fn step(&mut self, path: &str, outcome: Outcome<'_>);
 
     /// The entry that was watched has come out at the end.
-    fn out(&mut self, entry: &Entry);
+    fn out(&mut self, _: &Entry) {}
 }
 
 /// Nobody.
@@ -77,9 +77,6 @@ struct Unobserved;
 impl Observer for Unobserved {
     #[inline(always)]
     fn step(&mut self, _: &str, _: Outcome<'_>) {}
-
-    #[inline(always)]
-    fn out(&mut self, _: &Entry) {}
 }
 
 /// Kept states by stage and configuration, for a pipeline that replaces another.

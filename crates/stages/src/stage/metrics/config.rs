@@ -117,6 +117,7 @@ pub fn read_all(value: &Value, path: &str) -> Result<Vec<Spec>, ConfigError> {
                 }
             }
         }
+        Value::Null => {}
         _ => return Err(ConfigError::new(path, "expected a map of metrics")),
     }
     Ok(specs)
