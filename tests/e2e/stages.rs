@@ -194,3 +194,28 @@ fn lines_are_answered_as_they_come() {
     drop(input);
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// Scenario: the commands of the page of commands, as a shell runs them. Guarantee: each succeeds, and the first shows what the
+/// page shows.
+#[test]
+fn the_commands_of_the_page_work() {
+    let page = std::fs::read_to_string(root().join("docs/commands.md")).unwrap();
+    let section = page.split("\n## `stages`\n").nth(1).unwrap();
+    let blocks: Vec<&str> = section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 2);
+    let dir = TempDir::new().unwrap();
+    let run = |block: &str| {
+        let script = block.replace("bywash", BYWASH).replace("/tmp", dir.path().to_str().unwrap());
+        let run = Command::new("sh").args(["-ec", &script]).current_dir(root()).output().unwrap();
+        assert_eq!((run.status.code(), text(&run.stderr).as_str()), (Some(0), ""), "{block}");
+        text(&run.stdout)
+    };
+    let table = run(blocks[0]);
+    let shown = section.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    for line in shown.lines().filter(|line| !line.contains('…')) {
+        assert!(table.contains(line), "no {line} in\n{table}");
+    }
+    assert!(table.contains("WARN card **REDACTED** refused"), "{table}");
+    let entry: Value = serde_json::from_str(&run(blocks[1])).unwrap();
+    assert_eq!(entry["extracted"], json!({"app": "shop", "level": "warn"}));
+}
