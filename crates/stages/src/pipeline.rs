@@ -127,7 +127,7 @@ impl Pipeline {
         Ok(Self {
             steps: builder.steps,
             holders,
-            symbols: Arc::new(builder.symbols),
+            symbols: builder.symbols.share(),
             counters: builder.counters,
             failures: builder.failures,
             states: Mutex::new(builder.states),
