@@ -24,6 +24,7 @@ async fn help_and_lists_are_as_reviewed() {
         ("help_dlq_replay", &["dlq", "replay", "--help"]),
         ("help_load", &["load", "--help"]),
         ("help_sink", &["sink", "--help"]),
+        ("help_stages", &["stages", "--help"]),
         ("components", &["components"]),
     ] {
         let (code, out, err) = command(args, &here).await;

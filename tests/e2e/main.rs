@@ -24,5 +24,6 @@ mod loki;
 mod loki_stages;
 mod overload;
 mod reload;
+mod stages;
 mod stopping;
 mod telemetry;

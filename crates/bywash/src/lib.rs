@@ -14,6 +14,7 @@
 //!                      │
 //!                flow (crate)                payload, ack, budget, inlet, lane: knows no protocol
 //!                      │
+//!               stages (crate)               log entries and Loki stages: one function call
 //!                wire (crate)                OTLP on bytes: no async, no I/O
 //! ```
 //!
@@ -33,7 +34,7 @@
 //! | keys of `service`, error messages of configurations | [`config`] |
 //! | listeners, connections, TLS, compression | [`net`] |
 //! | commands, start, reload, stop | [`app`] |
-//! | `bywash load` and `bywash sink` | [`commands`] |
+//! | `bywash load`, `bywash sink` and `bywash stages` | [`commands`] |
 //! | which components there are | [`app::components`], [`exporters`] |
 //! | batching, queues, retries, breakers, admission, memory | the crate `flow` |
 //! | what OTLP looks like on the wire: check, split, merge, JSON | the crate `wire` |

@@ -58,7 +58,7 @@ impl ConfigError {
     }
 }
 
-/// Reads a stage's configuration.
+/// Reads a stage's configuration. A number is good where text is wanted, and text that is a number where one is.
 pub(crate) fn read<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, ConfigError> {
     let empty = Value::Object(serde_json::Map::new());
     let value = if value.is_null() { &empty } else { value };

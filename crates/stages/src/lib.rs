@@ -20,6 +20,7 @@ pub mod go;
 pub mod json;
 pub mod metrics;
 pub mod pipeline;
+mod shared;
 mod stage;
 pub mod text;
 

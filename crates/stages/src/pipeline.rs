@@ -68,6 +68,9 @@ pub enum Outcome<'a> {
 pub trait Observer {
     /// The step at `path` did `outcome`.
     fn step(&mut self, path: &str, outcome: Outcome<'_>);
+
+    /// The entry that was watched has come out at the end.
+    fn out(&mut self, _: &Entry) {}
 }
 
 /// Nobody.
@@ -163,7 +166,7 @@ impl Pipeline {
         Ok(Self {
             steps: builder.steps,
             holders,
-            symbols: Arc::new(builder.symbols),
+            symbols: builder.symbols.share(),
             counters: builder.counters,
             books: builder.books,
             options: builder.options,
@@ -311,6 +314,7 @@ impl Pipeline {
         let mut waiting: Vec<(usize, Entry)> = Vec::new();
         loop {
             if self.run_one(&mut at, &mut entry, cx, observer, &mut waiting) {
+                observer.out(&entry);
                 out(entry);
             }
             match waiting.pop() {

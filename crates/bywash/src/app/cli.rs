@@ -6,7 +6,7 @@ use crate::app::components::{self, BUILT_IN_KINDS, KINDS};
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
 use crate::app::terminal;
-use crate::commands::{dlq, load, sink};
+use crate::commands::{dlq, load, sink, stages};
 use crate::config::{Diagnostics, Kind, ProcessEnvironment};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -60,6 +60,12 @@ enum Command {
     Load(Box<load::Args>),
     /// Take telemetry and count it, or fail as told: a backend for trials
     Sink(Box<sink::Args>),
+    /// Show what each stage of a Loki pipeline does to each line
+    ///
+    /// The stages are a list, a map with the key pipeline_stages or stages, a Promtail configuration, or a collector's
+    /// configuration with a loki_stages processor. Nothing is sent and nothing waits: a `limit` that holds back is only told of.
+    /// The exit code is 78 if the stages are refused, and 65 if an entry cannot be read.
+    Stages(Box<stages::Args>),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -109,6 +115,7 @@ impl Cli {
             Some(Command::Dlq(args)) => dead_letters(*args).await,
             Some(Command::Load(args)) => Ok(Exit::Code(load::run(*args).await?)),
             Some(Command::Sink(args)) => Ok(Exit::Code(sink::run(*args).await?)),
+            Some(Command::Stages(args)) => Ok(Exit::Code(stages::run(&args)?)),
             Some(Command::Completions { shell }) => {
                 let mut script = vec![];
                 clap_complete::generate(shell, &mut Cli::command(), "bywash", &mut script);
@@ -222,6 +229,8 @@ mod tests {
             &["bywash", "run", "--config", "a.yaml", "--config", "b.yaml", "--set", "a.b=c", "--watch"],
             &["bywash", "validate", "-c", "a.yaml"],
             &["bywash", "components", "--format", "json"],
+            &["bywash", "stages", "--stages", "s.yaml", "--in", "-", "--labels", "a=b", "--labels", "c=d=e"],
+            &["bywash", "stages", "--stages", "s.yaml", "--entries", "e.jsonl", "--format", "jsonl", "--metrics"],
             &["bywash", "completions", "bash"],
             &["bywash", "dlq", "list", "-c", "a.yaml", "--exporter", "otlp", "--limit", "5", "--format", "json"],
             &["bywash", "dlq", "show", "--directory", "/d", "otlp/logs/1", "--raw", "-"],
@@ -239,6 +248,7 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
         }
+        assert!(Cli::try_parse_from(["bywash", "stages", "--in", "x"]).is_err(), "stages are required");
     }
 
     /// Scenario: the built-in configuration. Guarantee: it is valid without a warning and takes all signals.

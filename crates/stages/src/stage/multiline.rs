@@ -164,7 +164,8 @@ impl Stage for Multiline {
             true => trim_newlines(&line),
             false => line.as_bytes(),
         };
-        if stream.lines > 0 {
+        // An empty line at the beginning of a block leaves no trace, as in the peer.
+        if !stream.block.is_empty() {
             stream.block.push(b'\n');
             self.joined.inc();
         }

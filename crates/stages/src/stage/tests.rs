@@ -69,7 +69,7 @@ fn configuration_errors_name_their_key() {
         ),
         ("- metrics: {m: {type: Histogram, config: {buckets: [2, 1]}}}", "[0].metrics.m.config.buckets"),
         ("- metrics: {'a b': {type: Counter, config: {action: inc}}}", "[0].metrics.a b"),
-        ("- metrics:", "[0].metrics"),
+        ("- metrics: 5", "[0].metrics"),
         ("- multiline: {}", "[0].multiline.firstline"),
         ("- multiline: {firstline: '('}", "[0].multiline.firstline"),
         ("- multiline: {firstline: a, max_wait_time: 0s}", "[0].multiline.max_wait_time"),
@@ -96,6 +96,7 @@ fn configuration_errors_name_their_key() {
         ("- truncate: {rules: [{limit: 5B, sources: [a]}]}", "[0].truncate.rules[0].sources"),
         ("- truncate: {rules: [{limit: 2B, suffix: '..'}]}", "[0].truncate.rules[0].suffix"),
         ("- output: {source: true}", "[0].output.source"),
+        ("- template: {source: a}", "[0].template.template"),
         ("- nope: {}", "[0].nope"),
         ("- [a]", "[0]"),
     ] {

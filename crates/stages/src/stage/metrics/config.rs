@@ -115,6 +115,7 @@ pub fn read_all(value: &Value, path: &str, prefix: &str) -> Result<Vec<Spec>, Co
                 }
             }
         }
+        Value::Null => {}
         _ => return Err(ConfigError::new(path, "expected a map of metrics")),
     }
     Ok(specs)
