@@ -29,6 +29,8 @@ struct Held {
     records: u64,
     bytes: u64,
     until: Option<Instant>,
+    /// Nothing is held any more.
+    closed: bool,
 }
 
 /// See the module.
@@ -46,6 +48,9 @@ impl Gather {
     /// Adds a request, and gives all of them as one if they are enough.
     pub(crate) fn add(&self, item: Item) -> Option<Item> {
         let mut held = self.held.lock();
+        if held.closed {
+            return Some(item);
+        }
         held.records += u64::from(item.batch.payload.records);
         held.bytes += item.batch.payload.len() as u64;
         held.items.push(item);
@@ -63,6 +68,14 @@ impl Gather {
     /// Everything that is held, as one.
     pub(crate) fn take(&self) -> Option<Item> {
         take(&mut self.held.lock())
+    }
+
+    /// Gives what is held, and holds nothing any more.
+    pub(crate) fn close(&self) -> Option<Item> {
+        let mut held = self.held.lock();
+        let last = take(&mut held);
+        held.closed = true;
+        last
     }
 
     /// Waits until something has been held for long enough, and gives all of it. One caller at a time.
@@ -84,7 +97,8 @@ impl Gather {
 
 /// One item out of many: the bytes of concatenated requests are their merged request.
 fn take(held: &mut Held) -> Option<Item> {
-    let mut items = std::mem::take(held).items.into_iter();
+    let closed = held.closed;
+    let mut items = std::mem::replace(held, Held { closed, ..Held::default() }).items.into_iter();
     let mut first = items.next()?;
     if items.len() == 0 {
         return Some(first);
@@ -153,5 +167,18 @@ mod tests {
         let due = gather.due().await;
         assert_eq!(clock::now() - start, CONFIG.wait);
         due.batch.ack.settle(Outcome::Delivered);
+    }
+
+    /// Scenario: the exporter ends while a sender is still inside. Guarantee: what was held comes out, and nothing is held after that.
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_one_holds_nothing() {
+        let (gather, capacity) = (Gather::new(CONFIG), capacity());
+        let ((a, _heard), (b, _too)) = (item(&capacity, &["1"]), item(&capacity, &["2"]));
+        assert!(gather.add(a).is_none());
+        let last = gather.close().unwrap();
+        assert!(gather.take().is_none());
+        let next = gather.add(b).unwrap();
+        assert_eq!((ids(&last.batch.payload), ids(&next.batch.payload)), (vec!["1".to_owned()], vec!["2".to_owned()]));
+        [last, next].into_iter().for_each(|item| item.batch.ack.settle(Outcome::Delivered));
     }
 }

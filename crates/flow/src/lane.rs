@@ -208,6 +208,8 @@ struct Shared {
 }
 
 /// A piece on disk on its way into a lane.
+// It is moved once and never kept: a box would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Stored {
     /// It is in memory too.

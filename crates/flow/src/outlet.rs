@@ -311,8 +311,8 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         drop(self.route(item, Fullness::Counts).unwrap_or_else(|item| self.orphan(item)));
     }
 
-    fn divide_gathered(&self) {
-        if let Some(item) = self.gather.as_ref().and_then(Gather::take) {
+    fn end_gathering(&self) {
+        if let Some(item) = self.gather.as_ref().and_then(Gather::close) {
             self.divide(item);
         }
     }
@@ -594,7 +594,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            self.divide_gathered();
+            self.end_gathering();
             let lanes: Vec<Lane> = self.lanes.lock().take().into_iter().flat_map(HashMap::into_values).collect();
             for lane in &lanes {
                 lane.put_away(deadline);

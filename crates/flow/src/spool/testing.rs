@@ -213,9 +213,15 @@ impl DiskFile for SimFile {
         let fault = self.0.check(&[])?.fault;
         if matches!(fault, Some(Fault::Full | Fault::Write)) {
             // The first half of it gets there.
-            self.with(&[], |contents| Ok(contents.bytes.extend(&all[..all.len() / 2])))?;
+            self.with(&[], |contents| {
+                contents.bytes.extend(&all[..all.len() / 2]);
+                Ok(())
+            })?;
         }
-        self.with(CHANGES, |contents| Ok(contents.bytes.extend(all)))
+        self.with(CHANGES, |contents| {
+            contents.bytes.extend(all);
+            Ok(())
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
