@@ -1,4 +1,5 @@
-//! Writes the seed corpora from the generators of the property tests, the same ones on every run.
+//! Writes the seed corpora from the generators of the property tests, and from the stages' conformance cases; the same ones on
+//! every run.
 
 use otlp_oracle::generate;
 use proptest::strategy::{Strategy, ValueTree as _};
@@ -18,7 +19,67 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write(&corpus, Signal::Logs, generate::logs(), &mut runner)?;
     write(&corpus, Signal::Traces, generate::traces(), &mut runner)?;
     write(&corpus, Signal::Metrics, generate::metrics(), &mut runner)?;
+    write_pushes(&corpus.join("loki_push"), &mut runner)?;
+    stages(&corpus)
+}
+
+/// Pushes in protobuf, and one in each form of JSON.
+fn write_pushes(corpus: &Path, runner: &mut TestRunner) -> Result<(), Box<dyn std::error::Error>> {
+    fs::create_dir_all(corpus)?;
+    let mut written = 0;
+    while written < SEEDS {
+        let tree = otlp_oracle::loki::push().new_tree(runner).map_err(|reason| reason.to_string())?;
+        let body = tree.current().encode_to_vec();
+        if (20..MAX_LEN).contains(&body.len()) {
+            fs::write(corpus.join(format!("push-{written:02}")), body)?;
+            written += 1;
+        }
+    }
+    fs::write(corpus.join("json-v1"), r#"{"streams":[{"stream":{"a":"b"},"values":[["1700000000000000000","line",{"k":"v"}]]}]}"#)?;
+    fs::write(corpus.join("json-v0"), r#"{"streams":[{"labels":"{a=\"b\"}","entries":[{"ts":"2024-05-06T07:08:09.1Z","line":"x"}]}]}"#)?;
+    Ok(fs::write(corpus.join("labels"), r#"{a="b\n\x41\u00e9", c='d', "e.f"=`g`, }"#)?)
+}
+
+/// What a case's first stage of this kind was given, and its line.
+const STAGES: [(&str, &str, &str); 4] = [
+    ("template", "template", "template"),
+    ("pattern", "pattern", "pattern"),
+    ("logql", "match", "selector"),
+    ("jmespath", "json", "expressions"),
+];
+/// Seeds per target of a stage.
+const MOST: usize = 40;
+
+fn stages(corpus: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let cases = include_str!("../../crates/stages/tests/cases/stages.json");
+    let cases: Vec<serde_json::Value> = serde_json::from_str(cases)?;
+    for (target, stage, key) in STAGES {
+        let mut written = 0;
+        for case in &cases {
+            let yaml: Vec<serde_json::Value> =
+                serde_saphyr::from_str(case["stage_yaml"].as_str().unwrap_or_default()).unwrap_or_default();
+            let Some(value) = yaml.iter().find_map(|s| s.get(stage)?.get(key)) else { continue };
+            let text = match value {
+                serde_json::Value::Object(map) => map.values().find_map(|v| v.as_str()),
+                other => other.as_str(),
+            };
+            let Some(text) = text.filter(|text| !text.is_empty() && !text.contains('\n')) else { continue };
+            if written < MOST {
+                written += 1;
+                seed(corpus, target, written, &format!("{text}\n{}", case["in"]["line"].as_str().unwrap_or_default()))?;
+            }
+        }
+    }
+    let logfmt = cases.iter().filter(|case| case["stage"] == "logfmt");
+    for (i, case) in logfmt.take(MOST).enumerate() {
+        seed(corpus, "logfmt", i + 1, case["in"]["line"].as_str().unwrap_or_default())?;
+    }
     Ok(())
+}
+
+fn seed(corpus: &Path, target: &str, number: usize, text: &str) -> std::io::Result<()> {
+    fs::create_dir_all(corpus.join(target))?;
+    fs::write(corpus.join(target).join(format!("case-{number:02}")), text)
 }
 
 fn write<M: Message>(

@@ -1,5 +1,7 @@
 //! What the fuzz targets share.
 
+use stages::{Entry, Labels, Now, Pipeline, Stages, Timestamp};
+use std::time::Instant;
 use wire::{Census, CheckLimits, Malformed, Signal, check};
 
 /// Takes the signal off the front of an input.
@@ -22,4 +24,32 @@ pub fn prost_decodes(signal: Signal, body: &[u8]) -> Result<(), prost::DecodeErr
         Signal::Traces => TracesRequest::decode(body).map(drop),
         Signal::Metrics => MetricsRequest::decode(body).map(drop),
     }
+}
+
+/// The first line of an input as text, and what follows it.
+pub fn head_and_rest(input: &[u8]) -> Option<(String, &[u8])> {
+    let at = input.iter().position(|byte| *byte == b'\n')?;
+    Some((String::from_utf8(input[..at].to_vec()).ok()?, &input[at + 1..]))
+}
+
+/// The labels of every entry that is run.
+pub fn labels() -> Labels {
+    [("app", "web"), ("env", "prod")].into_iter().collect()
+}
+
+/// Runs a line through stages and ends the input; none if the stages are refused.
+pub fn run(config: serde_json::Value, line: &[u8]) -> Option<Vec<Entry>> {
+    let list = config.as_array().expect("a list of stages").clone();
+    let pipeline = Pipeline::new(&Stages(list)).ok()?;
+    let now = Now { wall: Timestamp::from_secs_nanos(1_700_000_000, 0), mono: Instant::now() };
+    let mut out = Vec::new();
+    let entry = Entry { line: line.to_vec().into(), labels: labels(), timestamp: now.wall, ..Entry::default() };
+    pipeline.process(entry, now, |entry| out.push(entry));
+    pipeline.finish(now, |entry| out.push(entry));
+    Some(out)
+}
+
+/// What was extracted under a name, as text.
+pub fn extracted(entry: &Entry, name: &str) -> Option<stages::Text> {
+    entry.extracted.get_named(name.as_bytes()).and_then(|value| value.to_text())
 }

@@ -125,3 +125,28 @@ def sync_bywash(sink, tmp_path):
     process = Bywash(sink, tmp_path, ingest="sync")
     yield process
     assert process.stop() == 0
+
+
+LOKI_CONFIG = """
+receivers:
+  loki:
+    protocols: {{http: {{endpoint: 127.0.0.1:0}}}}
+    use_incoming_timestamp: true
+exporters:
+  loki: {{endpoint: "http://{backend}/loki/api/v1/push", batch_wait: 50ms}}
+service:
+  telemetry:
+    logs: {{encoding: json}}
+    metrics: {{readers: [{{pull: {{exporter: {{prometheus: {{host: 127.0.0.1, port: 0}}}}}}}}]}}
+  pipelines:
+    logs: {{receivers: [loki], exporters: [loki]}}
+"""
+
+
+class LokiBywash(Process):
+    def __init__(self, backend, directory):
+        config = directory / "loki.yaml"
+        config.write_text(LOKI_CONFIG.format(backend=backend))
+        super().__init__("run", "--config", str(config))
+        listens = lambda line: line.get("message") == "listening" and line.get("transport") == "http"
+        self.push = f"http://{self.find('loki', listens)['address']}/loki/api/v1/push"

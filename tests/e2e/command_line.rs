@@ -19,8 +19,12 @@ async fn help_and_lists_are_as_reviewed() {
         ("help_run", &["run", "--help"]),
         ("help_validate", &["validate", "--help"]),
         ("help_components", &["components", "--help"]),
+        ("help_dlq", &["dlq", "--help"]),
+        ("help_dlq_list", &["dlq", "list", "--help"]),
+        ("help_dlq_replay", &["dlq", "replay", "--help"]),
         ("help_load", &["load", "--help"]),
         ("help_sink", &["sink", "--help"]),
+        ("help_stages", &["stages", "--help"]),
         ("components", &["components"]),
     ] {
         let (code, out, err) = command(args, &here).await;
@@ -135,7 +139,7 @@ fn certificates(dir: &Path) {
 }
 
 fn examples() -> Vec<PathBuf> {
-    let folders = [root().join("examples"), root().join("examples/two-tiers")];
+    let folders = [root().join("examples"), root().join("examples/two-tiers"), root().join("examples/loki")];
     let mut all: Vec<_> =
         folders.iter().flat_map(|f| std::fs::read_dir(f).unwrap().map(|e| e.unwrap().path())).collect();
     all.retain(|p| p.extension().is_some_and(|e| e == "yaml"));

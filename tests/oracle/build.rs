@@ -10,5 +10,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, ["proto"])?;
     fs::write(Path::new(&env::var("OUT_DIR")?).join("descriptors.bin"), descriptors.encode_to_vec())?;
     prost_build::Config::new().disable_comments(["."]).include_file("otlp.rs").compile_fds(descriptors)?;
+    // Apart from OTLP's, whose descriptors are held against the tables of `wire`.
+    let loki = protox::compile(["loki/push.proto"], ["proto"])?;
+    prost_build::Config::new().disable_comments(["."]).compile_fds(loki)?;
     Ok(())
 }

@@ -14,6 +14,7 @@
 //!                      │
 //!                flow (crate)                payload, ack, budget, inlet, lane: knows no protocol
 //!                      │
+//!               stages (crate)               log entries and Loki stages: one function call
 //!                wire (crate)                OTLP on bytes: no async, no I/O
 //! ```
 //!
@@ -22,6 +23,7 @@
 //! | to change | open |
 //! |---|---|
 //! | how OTLP comes in: gRPC, HTTP, answers, limits | [`receivers::otlp`] |
+//! | how Loki pushes come in and go out | [`receivers::loki`], [`exporters::loki`], and the crate `wire` for their bytes |
 //! | how OTLP goes out | [`exporters::otlp_client`], [`exporters::otlp_http`] |
 //! | which backend a record goes to, and what happens when backends come and go | [`exporters::load_balancing`] |
 //! | where the list of backends comes from | [`resolvers`] |
@@ -32,7 +34,7 @@
 //! | keys of `service`, error messages of configurations | [`config`] |
 //! | listeners, connections, TLS, compression | [`net`] |
 //! | commands, start, reload, stop | [`app`] |
-//! | `bywash load` and `bywash sink` | [`commands`] |
+//! | `bywash load`, `bywash sink` and `bywash stages` | [`commands`] |
 //! | which components there are | [`app::components`], [`exporters`] |
 //! | batching, queues, retries, breakers, admission, memory | the crate `flow` |
 //! | what OTLP looks like on the wire: check, split, merge, JSON | the crate `wire` |

@@ -9,6 +9,7 @@
 
 use crate::capacity::Slot;
 use crate::packed::Packed;
+use crate::spool::{Key, Ticket};
 use crate::watch::Cause;
 use crate::{Ack, Batch, Codec, Outcome, Payload};
 use bytes::Bytes;
@@ -33,6 +34,9 @@ pub struct BatchConfig {
     pub flush_interval: Duration,
 }
 
+/// Bytes that are read back from disk for one request at most where requests have no bound of their own.
+const MOST_STORED: u64 = 4 << 20;
+
 impl Default for BatchConfig {
     fn default() -> Self {
         BatchConfig {
@@ -51,6 +55,22 @@ impl BatchConfig {
     fn is_open_ended(&self) -> bool {
         self.max_records == 0 && self.max_bytes == 0
     }
+
+    fn is_oversized(&self, records: u32, bytes: usize) -> bool {
+        let fits = (self.max_records == 0 || records as usize <= self.max_records)
+            && (self.max_bytes == 0 || bytes <= self.max_bytes);
+        self.enabled && !fits && records > 1
+    }
+
+    /// The payload in pieces that fit into a request by themselves. Nothing if it fits, or cannot be divided.
+    #[must_use]
+    pub fn split(&self, payload: &Payload) -> Vec<Payload> {
+        if !self.is_oversized(payload.records, payload.len()) {
+            return vec![];
+        }
+        let parts = wire::split_limit(payload.signal, &payload.body.contiguous(), self.max_records, self.max_bytes);
+        if parts.len() < 2 { vec![] } else { payloads(payload, parts) }
+    }
 }
 
 /// One piece of one sender's request, with its duty and its room in the queue.
@@ -68,6 +88,8 @@ pub struct Item {
     pub waits: bool,
     /// When the first attempt to deliver it began, if one has failed: another lane does not start its time anew.
     pub tried: Option<Instant>,
+    /// The piece on disk that this is a copy of, or a part of it. Its sender was told long ago; `ack` only holds the memory.
+    pub ticket: Option<Ticket>,
 }
 
 impl Item {
@@ -78,7 +100,7 @@ impl Item {
         let Item { at, waits, tried, .. } = self;
         let codec = self.packed.map(|packed| packed.codec());
         let count = pieces.len();
-        let (mut ack, mut slot) = (Some(self.batch.ack), Some(self.slot));
+        let (mut ack, mut slot, mut ticket) = (Some(self.batch.ack), Some(self.slot), self.ticket);
         let mut items = Vec::with_capacity(count);
         for (n, payload) in pieces.enumerate() {
             // The last piece takes what remains, so that the request stays counted until all of it is settled.
@@ -87,26 +109,49 @@ impl Item {
             let packed = codec.map(|codec| Packed::new(codec, &payload.body));
             let held = packed.as_ref().map_or(payload.len(), Packed::held);
             let of_slot = if last { slot.take() } else { slot.as_mut().map(|s| s.split(payload.records, held)) };
+            let ticket = if last { ticket.take() } else { ticket.as_ref().map(Ticket::share) };
             if let (Some(ack), Some(slot)) = (of_ack, of_slot) {
-                let mut item = Item { batch: Batch { payload, ack }, packed: None, slot, at, waits, tried };
+                let mut item = Item { batch: Batch { payload, ack }, packed: None, slot, at, waits, tried, ticket };
                 packed.into_iter().for_each(|packed| item.replace(packed));
                 items.push(item);
             }
+        }
+        if let Some(ticket) = ticket {
+            ticket.finish();
         }
         if let Some(ack) = ack {
             ack.settle(Outcome::Delivered);
         }
         items
     }
+
+    /// Gives its memory back if all of it is on disk too.
+    ///
+    /// # Errors
+    /// It is not: the item itself.
+    pub fn forget(mut self) -> Result<Key, Item> {
+        match self.ticket.take() {
+            Some(ticket) if ticket.is_whole() => {
+                self.batch.ack.settle(Outcome::Delivered);
+                Ok(ticket.into_key())
+            }
+            ticket => Err(Item { ticket, ..self }),
+        }
+    }
 }
 
-/// What is sent at once, with the parts it was packed from.
+/// What is sent at once, with the parts it was packed from; or, while it waits on disk, with the pieces that it will be packed
+/// from.
 #[derive(Debug)]
 pub struct Request {
-    /// The message.
+    /// The message. Without its body while it waits on disk.
     pub payload: Payload,
-    /// What it holds: one or more.
+    /// What it holds: one or more, unless it waits on disk.
     pub parts: Vec<Item>,
+    /// What it holds while it waits on disk.
+    pub stored: Vec<Key>,
+    /// It is to be read into memory to be divided by its records, not to be sent.
+    pub unpack: bool,
     /// When its first attempt began.
     pub first: Option<Instant>,
     /// Attempts that failed.
@@ -118,7 +163,32 @@ pub struct Request {
 impl Request {
     fn of(payload: Payload, parts: Vec<Item>) -> Request {
         let first = parts.iter().filter_map(|p| p.tried).min();
-        Request { payload, parts, first, failures: 0, order: 0 }
+        Request { payload, parts, stored: vec![], unpack: false, first, failures: 0, order: 0 }
+    }
+
+    /// A request of pieces that wait on disk, with their records.
+    #[must_use]
+    pub fn stored(signal: wire::Signal, keys: Vec<Key>, records: u64) -> Request {
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        let payload = Payload::new(signal, bytes::Bytes::new(), records);
+        Request { payload, parts: vec![], stored: keys, unpack: false, first: None, failures: 0, order: 0 }
+    }
+
+    /// Whether it waits on disk.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        !self.stored.is_empty()
+    }
+
+    /// The request in as little memory as can be: on disk only, if all of it is there.
+    #[must_use]
+    pub fn forget(self) -> Request {
+        if self.is_stored() || !self.parts.iter().all(|p| p.ticket.as_ref().is_some_and(Ticket::is_whole)) {
+            return self;
+        }
+        let payload = Payload { body: bytes::Bytes::new().into(), ..self.payload };
+        let stored = self.parts.into_iter().filter_map(|part| part.forget().ok()).collect();
+        Request { payload, parts: vec![], stored, ..self }
     }
 
     /// A request of packed parts that one of them cannot be read for.
@@ -207,6 +277,12 @@ impl Batcher {
         self.queue.is_empty()
     }
 
+    /// The place of the next request among those of its lane.
+    pub fn next_order(&mut self) -> u64 {
+        self.formed += 1;
+        self.formed
+    }
+
     /// Encoded bytes of what is queued.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -268,8 +344,8 @@ impl Batcher {
 
     /// Forms a request of the oldest items.
     pub fn take(&mut self) -> Option<Request> {
-        self.formed += 1;
-        self.form().map(|request| Request { order: self.formed, ..request })
+        let order = self.next_order();
+        self.form().map(|request| Request { order, ..request })
     }
 
     fn form(&mut self) -> Option<Request> {
@@ -330,6 +406,47 @@ impl Batcher {
         Ok(halves.map(|parts| Request { first, failures, order, ..pack(parts) }))
     }
 
+    /// Takes out all that is on disk too, and gives the room that it took in memory.
+    pub fn forget(&mut self) -> (Vec<Key>, u64) {
+        let (mut keys, mut room) = (vec![], 0);
+        for item in self.drain().collect::<Vec<_>>() {
+            let bytes = item.slot.bytes();
+            match item.forget() {
+                Ok(key) => {
+                    keys.push(key);
+                    room += bytes;
+                }
+                Err(item) => self.push(item),
+            }
+        }
+        (keys, room)
+    }
+
+    /// How many of these pieces, given by their records and bytes, make one request: at least one of them, if there is any.
+    pub fn reach(&self, pieces: impl Iterator<Item = (u64, u64)>) -> usize {
+        let c = &self.config;
+        let (mut count, mut records, mut bytes) = (0, 0, 0);
+        for (r, b) in pieces {
+            (records, bytes) = (records + r, bytes + b);
+            let is_over = (c.max_records > 0 && records > c.max_records as u64)
+                || bytes > if c.max_bytes > 0 { c.max_bytes as u64 } else { MOST_STORED };
+            if count > 0 && is_over {
+                break;
+            }
+            count += 1;
+            if !c.enabled || is_over || (c.is_open_ended() && self.is_enough(records, bytes)) {
+                break;
+            }
+        }
+        count
+    }
+
+    /// Queues an item before the others.
+    pub fn push_front(&mut self, item: Item) {
+        self.count(&item, true);
+        self.queue.push_front(item);
+    }
+
     /// Everything that is queued.
     pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
         (self.records, self.bytes, self.waiting) = (0, 0, 0);
@@ -361,21 +478,18 @@ impl Batcher {
 
     /// Makes sure that the oldest item fits into a request by itself.
     fn split_oversized(&mut self) {
-        let c = &self.config;
         let Some(item) = self.queue.front() else { return };
         let payload = &item.batch.payload;
-        let fits = (c.max_records == 0 || payload.records as usize <= c.max_records)
-            && (c.max_bytes == 0 || item.size() <= c.max_bytes);
-        if fits || payload.records <= 1 {
+        if !self.config.is_oversized(payload.records, item.size()) {
             return;
         }
         let Some(body) = item.body() else { return };
-        let pieces = wire::split_limit(payload.signal, &body, c.max_records, c.max_bytes);
+        let pieces = self.config.split(&Payload { body: body.into(), ..payload.clone() });
         if pieces.len() < 2 {
             return;
         }
         if let Some(item) = self.pop() {
-            for piece in cut(item, pieces).into_iter().rev() {
+            for piece in item.divide(pieces.into_iter()).into_iter().rev() {
                 self.count(&piece, true);
                 self.queue.push_front(piece);
             }
@@ -387,7 +501,7 @@ impl Batcher {
 fn pack(mut parts: Vec<Item>) -> Request {
     let payload = match parts.as_slice() {
         [only] => only.payload(),
-        many => merge(many),
+        many => many.iter().map(Item::payload).collect::<Option<Vec<_>>>().map(|all| merge(all.iter())),
     };
     let Some(payload) = payload else { return Request::unreadable(parts) };
     parts.iter_mut().for_each(|part| part.charge(true));
@@ -400,15 +514,17 @@ fn as_it_came(item: &Item, body: Bytes) -> Payload {
     if item.packed.is_some() { Payload { body: body.into(), ..payload } } else { payload }
 }
 
-fn merge(parts: &[Item]) -> Option<Payload> {
-    let signal = parts[0].batch.payload.signal;
+/// One payload out of those that are known to fit together; there must be one.
+pub(crate) fn merge<'a>(payloads: impl Iterator<Item = &'a Payload>) -> Payload {
+    let mut payloads = payloads.peekable();
+    let signal = payloads.peek().map_or(wire::Signal::Logs, |p| p.signal);
     let mut packer = Packer::new(signal, PackLimits { max_records: 0, max_bytes: 0 });
-    let mut records = 0;
-    for part in parts {
-        packer.try_add(&part.body()?, part.batch.payload.records as usize);
-        records += part.batch.payload.records;
+    let mut records = 0u32;
+    for payload in payloads {
+        packer.try_add(&payload.body.contiguous(), payload.records as usize);
+        records = records.saturating_add(payload.records);
     }
-    Some(Payload::new(signal, packer.finish(), records))
+    Payload::new(signal, packer.finish(), records)
 }
 
 fn split_item(mut parts: Vec<Item>, records: usize) -> Result<[Vec<Item>; 2], Vec<Item>> {
@@ -418,18 +534,19 @@ fn split_item(mut parts: Vec<Item>, records: usize) -> Result<[Vec<Item>; 2], Ve
     if pieces.len() < 2 {
         return Err(vec![item]);
     }
-    let mut first = cut(item, pieces);
+    let pieces = payloads(&item.batch.payload, pieces);
+    let mut first = item.divide(pieces.into_iter());
     let second = first.split_off(1);
     Ok([first, second])
 }
 
-/// The pieces of an item.
-fn cut(item: Item, pieces: Vec<wire::Part>) -> Vec<Item> {
-    let (signal, meta) = (item.batch.payload.signal, item.batch.payload.meta.clone());
-    item.divide(pieces.into_iter().map(|piece| {
-        let records = u32::try_from(piece.records).unwrap_or(u32::MAX);
-        Payload { signal, body: piece.body.into(), records, meta: meta.clone() }
-    }))
+/// The parts of a payload, each with what is known of its sender.
+fn payloads(whole: &Payload, parts: Vec<wire::Part>) -> Vec<Payload> {
+    let of = |part: wire::Part| {
+        let records = u32::try_from(part.records).unwrap_or(u32::MAX);
+        Payload { body: part.body.into(), records, ..whole.clone() }
+    };
+    parts.into_iter().map(of).collect()
 }
 
 #[cfg(test)]

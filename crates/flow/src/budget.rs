@@ -205,6 +205,21 @@ impl Budget {
         Ok(permit)
     }
 
+    /// Room for what must be in memory to be sent, whatever is in use: the one way past the limit. The caller bounds how many
+    /// such permits there are.
+    #[must_use]
+    pub fn open_anyway(&self, bytes: usize) -> Permit {
+        self.0.all.requests.fetch_add(1, Relaxed);
+        self.0.all.bytes.fetch_add(bytes as u64, Relaxed);
+        Permit { budget: self.0.clone(), tenant: None, bytes: bytes as u64, cost: 0, records: 0 }
+    }
+
+    /// Whether more than half of it is used: memory that is merely convenient should be given up.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.0.is_tight()
+    }
+
     /// When a sender that is refused for a full queue should come back: the time the measured drain needs for `excess` bytes.
     #[must_use]
     pub fn retry_delay(&self, excess: u64) -> Duration {
@@ -217,6 +232,10 @@ fn share_of(config: &BudgetConfig, share: f64) -> u64 {
 }
 
 impl Inner {
+    fn is_tight(&self) -> bool {
+        self.all.bytes.load(Relaxed) > self.config.load().bytes / 2
+    }
+
     /// The fullest dimension decides; the arguments are what the asking permit itself holds.
     fn level(&self, c: &BudgetConfig, own_bytes: u64, own_records: u64, own_requests: u64) -> Level {
         let of = |used: &AtomicU64, own: u64, limit: u64| match limit {
@@ -310,7 +329,7 @@ impl Permit {
     /// Whether the budget is more than half used: memory that is merely convenient should be given up.
     #[must_use]
     pub fn is_tight(&self) -> bool {
-        self.budget.all.bytes.load(Relaxed) > self.budget.config.load().bytes / 2
+        self.budget.is_tight()
     }
 
     /// Whether the budget is above its soft limit, with what this permit holds.

@@ -32,15 +32,21 @@ pub struct CapacityConfig {
     pub max_bytes: u64,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
-struct Held {
-    requests: u64,
-    records: u64,
-    bytes: u64,
+/// An amount in each of the units.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Requests, or the pieces that they were divided into.
+    pub requests: u64,
+    /// Log records, spans or data points.
+    pub records: u64,
+    /// Encoded bytes.
+    pub bytes: u64,
 }
 
 impl Held {
-    fn of(&self, sizer: Sizer) -> u64 {
+    /// How much that is in the units of this sizer.
+    #[must_use]
+    pub fn of(&self, sizer: Sizer) -> u64 {
         match sizer {
             Sizer::Requests => self.requests,
             Sizer::Items => self.records,
@@ -145,11 +151,16 @@ impl Capacity {
 
     /// Takes room for one request, if there is any.
     pub fn take(self: &Arc<Self>, records: u32, bytes: usize) -> Option<Slot> {
+        self.take_beside(Held::default(), records, bytes)
+    }
+
+    /// The same where so much is kept elsewhere, which counts towards the size of the queue but is not in memory.
+    pub fn take_beside(self: &Arc<Self>, stored: Held, records: u32, bytes: usize) -> Option<Slot> {
         let add = Held { requests: 1, records: u64::from(records), bytes: bytes as u64 };
         let mut held = self.held.lock();
         let sizer = self.config.sizer;
         let is_empty = held.requests == 0;
-        if !is_empty && held.of(sizer) + add.of(sizer) > self.config.size {
+        if !(is_empty && stored.requests == 0) && stored.of(sizer) + held.of(sizer) + add.of(sizer) > self.config.size {
             return None;
         }
         if !self.share.take(add.bytes) {
@@ -162,6 +173,27 @@ impl Capacity {
         held.records += add.records;
         held.bytes += add.bytes;
         Some(Slot { capacity: self.clone(), held: add, saved: 0 })
+    }
+
+    /// Takes memory for a copy of something that is kept elsewhere too, if at most half of the share is taken then: a copy is
+    /// convenient, not necessary.
+    pub fn take_copy(self: &Arc<Self>, bytes: u64) -> Option<Slot> {
+        if self.share.used() + bytes > self.share.limit() / 2 || !self.share.take(bytes) {
+            return None;
+        }
+        Some(self.copy(bytes))
+    }
+
+    /// Takes memory for a copy that is about to be sent, whatever is taken: without it nothing that is kept elsewhere could ever
+    /// leave. The caller bounds how many there are.
+    pub fn take_anyway(self: &Arc<Self>, bytes: u64) -> Slot {
+        self.share.0.used.fetch_add(bytes, Relaxed);
+        self.copy(bytes)
+    }
+
+    fn copy(self: &Arc<Self>, bytes: u64) -> Slot {
+        self.held.lock().bytes += bytes;
+        Slot { capacity: self.clone(), held: Held { requests: 0, records: 0, bytes }, saved: 0 }
     }
 
     /// Waits for room. Ends only when there is some: the caller bounds it by dropping the future.
@@ -230,6 +262,16 @@ impl Slot {
         self.held.bytes -= bytes;
         self.saved -= saved;
         Slot { capacity: self.capacity.clone(), held: Held { requests: 0, records, bytes }, saved }
+    }
+
+    /// Stands for what `other`, of the same account, stood for as well.
+    pub fn absorb(&mut self, mut other: Slot) {
+        debug_assert!(Arc::ptr_eq(&self.capacity, &other.capacity));
+        let held = std::mem::take(&mut other.held);
+        self.held.requests += held.requests;
+        self.held.records += held.records;
+        self.held.bytes += held.bytes;
+        self.saved += std::mem::take(&mut other.saved);
     }
 
     /// Stands for only so many bytes from now on, and gives the rest back. Says how many those are.

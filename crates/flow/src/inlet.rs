@@ -1,19 +1,24 @@
 //! How a request enters: admission, stages, room in every exporter, and only then the queues.
 //!
 //! Everything up to the queues is a synchronous call on the receiver's own task. Accepting is all-or-nothing per exporter:
-//! each reserves room first. If none has room the request is refused with a delay; if some have, those take it, and what the
+//! each reserves room first, and stages are run only where an exporter has some. If none has room the request is refused with a delay; if some have, those take it, and what the
 //! full ones would have got is shed and reported, so that a dead destination never costs the others their data.
 //!
 //! It does not read sockets, does not decide how an answer looks on the wire, and never drops a record without saying so in
 //! [`Accepted`] or [`Refusal`] and counting it.
 
+mod staging;
+
 use crate::budget::{Level, Permit, Refusal};
 use crate::capacity::Slot;
 use crate::outlet::Outgoing;
+use crate::stage::Stage;
 use crate::stats::InletStats;
-use crate::{Ack, Kind, Outcome, Payload, Why};
+use crate::{Kind, Outcome, Payload, Why};
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
+pub(crate) use staging::is_stored;
+use staging::{Charge, Others, Pauses, Route, Staging};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -25,14 +30,11 @@ pub enum Acknowledge {
     /// When it is queued in memory: the collector's meaning. A crash loses what is queued.
     #[default]
     Queued,
+    /// When it is safe on disk at every exporter that has storage, and queued in memory at the others. A crash loses nothing of
+    /// what the former have.
+    Durable,
     /// When the destinations have it.
     Delivered,
-}
-
-/// A step that reshapes a payload: synchronous, CPU only.
-pub trait Stage: Send + Sync {
-    /// The payload afterwards. What it leaves out is dropped by policy and counted by the stage.
-    fn apply(&self, payload: Payload) -> Payload;
 }
 
 /// One pipeline as an inlet sees it.
@@ -76,6 +78,8 @@ pub struct Inlet {
     signal: Signal,
     opening: Arc<ArcSwap<Opening>>,
     stats: Arc<InletStats>,
+    /// Pipelines that hold this door back.
+    pauses: Arc<Pauses>,
 }
 
 /// A request that was taken, at least in part.
@@ -101,20 +105,20 @@ impl Accepted {
     }
 }
 
-/// An outlet that has room, with that room.
-type Placed = SmallVec<[(Arc<dyn Outgoing>, Payload, Slot); 2]>;
+/// An outlet that has room, with that room, and the earlier requests that have records in the payload.
+type Placed = SmallVec<[(Arc<dyn Outgoing>, Payload, Slot, Others); 2]>;
 
 impl Inlet {
     /// An inlet of one signal.
     #[must_use]
     pub fn new(signal: Signal, opening: Opening, stats: Arc<InletStats>) -> Inlet {
-        Inlet { signal, opening: Arc::new(ArcSwap::from_pointee(opening)), stats }
+        Inlet { signal, opening: Arc::new(ArcSwap::from_pointee(opening)), stats, pauses: Arc::default() }
     }
 
     /// Another door to the same pipelines, counted by itself.
     #[must_use]
     pub fn sharing(&self, stats: Arc<InletStats>) -> Inlet {
-        Inlet { signal: self.signal, opening: self.opening.clone(), stats }
+        Inlet { signal: self.signal, opening: self.opening.clone(), stats, pauses: Arc::default() }
     }
 
     /// Whether any pipeline is behind it.
@@ -197,13 +201,15 @@ impl Inlet {
         permit.set_records(payload.records);
         let (payload, shed) = self.shed(payload, &mut permit, &opening.config)?;
         let Some(payload) = payload else { return Ok(Accepted { outcome: shed }) };
-        if opening.config.sync {
-            let outcome = deliver_now(&opening, payload).await;
-            drop(permit);
-            return answer(shed.and(outcome), total);
+        let staging = self.stage(&opening, payload, permit)?;
+        if !staging.wait.is_zero() {
+            tokio::time::sleep(staging.wait).await;
         }
-        let (placed, full) = self.place(&opening, payload, &permit).await?;
-        let (waits, outcome) = push_all(placed, permit, opening.config.acknowledge);
+        if opening.config.sync {
+            return answer(shed.and(deliver_now(staging).await), total);
+        }
+        let (placed, full, charge) = self.place(&opening, staging).await?;
+        let (waits, outcome) = charge.push_all(placed, opening.config.acknowledge);
         visit.queued.store(true, Relaxed);
         let mut outcome = shed.and(full).and(outcome);
         if let Some(wait) = waits {
@@ -248,28 +254,25 @@ impl Inlet {
         (kept, split.shed as u64)
     }
 
-    /// Runs the stages and takes room in every exporter that has it.
-    async fn place(&self, opening: &Opening, payload: Payload, permit: &Permit) -> Result<(Placed, Outcome), Refusal> {
+    /// Takes room in every exporter that has it.
+    async fn place(&self, opening: &Opening, staging: Staging) -> Result<(Placed, Outcome, Charge), Refusal> {
+        let Staging { routes, charge, full: mut outcome, mut refusal, taken, .. } = staging;
+        let soft = charge.soft();
         let mut placed = Placed::new();
-        let mut full = Outcome::Delivered;
-        let mut refusal = None;
-        let (mut wanted, mut routine) = (0, 0);
-        for funnel in &opening.funnels {
-            let payload = funnel.stages.iter().fold(payload.clone(), |p, stage| stage.apply(p));
-            if payload.records == 0 {
-                continue;
-            }
-            let mut priority = None;
-            for outlet in &funnel.outlets {
+        let (mut wanted, mut routine) = (usize::from(refusal.is_some()), 0);
+        for Route { outlets, payload, others } in routes {
+            let (mut priority, mut missed, before) = (None, None::<Outcome>, placed.len());
+            let mut miss = |lost: Outcome| missed = Some(missed.take().unwrap_or(Outcome::Delivered).and(lost));
+            for outlet in outlets {
                 wanted += 1;
                 // An exporter's share of the budget has the same soft limit as the whole of it.
                 let mut payload = payload.clone();
-                if outlet.fill() >= permit.soft() {
+                if outlet.fill() >= soft {
                     let (kept, shed) = priority.get_or_insert_with(|| self.priority(&payload, &opening.config));
                     if *shed > 0 {
                         outlet.count_shed(*shed);
                         let text = format!("exporter {} is short of memory: routine records were shed", outlet.name());
-                        full = full.and(Outcome::Dropped { records: *shed, why: Why::new(Kind::SoftLimit, text) });
+                        miss(Outcome::Dropped { records: *shed, why: Why::new(Kind::SoftLimit, text) });
                     }
                     match kept {
                         Some(kept) => payload = kept.clone(),
@@ -279,27 +282,35 @@ impl Inlet {
                         }
                     }
                 }
-                let why = match outlet.reserve(&payload) {
+                let stored = is_stored(&outlet, opening.config.acknowledge);
+                let why = match outlet.reserve(&payload, stored) {
                     Ok(slot) => {
-                        placed.push((outlet.clone(), payload.clone(), slot));
+                        placed.push((outlet, payload, slot, others.clone()));
                         continue;
                     }
                     Err(why) if why.kind == Kind::QueueFull && outlet.blocks() => {
-                        placed.push((outlet.clone(), payload.clone(), outlet.wait(&payload).await));
+                        let slot = outlet.wait(&payload, stored).await;
+                        placed.push((outlet, payload, slot, others.clone()));
                         continue;
                     }
                     Err(why) => why,
                 };
-                full = full.and(Outcome::Dropped { records: u64::from(payload.records), why: why.clone() });
-                refusal = Some(why);
+                miss(Outcome::Dropped { records: u64::from(payload.records), why: why.clone() });
+                refusal = Some((why, None));
+            }
+            if let Some(missed) = missed {
+                if placed.len() > before {
+                    others.settle(&missed);
+                }
+                outcome = outcome.and(missed);
             }
         }
         match refusal {
-            Some(why) if placed.is_empty() && wanted > routine => {
-                let retry_after = permit.refuse(why.kind).retry_after;
+            Some((why, delay)) if placed.is_empty() && !taken && wanted > routine => {
+                let retry_after = delay.or_else(|| charge.refuse(why.kind).retry_after);
                 Err(Refusal { why, retry_after })
             }
-            _ => Ok((placed, full)),
+            _ => Ok((placed, outcome, charge)),
         }
     }
 }
@@ -330,51 +341,18 @@ impl Drop for Visit<'_> {
     }
 }
 
-/// One attempt at each exporter, with no queue between.
-async fn deliver_now(opening: &Opening, payload: Payload) -> Outcome {
-    let mut outcome = Outcome::Delivered;
-    for funnel in &opening.funnels {
-        let payload = funnel.stages.iter().fold(payload.clone(), |p, stage| stage.apply(p));
-        for outlet in &funnel.outlets {
-            outcome = outcome.and(outlet.send_now(payload.clone()).await);
+/// One attempt at each exporter, with no queue between. What stages hold back of the request is waited for.
+async fn deliver_now(staging: Staging) -> Outcome {
+    let mut outcome = staging.full;
+    for Route { outlets, payload, others } in staging.routes {
+        let mut own = Outcome::Delivered;
+        for outlet in outlets {
+            own = own.and(outlet.send_now(payload.clone()).await);
         }
+        others.settle(&own);
+        outcome = outcome.and(own);
     }
-    outcome
-}
-
-/// Enqueues, and gives what the sender has to wait for and what found its lane full.
-fn push_all(
-    placed: Placed,
-    permit: Permit,
-    acknowledge: Acknowledge,
-) -> (Option<tokio::sync::oneshot::Receiver<Outcome>>, Outcome) {
-    let waits = |o: &Arc<dyn Outgoing>| acknowledge == Acknowledge::Delivered || o.waits();
-    let root = Ack::unwatched(Some(permit));
-    let any = placed.iter().any(|(o, ..)| waits(o));
-    let (watched, receiver) = if any {
-        let (ack, rx) = root.fork().watch();
-        (Some(ack), Some(rx))
-    } else {
-        (None, None)
-    };
-    let mut shed = Outcome::Delivered;
-    for (outlet, payload, slot) in placed {
-        let wait = waits(&outlet);
-        let ack = match &watched {
-            Some(watched) if wait => watched.fork(),
-            _ => root.fork(),
-        };
-        let lost = outlet.push(payload, slot, ack, wait);
-        // A sender that waits hears of it through the ack.
-        if !wait {
-            shed = shed.and(lost);
-        }
-    }
-    if let Some(watched) = watched {
-        watched.settle(Outcome::Delivered);
-    }
-    root.settle(Outcome::Delivered);
-    (receiver, shed)
+    outcome.and(staging.charge.held().await)
 }
 
 /// What the sender is told. No more records than it sent are reported, however many exporters missed them.

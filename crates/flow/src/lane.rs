@@ -9,17 +9,25 @@
 //! last time; a send that merely waits gives its permit back. So black holes never hold the workers of the healthy. A halted
 //! lane holds no permit.
 //!
+//! A lane of an exporter with storage holds most of what waits as keys of pieces on disk. What has just been written stays in
+//! memory as well while the target passes and memory is plenty; the queue on disk (the *backlog*) comes after that, in order. A
+//! request that failed goes back to being keys; it is read again within the send that tries it next, so that the memory of
+//! halted targets is that of their keys, and the memory of what is read is bounded by the permits.
+//!
 //! It does not know protocols, routing or admission, and never decides to lose data: what it cannot deliver it settles as
 //! `Failed` or `Rejected`, with a reason, counted.
 
 use crate::batcher::BatchConfig;
 pub use crate::batcher::Item;
 use crate::breaker::{Breaker, State};
+use crate::budget::Budget;
+use crate::capacity::Capacity;
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::retry::RetryConfig;
+use crate::spool::{Key, Spool};
 use crate::stats::ExporterStats;
 use crate::{Codec, Kind, Outcome, Payload, Target, Watch, Why, clock};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -42,6 +50,26 @@ pub struct Context<E> {
     pub(crate) limits: LaneLimits,
     pub(crate) codec: Codec,
     pub(crate) watch: Arc<dyn Watch>,
+    pub(crate) durable: Option<Durable>,
+}
+
+/// What the lanes of an exporter with storage use beside.
+#[derive(Clone)]
+pub(crate) struct Durable {
+    pub(crate) spool: Arc<Spool>,
+    /// What is read back is charged to the exporter,
+    pub(crate) capacity: Arc<Capacity>,
+    /// and to the process.
+    pub(crate) budget: Budget,
+}
+
+/// What a lane that ended gives back.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// What is in memory, to be settled or routed again.
+    pub items: Vec<Item>,
+    /// What is on disk.
+    pub keys: Vec<Key>,
 }
 
 /// What one lane may take of what it shares with others. A lane that has no siblings needs no limits.
@@ -88,6 +116,10 @@ impl<E: Exporter> Context<E> {
 
     /// Settles an item as failed, counted.
     pub(crate) fn give_up(&self, target: Option<&Target>, item: Item, why: Why) {
+        if item.ticket.is_some() {
+            // It stays on disk; dropping its ticket says that nobody works at it.
+            return item.batch.ack.settle(Outcome::Delivered);
+        }
         let records = u64::from(item.batch.payload.records);
         if let Some(target) = target {
             self.watch.lost(target, &why, records);
@@ -114,6 +146,8 @@ pub struct LaneView {
     pub oldest: Option<Instant>,
     /// Requests waiting for their next try.
     pub waiting: usize,
+    /// Pieces that wait on disk only, those being tried again not among them.
+    pub stored: usize,
 }
 
 impl LaneView {
@@ -134,6 +168,18 @@ impl LaneView {
 struct Inbox {
     open: bool,
     queue: VecDeque<Item>,
+    /// What waits on disk only, behind all of `queue`.
+    backlog: VecDeque<Key>,
+    /// Something waits on disk only, here or in the task: what is pushed comes after it, so it must wait there too.
+    has_backlog: bool,
+    /// Whether what is on disk is worth keeping in memory as well.
+    keeps: bool,
+    /// Wake the task when something is put into the backlog.
+    wake_stored: bool,
+    /// Bytes of the oldest pieces on disk that are to be given up for lack of room.
+    evict: u64,
+    /// Leave what is on disk where it is: the lane is not drained but put away.
+    leaves_stored: bool,
     records: u64,
     bytes: u64,
     /// Wake the task once this much is in the inbox. `u64::MAX`: leave it asleep.
@@ -156,7 +202,37 @@ struct Shared {
     /// Records of the same.
     records: AtomicU64,
     view: Mutex<(State, Option<Instant>, usize)>,
-    task: Mutex<Option<JoinHandle<Vec<Item>>>>,
+    /// Pieces in the task's own backlog.
+    stored: AtomicU64,
+    task: Mutex<Option<JoinHandle<Left>>>,
+}
+
+/// A piece on disk on its way into a lane.
+// It is moved once and never kept: a box would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+pub enum Stored {
+    /// It is in memory too.
+    Copied(Item),
+    /// It is not; so many records are in it.
+    Only(Key, u64),
+}
+
+impl Stored {
+    fn records(&self) -> u64 {
+        match self {
+            Stored::Copied(item) => u64::from(item.batch.payload.records),
+            Stored::Only(_, records) => *records,
+        }
+    }
+
+    /// Gives its memory back.
+    pub fn forget(self) -> Option<Key> {
+        match self {
+            Stored::Copied(item) => item.forget().ok(),
+            Stored::Only(key, _) => Some(key),
+        }
+    }
 }
 
 /// The handle of a lane. Cheap to clone.
@@ -171,6 +247,12 @@ impl Lane {
             inbox: Mutex::new(Inbox {
                 open: true,
                 queue: VecDeque::new(),
+                backlog: VecDeque::new(),
+                has_backlog: false,
+                keeps: true,
+                wake_stored: true,
+                evict: 0,
+                leaves_stored: false,
                 records: 0,
                 bytes: 0,
                 wake_records: 0,
@@ -183,6 +265,7 @@ impl Lane {
             saved: AtomicU64::new(0),
             records: AtomicU64::new(0),
             view: Mutex::new((State::Passing, None, 0)),
+            stored: AtomicU64::new(0),
             task: Mutex::new(None),
         });
         let task = tokio::spawn(worker::Worker::new(shared.clone(), context).run());
@@ -195,11 +278,16 @@ impl Lane {
     /// # Errors
     /// The lane is closing: the item comes back.
     pub fn push(&self, item: Item) -> Result<(), Item> {
-        let (records, bytes, saved) = (u64::from(item.batch.payload.records), item.slot.bytes(), item.slot.saved());
-        let mut inbox = self.0.inbox.lock();
+        let inbox = self.0.inbox.lock();
         if !inbox.open {
             return Err(item);
         }
+        self.enqueue(inbox, item);
+        Ok(())
+    }
+
+    fn enqueue(&self, mut inbox: MutexGuard<'_, Inbox>, item: Item) {
+        let (records, bytes, saved) = (u64::from(item.batch.payload.records), item.slot.bytes(), item.slot.saved());
         inbox.queue.push_back(item);
         inbox.records += records;
         inbox.bytes += bytes;
@@ -214,7 +302,48 @@ impl Lane {
         if wake {
             self.0.wake.notify_one();
         }
+    }
+
+    /// Queues a piece that is on disk, with its records, and with itself if it is still in memory. Whether it stays there the lane
+    /// decides. Never waits.
+    ///
+    /// # Errors
+    /// The lane is closing: all of it comes back.
+    pub fn push_stored(&self, stored: Stored) -> Result<(), Stored> {
+        let mut inbox = self.0.inbox.lock();
+        if !inbox.open {
+            return Err(stored);
+        }
+        match stored {
+            Stored::Copied(item) if inbox.keeps && !inbox.has_backlog => {
+                self.enqueue(inbox, item);
+                return Ok(());
+            }
+            stored => {
+                self.0.records.fetch_add(stored.records(), Relaxed);
+                inbox.backlog.extend(stored.forget());
+            }
+        }
+        inbox.has_backlog = true;
+        let wake = std::mem::take(&mut inbox.wake_stored);
+        drop(inbox);
+        if wake {
+            self.0.wake.notify_one();
+        }
         Ok(())
+    }
+
+    /// Gives up so many bytes of the oldest that it has on disk, for lack of room.
+    pub fn evict(&self, bytes: u64) {
+        self.0.inbox.lock().evict += bytes;
+        self.0.wake.notify_one();
+    }
+
+    /// Takes no more items and ends as soon as what is in memory only is sent, at `deadline` at the latest. What is on disk stays
+    /// there.
+    pub fn put_away(&self, deadline: Instant) {
+        self.0.inbox.lock().leaves_stored = true;
+        self.close(deadline);
     }
 
     /// Whether what is pushed now will wait for long: the target is halted, or takes data and has much before it.
@@ -247,14 +376,14 @@ impl Lane {
 
     /// Waits until a closed lane has ended and gives what it could not send, to be settled or routed again. Only the first
     /// caller gets it.
-    pub async fn ended(self) -> Vec<Item> {
+    pub async fn ended(self) -> Left {
         let task = self.0.task.lock().take();
         match task {
             Some(task) => task.await.unwrap_or_else(|error| {
                 tracing::error!(target = %self.0.target, %error, "lane ended abnormally");
-                vec![]
+                Left::default()
             }),
-            None => vec![],
+            None => Left::default(),
         }
     }
 
@@ -282,10 +411,12 @@ impl Lane {
             records: self.0.records.load(Relaxed),
             oldest: oldest.into_iter().chain(inbox.queue.front().map(|i| i.at)).min(),
             waiting,
+            stored: self.0.stored.load(Relaxed) as usize + inbox.backlog.len(),
         }
     }
 }
 
+mod stored;
 mod worker;
 
 #[cfg(test)]

@@ -13,8 +13,12 @@
 //! | who is told what became of it | [`ack`], [`outcome`] |
 //! | how much memory may be used, and who may still enter | [`budget`], [`drain`] |
 //! | how a request enters the pipelines | [`inlet`] |
+//! | what a stage is, and how requests are kept open while stages hold records back | [`stage`] |
+//! | how held records come out when no request carries them along | [`release`] |
 //! | an exporter's queue, its capacity and its lanes | [`outlet`], [`capacity`] |
+//! | how requests are divided together | [`gather`] |
 //! | which target a record goes to | [`router`] |
+//! | what is kept on disk | [`spool`], [`dead_letters`] |
 //! | what one destination does: queueing, batching, sending, retrying | [`lane`], [`batcher`], [`breaker`], [`retry`] |
 //! | what an exporter must implement | [`exporter`] |
 //! | how everything ends | [`stop`] |
@@ -32,8 +36,10 @@ pub mod breaker;
 pub mod budget;
 pub mod capacity;
 pub mod clock;
+pub mod dead_letters;
 pub mod drain;
 pub mod exporter;
+pub mod gather;
 pub mod inlet;
 pub mod lane;
 mod orphans;
@@ -41,8 +47,11 @@ pub mod outcome;
 pub mod outlet;
 pub mod packed;
 pub mod payload;
+pub mod release;
 pub mod retry;
 pub mod router;
+pub mod spool;
+pub mod stage;
 pub mod stats;
 pub mod stop;
 #[cfg(test)]
@@ -53,11 +62,13 @@ pub use ack::Ack;
 pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};
 pub use capacity::Share;
 pub use exporter::{Attempt, Exporter, Scope};
-pub use inlet::{Accepted, Acknowledge, Funnel, Inlet, Stage};
+pub use inlet::{Accepted, Acknowledge, Funnel, Inlet};
 pub use outcome::{Kind, Outcome, Why};
 pub use outlet::{Outgoing, Outlet};
 pub use packed::Codec;
 pub use payload::{Batch, Meta, Payload};
+pub use release::Releaser;
 pub use router::{Router, Target};
+pub use stage::{Hold, Release, Stage, Staged};
 pub use stop::{Stop, Stopper};
 pub use watch::Watch;

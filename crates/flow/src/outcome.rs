@@ -72,6 +72,10 @@ pub enum Kind {
     Partial,
     /// `max_elapsed_time` went by.
     Expired,
+    /// The disk under the queue is full or failing.
+    Disk,
+    /// It could not be read back from the disk under the queue.
+    Damaged,
     /// A stage dropped it on purpose.
     Policy,
     /// An acknowledgement was dropped unsettled: a bug.
@@ -82,7 +86,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 23] = [
         Kind::SoftLimit,
         Kind::HardLimit,
         Kind::TenantShare,
@@ -101,10 +105,18 @@ impl Kind {
         Kind::Protocol,
         Kind::Partial,
         Kind::Expired,
+        Kind::Disk,
+        Kind::Damaged,
         Kind::Policy,
         Kind::Leaked,
         Kind::Other,
     ];
+
+    /// The kind of this label value.
+    #[must_use]
+    pub fn named(label: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == label)
+    }
 
     /// The label value used in metrics and logs.
     #[must_use]
@@ -128,6 +140,8 @@ impl Kind {
             Kind::Protocol => "protocol",
             Kind::Partial => "partial",
             Kind::Expired => "expired",
+            Kind::Disk => "disk",
+            Kind::Damaged => "damaged",
             Kind::Policy => "policy",
             Kind::Leaked => "leaked",
             Kind::Other => "other",
@@ -239,6 +253,7 @@ mod tests {
         let labels: std::collections::HashSet<_> = Kind::ALL.iter().map(|k| k.as_str()).collect();
         assert_eq!(labels.len(), Kind::ALL.len());
         for (i, k) in Kind::ALL.iter().enumerate() {
+            assert_eq!(Kind::named(k.as_str()), Some(*k));
             assert_eq!(*k as usize, i);
         }
     }

@@ -3,16 +3,24 @@
 //! Lanes are made when their target is first needed. A push never waits; if the lane it meant was just closing, it gets its
 //! piece back and goes to a new lane. A lane of a dynamic router ends when it has been idle.
 //!
+//! With storage, what is taken is written to disk first, in the pieces that the router makes of it, and comes back from the spool
+//! to be given to a lane. What is on disk belongs to no outlet: it survives a reload and the process, and whatever nobody works
+//! at is given to the lanes by the outlet that attached last.
+//!
 //! It does not retry, batch or send (that is the lane's) and it does not decide about admission (that is the inlet's).
 
 use crate::batcher::BatchConfig;
 use crate::breaker::Breaker;
+use crate::budget::Budget;
 use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
+use crate::dead_letters::LetterBox;
 use crate::exporter::{Attempt, Exporter};
-use crate::lane::{Context, Item, Lane, LaneLimits, LaneView};
+use crate::gather::{Gather, GatherConfig};
+use crate::lane::{Context, Durable, Item, Lane, LaneLimits, LaneView, Left};
 use crate::orphans::Orphans;
 use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
+use crate::spool::{Incoming, Landing, Piece, Spool, SpoolView, WhenFull};
 use crate::stats::ExporterStats;
 use crate::{Ack, Batch, Codec, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
@@ -21,7 +29,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// How an exporter's outlet behaves: the collector's `sending_queue`, `retry_on_failure` and `timeout`.
@@ -51,6 +59,8 @@ pub struct OutletConfig {
     pub lane_idle: Duration,
     /// How what waits is compressed.
     pub codec: Codec,
+    /// How much is divided at once, if requests are gathered: whoever asks for that runs [`Outlet::keep`].
+    pub gather: Option<GatherConfig>,
 }
 
 impl OutletConfig {
@@ -70,6 +80,7 @@ impl OutletConfig {
             lane_share: 0.5,
             lane_idle: Duration::from_secs(300),
             codec: Codec::None,
+            gather: None,
         }
     }
 }
@@ -105,19 +116,29 @@ pub trait Outgoing: Send + Sync {
     fn fill(&self) -> f64;
     /// Counts records that were kept from it because only priority records may enter.
     fn count_shed(&self, records: u64);
-    /// Takes room for the payload.
+    /// Whether it can keep what it takes on disk: [`Outgoing::store`] may be called in place of [`Outgoing::push`].
+    fn is_durable(&self) -> bool;
+    /// Takes room for the payload, on disk if it is to be stored.
     ///
     /// # Errors
     /// There is none, or no destination; counted.
-    fn reserve(&self, payload: &Payload) -> Result<Slot, Why>;
+    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why>;
     /// Waits for room.
-    fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
+    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
+    /// Keeps it on disk until it is delivered. Never waits: `told` is settled once it is there, `held` once its memory is free.
+    fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack);
     /// Enqueues. Never waits. What found its lane full is settled as dropped and given as the outcome.
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome;
     /// One attempt, with no queue.
     fn send_now(&self, payload: Payload) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
+    /// What it could not deliver, if that is kept.
+    fn letters(&self) -> Option<Arc<dyn LetterBox>> {
+        None
+    }
     /// What it holds and has counted.
     fn view(&self) -> OutletView;
+    /// Takes over what is on disk from whichever outlet had it, if it has storage. Must be called within a runtime.
+    fn take_over(self: Arc<Self>) {}
     /// Ends all lanes: what they hold is sent until the deadline, the rest is settled as failed.
     fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
@@ -135,6 +156,8 @@ pub struct OutletView {
     pub lanes: Vec<LaneView>,
     /// Its counters.
     pub stats: Arc<ExporterStats>,
+    /// What it keeps on disk, if it does.
+    pub spool: Option<SpoolView>,
 }
 
 /// An exporter with its router and its lanes.
@@ -146,8 +169,11 @@ pub struct Outlet<E: Exporter, R: Router> {
     /// `None` once it is closed: nothing starts a lane after that.
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
     orphans: Orphans,
+    gather: Option<Gather>,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
     draining: watch::Sender<Vec<Lane>>,
+    /// The router may know more targets than before.
+    rerouting: Notify,
 }
 
 impl<E: Exporter, R: Router> Outlet<E, R> {
@@ -167,6 +193,34 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// The same with somebody who hears what happens in its lanes.
     #[must_use]
     pub fn watched(config: OutletConfig, share: Share, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
+        Outlet::build(config, share, exporter, router, watch, None)
+    }
+
+    /// The same with a queue on disk, which it takes over with all that it holds. What is read back is charged to `budget`.
+    #[must_use]
+    pub fn durable(
+        config: OutletConfig,
+        share: Share,
+        exporter: E,
+        router: R,
+        watch: Arc<dyn Watch>,
+        spool: Arc<Spool>,
+        budget: Budget,
+    ) -> Arc<Outlet<E, R>> {
+        let outlet = Arc::new(Outlet::build(config, share, exporter, router, watch, Some((spool, budget))));
+        outlet.clone().take_over();
+        outlet
+    }
+
+    fn build(
+        config: OutletConfig,
+        share: Share,
+        exporter: E,
+        router: R,
+        watch: Arc<dyn Watch>,
+        storage: Option<(Arc<Spool>, Budget)>,
+    ) -> Outlet<E, R> {
+        let capacity = Capacity::within(config.capacity.clone(), share);
         let context = Arc::new(Context {
             exporter,
             stats: Arc::default(),
@@ -183,10 +237,21 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             },
             codec: config.codec,
             watch,
+            durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
         });
-        let capacity = Capacity::within(config.capacity.clone(), share);
+        let gather = config.gather.map(Gather::new);
         let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Orphans::default());
-        Outlet { config, context, capacity, router, lanes, orphans, draining: watch::channel(vec![]).0 }
+        Outlet {
+            config,
+            context,
+            capacity,
+            router,
+            lanes,
+            orphans,
+            gather,
+            draining: watch::channel(vec![]).0,
+            rerouting: Notify::new(),
+        }
     }
 
     /// The router, for whoever changes what it knows.
@@ -212,18 +277,47 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             lane.close(deadline);
         }
         self.orphans.take().into_iter().for_each(|item| drop(self.reroute(None, item)));
+        self.rerouting.notify_one();
         // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
         let mut ends = JoinSet::new();
         gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
         while let Some(Ok((lane, left))) = ends.join_next().await {
-            left.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
+            let Left { items, keys } = left;
+            items.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
+            if let Some(durable) = &self.context.durable {
+                durable.spool.loosen(keys);
+            }
             self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
         }
     }
 
-    /// Gives up what has had no target for `max_elapsed_time`, or whose time had begun before. Never ends: whoever has a dynamic
-    /// router runs it, once, for as long as the outlet lives. Loses nothing when it is dropped.
-    pub async fn expire_orphans(&self) {
+    /// What has to be done in time, whoever pushes or does not: gathered requests are divided, and what has had no target for
+    /// `max_elapsed_time`, or whose time had begun before, is given up. Never ends: whoever has a dynamic router runs it, once, for
+    /// as long as the outlet lives. Loses nothing when it is dropped.
+    pub async fn keep(&self) {
+        let gathered = async {
+            match &self.gather {
+                Some(gather) => loop {
+                    self.divide(gather.due().await);
+                },
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(gathered, self.expire_orphans());
+    }
+
+    /// Divides what was gathered.
+    fn divide(&self, item: Item) {
+        drop(self.route(item, Fullness::Counts).unwrap_or_else(|item| self.orphan(item)));
+    }
+
+    fn end_gathering(&self) {
+        if let Some(item) = self.gather.as_ref().and_then(Gather::close) {
+            self.divide(item);
+        }
+    }
+
+    async fn expire_orphans(&self) {
         let max = self.config.retry.max_elapsed_time;
         loop {
             let over = self.orphans.expired(max).await;
@@ -313,14 +407,23 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 Ok(()) => return Outcome::Delivered,
                 Err(back) => {
                     item = back;
-                    if let Some(lanes) = self.lanes.lock().as_mut()
-                        && lanes.get(target).is_some_and(|l| l.is_same(&lane))
-                    {
-                        lanes.remove(target);
-                    }
+                    self.forget_lane(target, &lane);
                 }
             }
         }
+    }
+
+    /// Leaves out a lane that has closed.
+    fn forget_lane(&self, target: &Target, lane: &Lane) {
+        if let Some(lanes) = self.lanes.lock().as_mut()
+            && lanes.get(target).is_some_and(|l| l.is_same(lane))
+        {
+            lanes.remove(target);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lanes.lock().is_none()
     }
 
     fn lane(&self, target: &Target) -> Found {
@@ -362,18 +465,23 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn fill(&self) -> f64 {
-        self.capacity.share().fill()
+        let memory = self.capacity.share().fill();
+        match &self.context.durable {
+            Some(durable) if durable.spool.when_full() == WhenFull::ShedRoutine => memory.max(durable.spool.fill()),
+            _ => memory,
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        self.context.durable.is_some()
     }
 
     fn count_shed(&self, records: u64) {
         self.context.stats.enqueue_failed.add(Kind::SoftLimit, records);
     }
 
-    fn reserve(&self, payload: &Payload) -> Result<Slot, Why> {
-        let slot = self.router.ready().and_then(|()| {
-            let full = || Why::new(Kind::QueueFull, format!("the queue of exporter {} is full", self.config.name));
-            self.capacity.take(payload.records, payload.len()).ok_or_else(full)
-        });
+    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why> {
+        let slot = self.room(payload, stored);
         if let Err(why) = &slot
             && !(why.kind == Kind::QueueFull && self.config.block_on_overflow)
         {
@@ -382,13 +490,48 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         slot
     }
 
-    fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
-        let (records, bytes) = (payload.records, payload.len());
-        Box::pin(async move { self.capacity.wait(records, bytes).await })
+    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
+        let payload = Payload { body: payload.body.clone(), ..payload.clone() };
+        Box::pin(async move {
+            match self.context.durable.as_ref().filter(|_| stored) {
+                Some(durable) => durable.spool.until(|| self.room(&payload, true).ok()).await,
+                None => self.capacity.wait(payload.records, payload.len()).await,
+            }
+        })
+    }
+
+    fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack) {
+        let Some(durable) = &self.context.durable else {
+            held.settle(Outcome::Delivered);
+            drop(self.push(payload, slot, told, false));
+            return;
+        };
+        let now = clock::now();
+        let at = durable.spool.calendar().millis(now);
+        let pieces = self.pieces(payload);
+        let last = pieces.len() - 1;
+        let mut slot = Some(slot);
+        for (n, (target, payload)) in pieces.into_iter().enumerate() {
+            // The last piece takes what remains, so that the request stays counted until all of it is on disk.
+            let part = |slot: &mut Slot| slot.split(payload.records, payload.len());
+            let Some(slot) = (if n == last { slot.take() } else { slot.as_mut().map(part) }) else { break };
+            let piece = Piece { payload, target, at, first: 0, note: None };
+            durable.spool.store(Incoming { piece, told: told.fork(), held: held.fork(), slot, at: now });
+        }
+        told.settle(Outcome::Delivered);
+        held.settle(Outcome::Delivered);
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
-        let item = Item { batch: Batch { payload, ack }, packed: None, slot, at: clock::now(), waits, tried: None };
+        let (batch, at) = (Batch { payload, ack }, clock::now());
+        let item = Item { batch, packed: None, slot, at, waits, tried: None, ticket: None };
+        // Only while no lane can be full: whoever sent what finds its lane full is told so.
+        if let Some(gather) = self.gather.as_ref().filter(|_| !waits && self.capacity.bytes() <= self.lane_limit()) {
+            if let Some(item) = gather.add(item) {
+                self.divide(item);
+            }
+            return Outcome::Delivered;
+        }
         match self.route(item, Fullness::Counts) {
             Ok(lost) => lost,
             // The last target went away since room was taken: it waits for the next one, with its room.
@@ -424,29 +567,48 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         })
     }
 
+    fn letters(&self) -> Option<Arc<dyn LetterBox>> {
+        let spool = &self.context.durable.as_ref()?.spool;
+        spool.dead_letters()?;
+        Some(spool.clone())
+    }
+
     fn view(&self) -> OutletView {
         OutletView {
-            queue_size: self.capacity.size(),
+            queue_size: self.capacity.size()
+                + self.context.durable.as_ref().map_or(0, |d| d.spool.held().of(self.capacity.config().sizer)),
             queue_capacity: self.capacity.config().size,
             bytes: self.capacity.bytes(),
             lanes: self.lanes.lock().iter().flat_map(HashMap::values).map(Lane::view).collect(),
             stats: self.context.stats.clone(),
+            spool: self.context.durable.as_ref().map(|durable| durable.spool.view()),
         }
+    }
+
+    fn take_over(self: Arc<Self>) {
+        let Some(durable) = &self.context.durable else { return };
+        let landing: Arc<dyn Landing> = self.clone();
+        let turn = durable.spool.attach(Arc::downgrade(&landing));
+        tokio::spawn(feed(Arc::downgrade(&self), durable.spool.clone(), turn));
     }
 
     fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
+            self.end_gathering();
             let lanes: Vec<Lane> = self.lanes.lock().take().into_iter().flat_map(HashMap::into_values).collect();
             for lane in &lanes {
-                lane.close(deadline);
+                lane.put_away(deadline);
             }
-            self.draining.borrow().iter().for_each(|lane| lane.close(deadline));
+            self.draining.borrow().iter().for_each(|lane| lane.put_away(deadline));
             let why = || Why::new(Kind::Stopping, "stopped before it was delivered");
             self.orphans.take().into_iter().for_each(|item| self.context.give_up(None, item, why()));
             for lane in lanes {
                 let target = lane.target().clone();
-                let left = lane.ended().await;
-                left.into_iter().for_each(|item| self.context.give_up(Some(&target), item, why()));
+                let Left { items, keys } = lane.ended().await;
+                items.into_iter().for_each(|item| self.context.give_up(Some(&target), item, why()));
+                if let Some(durable) = &self.context.durable {
+                    durable.spool.loosen(keys);
+                }
             }
             // The drains settle what they hold; if whoever ran them is gone, so is what they held.
             let mut draining = self.draining.subscribe();
@@ -491,6 +653,9 @@ fn fate(stats: &ExporterStats, attempt: Attempt, records: u64, bytes: u64) -> Ou
     }
     outcome
 }
+
+mod stored;
+use stored::feed;
 
 #[cfg(test)]
 mod tests;

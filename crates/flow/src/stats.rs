@@ -50,6 +50,55 @@ impl Gauge {
     }
 }
 
+/// Observations by size.
+#[derive(Debug)]
+pub struct Histogram {
+    bounds: &'static [f64],
+    /// One for each bound, and one for what is beyond the last.
+    counts: Box<[AtomicU64]>,
+    /// In millionths.
+    sum: AtomicU64,
+}
+
+/// A histogram at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HistogramView {
+    /// For each bound the observations up to it.
+    pub buckets: Vec<(f64, u64)>,
+    /// All together.
+    pub sum: f64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Histogram {
+    /// An empty one. The bounds are ascending.
+    #[must_use]
+    pub fn new(bounds: &'static [f64]) -> Histogram {
+        Histogram { bounds, counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(), sum: AtomicU64::new(0) }
+    }
+
+    /// Adds an observation.
+    pub fn observe(&self, value: f64) {
+        let at = self.bounds.partition_point(|bound| *bound < value);
+        self.counts[at].fetch_add(1, Relaxed);
+        self.sum.fetch_add((value * 1e6) as u64, Relaxed);
+    }
+
+    /// A look at it.
+    #[must_use]
+    pub fn view(&self) -> HistogramView {
+        let mut count = 0;
+        let mut below = self.counts.iter().map(|n| {
+            count += n.load(Relaxed);
+            count
+        });
+        let buckets = self.bounds.iter().copied().zip(&mut below).collect();
+        below.for_each(drop);
+        HistogramView { buckets, sum: self.sum.load(Relaxed) as f64 / 1e6, count }
+    }
+}
+
 /// One counter for each reason.
 #[derive(Debug, Default)]
 pub struct ByKind([Count; Kind::ALL.len()]);
@@ -116,4 +165,18 @@ pub struct ExporterStats {
     pub waiting: Gauge,
     /// Merged requests that were rejected and tried again in their parts.
     pub divided: Count,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: observations on, between and beyond the bounds. Guarantee: each counts up to its bound, and all in the sum.
+    #[test]
+    fn a_histogram_counts_up_to_each_bound() {
+        let histogram = Histogram::new(&[1.0, 2.0]);
+        [0.5, 1.0, 1.5, 7.0].into_iter().for_each(|value| histogram.observe(value));
+        let expected = HistogramView { buckets: vec![(1.0, 2), (2.0, 3)], sum: 10.0, count: 4 };
+        assert_eq!(histogram.view(), expected);
+    }
 }

@@ -1,6 +1,7 @@
 //! What the tests of this crate share: requests, a scripted destination, and the books that must balance.
 
-use crate::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
+use crate::router::Routes;
+use crate::{Attempt, Exporter, Kind, Payload, Router, Scope, Target, Why};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -105,6 +106,18 @@ impl Destination {
         self.0.lock().always = script;
     }
 
+    /// What comes next.
+    pub fn script(&self, script: impl IntoIterator<Item = Script>) {
+        self.0.lock().script.extend(script);
+    }
+
+    /// From now on it takes everything.
+    pub fn clear(&self) {
+        let mut inner = self.0.lock();
+        inner.script.clear();
+        inner.always = None;
+    }
+
     /// The requests that were taken, as ids.
     pub fn taken(&self) -> Vec<Vec<String>> {
         self.0.lock().taken.clone()
@@ -143,5 +156,16 @@ impl Exporter for Destination {
             self.0.lock().taken.push(ids);
         }
         attempt
+    }
+}
+
+/// Routes by the last character of the service name, to `target-<it>`.
+pub struct ByService;
+
+impl Router for ByService {
+    fn route(&self, payload: Payload, out: &mut Routes) {
+        let body = payload.body.contiguous();
+        let Some(at) = body.windows(7).position(|w| w == b"target-") else { return };
+        out.push((Target::new(String::from_utf8_lossy(&body[at..at + 8]).into_owned()), payload));
     }
 }

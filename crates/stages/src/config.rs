@@ -3,9 +3,13 @@
 //! [`Stages`] is what a configuration file holds; it keeps the values as they were read, and [`crate::Pipeline::new`] gives them
 //! meaning. Every error names the key it is about, as a path: `[2].json.expressions.user`. Unknown keys are errors.
 //!
+//! Scalars may be typed, or all be the text that was written: then what is wanted decides what `yes` or `0123` is.
 //! A null where a map is expected is an empty map, so `- cri:` means `- cri: {}`; stages that need something say so.
 
+mod scalar;
+
 use crate::go::{bytesize, duration};
+use scalar::Scalar;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -16,6 +20,21 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Stages(pub Vec<Value>);
+
+/// What the stages of a pipeline have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where the name of a metric begins that does not say so itself. Default: Alloy's, `loki_process_custom_`.
+    pub metric_prefix: String,
+    /// Series that one metric may have. Default 10 000.
+    pub max_series: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { metric_prefix: "loki_process_custom_".to_owned(), max_series: 10_000 }
+    }
+}
 
 /// A configuration that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,11 +58,11 @@ impl ConfigError {
     }
 }
 
-/// Reads a stage's configuration.
+/// Reads a stage's configuration. A number is good where text is wanted, and text that is a number where one is.
 pub(crate) fn read<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, ConfigError> {
     let empty = Value::Object(serde_json::Map::new());
     let value = if value.is_null() { &empty } else { value };
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(Scalar(value)).map_err(|error| {
         let inner = error.path().to_string();
         let path = if inner == "." { path.to_owned() } else { format!("{path}.{inner}") };
         ConfigError { path, message: error.into_inner().to_string() }

@@ -8,7 +8,8 @@
 //! | durations and byte sizes | [`duration`], [`bytesize`] |
 //! | text/template and its functions | [`template`] |
 //! | selectors and line filters | [`logql`] |
-//! | numbers and quoted strings | [`number`], [`quote`] |
+//! | JMESPath | [`jmespath`] |
+//! | numbers, quoted strings, case | [`number`], [`quote`], [`unicode`] |
 
 pub mod bytesize;
 pub mod duration;
@@ -20,3 +21,4 @@ pub mod quote;
 pub mod regex;
 pub mod template;
 pub mod time;
+pub mod unicode;

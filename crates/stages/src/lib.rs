@@ -20,11 +20,13 @@ pub mod go;
 pub mod json;
 pub mod metrics;
 pub mod pipeline;
+mod shared;
 mod stage;
 pub mod text;
 
-pub use config::{ConfigError, Stages};
+pub use config::{ConfigError, Options, Stages};
 pub use entry::{Entry, Labels, Timestamp};
 pub use metrics::{MetricKind, Sample};
 pub use pipeline::{Now, Observer, Outcome, Pipeline};
+pub use stage::NAMES;
 pub use text::Text;

@@ -8,7 +8,7 @@
 //! State that must outlive a reload is kept by [`Pipeline::reload`]: a stage whose configuration is unchanged goes on with
 //! the state it had. What it does not do: read clocks (callers pass [`Now`]), sleep (it says how long to wait), log.
 
-use crate::config::{ConfigError, Stages};
+use crate::config::{ConfigError, Options, Stages};
 use crate::entry::{Entry, Extracted, Symbol, Symbols, Timestamp};
 use crate::metrics::{Counter, Counters, Sample, merge};
 use crate::stage::{self, Stage, Verdict};
@@ -45,6 +45,8 @@ struct Step {
     /// `[0].match.stages[1].json`
     path: Box<str>,
     stage: Box<dyn Stage>,
+    /// What it remembers, if anything.
+    state: Option<State>,
     /// Where to go on when a `match` does not apply.
     next: usize,
 }
@@ -66,6 +68,9 @@ pub enum Outcome<'a> {
 pub trait Observer {
     /// The step at `path` did `outcome`.
     fn step(&mut self, path: &str, outcome: Outcome<'_>);
+
+    /// The entry that was watched has come out at the end.
+    fn out(&mut self, _: &Entry) {}
 }
 
 /// Nobody.
@@ -76,8 +81,24 @@ impl Observer for Unobserved {
     fn step(&mut self, _: &str, _: Outcome<'_>) {}
 }
 
+/// What a stage remembers.
+type State = Arc<dyn Any + Send + Sync>;
+
 /// Kept states by stage and configuration, for a pipeline that replaces another.
-type States = HashMap<String, Vec<Arc<dyn Any + Send + Sync>>, RandomState>;
+type States = HashMap<String, Vec<State>, RandomState>;
+
+/// Numbers that belong to no stage in particular. They go on over reloads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Books {
+    /// Entries that a stage failed on and left as they were.
+    pub failures: Counter,
+    /// Entries that became part of another.
+    pub joined: Counter,
+    /// Entries that came about beside the one they were taken from.
+    pub split: Counter,
+    /// Observations left out because their metric has too many series.
+    pub refused_series: Counter,
+}
 
 /// Stages, ready to run.
 pub struct Pipeline {
@@ -86,7 +107,8 @@ pub struct Pipeline {
     holders: Vec<usize>,
     symbols: Arc<Symbols>,
     counters: Counters,
-    failures: Counter,
+    books: Books,
+    options: Options,
     states: Mutex<States>,
 }
 
@@ -99,34 +121,55 @@ impl std::fmt::Debug for Pipeline {
 impl Pipeline {
     /// Builds a pipeline.
     pub fn new(config: &Stages) -> Result<Self, ConfigError> {
-        Self::build(config, Counters::default(), States::default())
+        Self::with_options(config, &Options::default())
+    }
+
+    /// Builds a pipeline that is not as it is by default.
+    pub fn with_options(config: &Stages, options: &Options) -> Result<Self, ConfigError> {
+        Self::build(config, options, Counters::default(), Books::default(), States::default())
     }
 
     /// Builds the pipeline that takes this one's place: stages whose configuration is the same go on with their state
     /// (held lines, limits, timestamps, metrics), and counters go on counting. On an error nothing has changed.
     ///
-    /// Both may run while entries move over; entries that this one still holds come out of the new one.
+    /// Both may run while entries move over; entries that this one still holds come out of the new one, and those that no
+    /// stage of it took over with [`finish_beside`](Self::finish_beside).
     pub fn reload(&self, config: &Stages) -> Result<Self, ConfigError> {
-        Self::build(config, Counters::continuing(&self.counters), self.states.lock().clone())
+        self.reload_with(config, &self.options)
     }
 
-    fn build(config: &Stages, counters: Counters, old: States) -> Result<Self, ConfigError> {
+    /// The same with other options.
+    pub fn reload_with(&self, config: &Stages, options: &Options) -> Result<Self, ConfigError> {
+        let old = self.states.lock().clone();
+        Self::build(config, options, Counters::continuing(&self.counters), self.books.clone(), old)
+    }
+
+    fn build(
+        config: &Stages,
+        options: &Options,
+        counters: Counters,
+        books: Books,
+        old: States,
+    ) -> Result<Self, ConfigError> {
         let mut builder = Builder {
             steps: Vec::new(),
             symbols: Symbols::default(),
             counters,
-            failures: Counter::default(),
+            books,
+            options: options.clone(),
             old,
             states: States::default(),
+            state: None,
         };
         stage::build_list(&config.0, "", 0, &mut builder)?;
         let holders = (0..builder.steps.len()).filter(|i| builder.steps[*i].stage.holds()).collect();
         Ok(Self {
             steps: builder.steps,
             holders,
-            symbols: Arc::new(builder.symbols),
+            symbols: builder.symbols.share(),
             counters: builder.counters,
-            failures: builder.failures,
+            books: builder.books,
+            options: builder.options,
             states: Mutex::new(builder.states),
         })
     }
@@ -160,17 +203,35 @@ impl Pipeline {
 
     /// Lets go of what has been held back long enough. To be called now and then, at least every second.
     pub fn tick(&self, now: Now, mut out: impl FnMut(Entry)) {
-        self.release(now, &mut Unobserved, &mut out, |stage, cx| stage.tick(cx));
+        self.release(now, &mut Unobserved, &mut out, |_| true, |stage, cx| stage.tick(cx));
+    }
+
+    /// The same while `observer` watches the steps that are left.
+    pub fn tick_observed(&self, now: Now, observer: &mut impl Observer, mut out: impl FnMut(Entry)) {
+        self.release(now, observer, &mut out, |_| true, |stage, cx| stage.tick(cx));
     }
 
     /// Lets go of everything that is held back: the input has ended.
     pub fn finish(&self, now: Now, mut out: impl FnMut(Entry)) {
-        self.release(now, &mut Unobserved, &mut out, |stage, cx| stage.finish(cx));
+        self.release(now, &mut Unobserved, &mut out, |_| true, |stage, cx| stage.finish(cx));
     }
 
     /// Lets go of everything that is held back while `observer` watches the steps that are left.
     pub fn finish_observed(&self, now: Now, observer: &mut impl Observer, mut out: impl FnMut(Entry)) {
-        self.release(now, observer, &mut out, |stage, cx| stage.finish(cx));
+        self.release(now, observer, &mut out, |_| true, |stage, cx| stage.finish(cx));
+    }
+
+    /// Lets go of what is held back by stages whose state `successor` did not take over.
+    pub fn finish_beside(
+        &self,
+        successor: &Pipeline,
+        now: Now,
+        observer: &mut impl Observer,
+        mut out: impl FnMut(Entry),
+    ) {
+        let taken: Vec<State> = successor.states.lock().values().flatten().cloned().collect();
+        let is_left = |step: &Step| !step.state.iter().any(|own| taken.iter().any(|state| Arc::ptr_eq(own, state)));
+        self.release(now, observer, &mut out, is_left, |stage, cx| stage.finish(cx));
     }
 
     fn release<O: Observer>(
@@ -178,10 +239,11 @@ impl Pipeline {
         now: Now,
         observer: &mut O,
         out: &mut dyn FnMut(Entry),
+        which: impl Fn(&Step) -> bool,
         held: impl Fn(&dyn Stage, &mut Context<'_>) -> Vec<Entry>,
     ) {
         let mut cx = Context { now, symbols: &self.symbols, pace: Duration::ZERO };
-        for &at in &self.holders {
+        for &at in self.holders.iter().filter(|at| which(&self.steps[**at])) {
             let step = &self.steps[at];
             let entries = held(&*step.stage, &mut cx);
             if !entries.is_empty() {
@@ -209,9 +271,30 @@ impl Pipeline {
         samples
     }
 
+    /// How many entries are held back now.
+    pub fn held(&self) -> usize {
+        self.holders.iter().map(|at| self.steps[*at].stage.held()).sum()
+    }
+
     /// How often a stage failed on an entry and left it as it was.
     pub fn failures(&self) -> u64 {
-        self.failures.get()
+        self.books.failures.get()
+    }
+
+    /// How many entries became part of another: what went in, and what was [split off](Self::split), is what came out, was
+    /// dropped, is [held](Self::held), or was joined.
+    pub fn joined(&self) -> u64 {
+        self.books.joined.get()
+    }
+
+    /// How many entries came about beside the one they were taken from.
+    pub fn split(&self) -> u64 {
+        self.books.split.get()
+    }
+
+    /// How many observations `metrics` stages left out because their metric has too many series.
+    pub fn refused_series(&self) -> u64 {
+        self.books.refused_series.get()
     }
 
     /// Where each step stands: `[0].match.stages[1].json`.
@@ -231,6 +314,7 @@ impl Pipeline {
         let mut waiting: Vec<(usize, Entry)> = Vec::new();
         loop {
             if self.run_one(&mut at, &mut entry, cx, observer, &mut waiting) {
+                observer.out(&entry);
                 out(entry);
             }
             match waiting.pop() {
@@ -278,9 +362,12 @@ pub(crate) struct Builder {
     steps: Vec<Step>,
     symbols: Symbols,
     counters: Counters,
-    pub failures: Counter,
+    pub books: Books,
+    pub options: Options,
     old: States,
     states: States,
+    /// The state of the stage that is being built.
+    state: Option<State>,
 }
 
 impl Builder {
@@ -290,7 +377,7 @@ impl Builder {
             return Err(ConfigError::new(path, format!("a pipeline may have at most {MAX_STEPS} stages")));
         }
         let at = self.steps.len();
-        self.steps.push(Step { path: path.into(), stage, next: at + 1 });
+        self.steps.push(Step { path: path.into(), stage, state: self.state.take(), next: at + 1 });
         Ok(at)
     }
 
@@ -325,7 +412,8 @@ impl Builder {
         // The nth stage of one configuration takes over from the nth.
         let old = self.old.get(&key).and_then(|all| all.get(taken.len())).cloned();
         let state = old.and_then(|state| state.downcast::<T>().ok()).unwrap_or_default();
-        taken.push(Arc::clone(&state) as Arc<dyn Any + Send + Sync>);
+        taken.push(Arc::clone(&state) as State);
+        self.state = Some(Arc::clone(&state) as State);
         state
     }
 }

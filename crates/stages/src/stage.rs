@@ -45,6 +45,43 @@ use crate::pipeline::{Builder, Context, Now};
 use crate::text::Text;
 use serde_json::Value;
 
+/// The names of the stages, in both spellings.
+pub const NAMES: [&str; 33] = [
+    "cri",
+    "decolorize",
+    "docker",
+    "drop",
+    "eventlogmessage",
+    "geoip",
+    "json",
+    "label_drop",
+    "label_keep",
+    "labelallow",
+    "labeldrop",
+    "labels",
+    "limit",
+    "logfmt",
+    "luhn",
+    "match",
+    "metrics",
+    "multiline",
+    "output",
+    "pack",
+    "pattern",
+    "regex",
+    "replace",
+    "sampling",
+    "split_json",
+    "static_labels",
+    "structured_metadata",
+    "structured_metadata_drop",
+    "template",
+    "tenant",
+    "timestamp",
+    "truncate",
+    "windowsevent",
+];
+
 /// How deep `match` stages may nest.
 const MAX_NESTING: usize = 16;
 
@@ -68,6 +105,11 @@ pub(crate) trait Stage: Send + Sync {
     /// Whether it may hold entries back.
     fn holds(&self) -> bool {
         false
+    }
+
+    /// How many entries it holds back now.
+    fn held(&self) -> usize {
+        0
     }
 
     /// What has been held back long enough.
@@ -173,7 +215,7 @@ fn build_one(name: &str, config: &Value, path: &str, depth: usize, builder: &mut
         "timestamp" => timestamp::build(config, path, builder),
         "truncate" => truncate::build(config, path, builder),
         "windowsevent" => windowsevent::build(config, path, builder),
-        _ => Err(ConfigError::new(path, format!("unknown stage \"{name}\""))),
+        _ => Err(ConfigError::new(path, format!("unknown stage \"{name}\"; there are: {}", NAMES.join(", ")))),
     }?;
     builder.push(path, stage)?;
     Ok(())

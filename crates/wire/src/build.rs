@@ -4,7 +4,9 @@
 //! stand the parts of an export request: attributes, a resource entry with one scope entry, log records, spans, gauges.
 //! Fields at their default are left out, as proto3 does. Nothing here checks what it is given.
 
-use crate::field::{put_fixed32_field, put_fixed64_field, put_len_field, put_varint, put_varint_field, varint_len};
+use crate::field::{
+    put_fixed32_field, put_fixed64_field, put_len_field, put_len_prefix, put_varint, put_varint_field, varint_len,
+};
 use crate::key::AnyValue;
 use crate::signal::{DATA_POINT, RECORD, RESOURCE, RESOURCE_ENTRY, SCOPE, SCOPE_ENTRY};
 use bytes::Bytes;
@@ -88,17 +90,42 @@ impl MessageWriter {
 
     /// A nested message, written by `fill`.
     pub fn message(&mut self, number: u32, fill: impl FnOnce(&mut MessageWriter)) -> &mut Self {
-        put_varint(&mut self.buffer, u64::from(number) << 3 | 2);
-        let at = self.buffer.len();
-        self.buffer.push(0);
+        let at = self.open(number);
         fill(self);
+        self.close(at);
+        self
+    }
+
+    /// Begins a nested message and answers what [`Self::close`] wants to know. What is written until then is in it.
+    pub(crate) fn open(&mut self, number: u32) -> usize {
+        put_varint(&mut self.buffer, u64::from(number) << 3 | 2);
+        self.buffer.push(0);
+        self.buffer.len() - 1
+    }
+
+    /// Ends the nested message that was opened last.
+    pub(crate) fn close(&mut self, at: usize) {
         let payload = self.buffer.len() - at - 1;
         let len = varint_len(payload as u64);
         // One byte was left for the length; a longer one moves the payload.
         self.buffer.resize(self.buffer.len() + len - 1, 0);
         self.buffer.copy_within(at + 1..at + 1 + payload, at + len);
         put_varint(&mut &mut self.buffer[at..at + len], payload as u64);
-        self
+    }
+
+    /// Tag and length of a nested message of `len` bytes, which the caller writes next.
+    pub(crate) fn prefix(&mut self, number: u32, len: usize) {
+        put_len_prefix(&mut self.buffer, number, len);
+    }
+
+    /// Forgets what was written from `len` on.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.buffer.truncate(len);
+    }
+
+    /// The message, to be written on.
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        self.buffer
     }
 
     /// An attribute value as field `number`.

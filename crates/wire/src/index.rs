@@ -162,6 +162,18 @@ impl Index {
         self.records_in(body, 0..self.leaves.len())
     }
 
+    /// The record of this [ordinal](Record::ordinal). `body` is the request the index was built of.
+    pub fn record<'a>(&'a self, body: &'a [u8], ordinal: usize) -> Option<Record<'a>> {
+        (ordinal < self.leaves.len()).then_some(Record { index: self, body, leaf: ordinal })
+    }
+
+    /// What stands in the request beside its resource entries: fields that nobody knows. `body` is the request the index was
+    /// built of.
+    pub fn rest<'a>(&'a self, body: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let runs = self.nodes.first().map_or(0..0, |root| root.runs.range());
+        self.runs[runs].iter().map(|run| &body[run.range()])
+    }
+
     fn records_in<'a>(&'a self, body: &'a [u8], leaves: Range<usize>) -> impl ExactSizeIterator<Item = Record<'a>> {
         leaves.map(move |leaf| Record { index: self, body, leaf })
     }

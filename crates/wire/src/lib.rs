@@ -1,4 +1,4 @@
-//! OTLP on bytes.
+//! OTLP on bytes, and Loki's push messages beside it.
 //!
 //! Telemetry stays protobuf from socket to socket; what must be known about it (is it sound, how many records, which key
 //! decides its route) is read from the bytes, and what must be done to it (divide, merge) is done by copying ranges of them.
@@ -22,6 +22,7 @@
 //! | how messages are written from parts | [`build`] |
 //! | what messages OTLP has and which fields they carry | [`schema`] |
 //! | how OTLP/JSON is read and written | [`json`] |
+//! | how Loki's push messages become OTLP and back | [`loki`] |
 
 pub mod build;
 pub mod check;
@@ -31,6 +32,7 @@ pub mod index;
 pub mod json;
 pub mod key;
 pub mod limit;
+pub mod loki;
 pub mod pack;
 pub mod priority;
 pub mod schema;

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 pub struct Pipeline {
     exporters: Vec<(String, String)>,
     service: String,
+    storage: Option<String>,
 }
 
 /// Retries as fast as a test wants them.
@@ -45,6 +46,12 @@ impl Pipeline {
         self
     }
 
+    /// The extension `file_storage` with these keys.
+    pub fn storage(mut self, keys: &str) -> Pipeline {
+        self.storage = Some(keys.to_owned());
+        self
+    }
+
     /// The same over the addresses of a name, at this port, asked for again and again.
     pub fn balanced_by_name(self, name: &str, port: u16, keys: &[&str]) -> Pipeline {
         let dns = format!("resolver: {{dns: {{hostname: {name}, port: {port}, interval: 20ms, timeout: 300ms}}}}");
@@ -64,12 +71,17 @@ impl Pipeline {
         let names = names.join(", ");
         let mut yaml = String::from(
             "receivers:\n  otlp:\n    protocols:\n      grpc: {endpoint: 127.0.0.1:0}\n      http: {endpoint: 127.0.0.1:0}\n\
-             extensions:\n  health_check: {endpoint: 127.0.0.1:0}\nexporters:\n",
+             extensions:\n  health_check: {endpoint: 127.0.0.1:0}\n",
         );
+        if let Some(keys) = &self.storage {
+            writeln!(yaml, "  file_storage: {{{keys}}}").unwrap();
+        }
+        yaml.push_str("exporters:\n");
         for (name, keys) in &self.exporters {
             writeln!(yaml, "  {name}:\n    {keys}").unwrap();
         }
-        yaml.push_str("service:\n  extensions: [health_check]\n");
+        let storage = if self.storage.is_some() { ", file_storage" } else { "" };
+        writeln!(yaml, "service:\n  extensions: [health_check{storage}]").unwrap();
         yaml.push_str("  telemetry:\n    logs: {encoding: json}\n");
         yaml.push_str("    metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0}}}}]}\n");
         yaml.push_str(&self.service);

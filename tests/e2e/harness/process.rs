@@ -165,6 +165,13 @@ impl Bywash {
         bywash
     }
 
+    /// The address of a receiver of this type, which listens on HTTP.
+    pub fn receiver(&self, receiver: &str) -> SocketAddr {
+        let lines = self.process.stderr.json();
+        let line = lines.iter().find(|l| l["message"] == "listening" && l["receiver"] == receiver);
+        line.expect("it listens")["address"].as_str().unwrap().parse().unwrap()
+    }
+
     /// Puts another configuration in place of the old one, without telling.
     pub fn rewrite(&self, config: &str) {
         std::fs::write(self.dir.path().join("config.yaml"), config).unwrap();
@@ -283,6 +290,7 @@ pub struct Sink {
     pub process: Process,
     pub grpc: Vec<SocketAddr>,
     pub http: Vec<SocketAddr>,
+    pub loki: Vec<SocketAddr>,
     pub control: SocketAddr,
     pub ids: PathBuf,
     _dir: TempDir,
@@ -296,7 +304,7 @@ impl Sink {
         let own = ["sink", "--control", "127.0.0.1:0", "--ids-file"];
         let mut all: Vec<String> = own.iter().map(ToString::to_string).collect();
         all.push(ids.to_str().unwrap().to_owned());
-        if !args.contains(&"--grpc") && !args.contains(&"--http") {
+        if !args.contains(&"--grpc") && !args.contains(&"--http") && !args.contains(&"--loki") {
             all.extend(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"].map(String::from));
         }
         all.extend(args.iter().map(ToString::to_string));
@@ -307,7 +315,7 @@ impl Sink {
         .await;
         let list = |key: &str| -> Vec<SocketAddr> { serde_json::from_value(listening[key].clone()).unwrap() };
         let control = listening["control"].as_str().unwrap().parse().unwrap();
-        Sink { process, grpc: list("grpc"), http: list("http"), control, ids, _dir: dir }
+        Sink { process, grpc: list("grpc"), http: list("http"), loki: list("loki"), control, ids, _dir: dir }
     }
 
     pub async fn stats(&self) -> Value {

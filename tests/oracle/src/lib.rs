@@ -1,10 +1,11 @@
 //! The oracle: OTLP as the official .proto files and prost understand it.
 //!
 //! The `wire` crate works on bytes and never builds these types; its tests do, to hold every answer of `wire` against a
-//! full decode. Tests, fuzz seeds and benchmarks only: nothing that ships depends on this crate. The types are generated,
+//! full decode; likewise [`loki`], the push messages of Loki. Tests, fuzz seeds and benchmarks only: nothing that ships depends on this crate. The types are generated,
 //! so the only knowledge of OTLP written by hand here is which values are worth generating ([`generate`]).
 
 pub mod generate;
+pub mod loki;
 mod types;
 
 pub use types::common::v1 as common;

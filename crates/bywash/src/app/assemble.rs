@@ -1,18 +1,20 @@
 //! From a plan to outlets and pipelines.
 //!
-//! Invariants: an outlet whose plan did not change is the same outlet, with its lanes and what they hold; nothing is started
-//! for a plan that cannot be built whole.
+//! Invariants: an outlet whose plan did not change is the same outlet, with its lanes and what they hold; a stage whose
+//! configuration did not change is the same stage; nothing is started for a plan that cannot be built whole.
 
 use crate::app::components::DestinationConfig;
-use crate::app::plan::{OutletPlan, Plan};
+use crate::app::plan::{OutletPlan, PipelinePlan, Plan, StagePlan};
+use crate::app::storage::Lease;
 use crate::app::summary::Summary;
-use crate::config::ComponentId;
+use crate::config::{ComponentId, PipelineId};
 use crate::exporters::load_balancing::LoadBalancing;
 use crate::exporters::{self, Built};
+use crate::processors::loki_stages::LokiStages;
 use flow::inlet::Opening;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
-use flow::{Funnel, Outgoing, Outlet, Share, Target};
+use flow::{Budget, Funnel, Outgoing, Outlet, Share, Stage, Target};
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::Signal;
@@ -26,29 +28,71 @@ pub struct LiveOutlet {
     pub outgoing: Arc<dyn Outgoing>,
     /// Its exporter, if that balances over backends.
     pub balancer: Option<LoadBalancing>,
+    /// Its queue on disk, if it has one.
+    pub spool: Option<Lease>,
     /// The share of memory that it has in common with the exporter's other signals.
     pub share: Share,
 }
 
-/// An exporter that cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[error("exporter {id}: {source}")]
-pub struct AssembleError {
-    id: ComponentId,
-    #[source]
-    source: exporters::BuildError,
+/// A stage of a pipeline and what it was made from.
+#[derive(Clone)]
+pub struct LiveStage {
+    /// The pipeline. A processor in several pipelines is several stages.
+    pub pipeline: PipelineId,
+    /// The plan.
+    pub plan: StagePlan,
+    /// The stage.
+    pub stage: Arc<LokiStages>,
 }
 
-/// The outlets of a plan, in its order; those of `old` that did not change stay. Must be called within a runtime.
+impl LiveStage {
+    /// Whether both are the same processor in the same pipeline, perhaps with another configuration.
+    #[must_use]
+    pub fn takes_the_place_of(&self, other: &LiveStage) -> bool {
+        (&self.pipeline, &self.plan.id) == (&other.pipeline, &other.plan.id)
+    }
+}
+
+/// A component that cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// An exporter.
+    #[error("exporter {id}: {source}")]
+    Exporter {
+        /// Its id.
+        id: ComponentId,
+        /// What is wrong.
+        #[source]
+        source: exporters::BuildError,
+    },
+    /// A processor.
+    #[error("processor {id}: stages{source}")]
+    Processor {
+        /// Its id.
+        id: ComponentId,
+        /// What is wrong.
+        #[source]
+        source: stages::ConfigError,
+    },
+}
+
+/// The outlets of a plan, in its order, with their queues on disk in `spools`; those of `old` that did not change stay. Must be
+/// called within a runtime.
 ///
 /// # Errors
 /// An exporter cannot be built. Outlets that were built before are dropped; they never held anything.
-pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec<LiveOutlet>, AssembleError> {
+pub fn outlets(
+    plan: &Plan,
+    old: &[LiveOutlet],
+    summary: &Summary,
+    spools: &[Option<Lease>],
+    budget: &Budget,
+) -> Result<Vec<LiveOutlet>, AssembleError> {
     // The outlets of one exporter share its connections.
     let mut built: HashMap<&ComponentId, Built> = HashMap::new();
     let mut shares: HashMap<&ComponentId, Share> = HashMap::new();
     let mut all = Vec::with_capacity(plan.outlets.len());
-    for wanted in &plan.outlets {
+    for (wanted, spool) in plan.outlets.iter().zip(spools) {
         let kept = old.iter().find(|o| o.plan.id == wanted.id).map(|o| o.share.clone());
         let share =
             shares.entry(&wanted.id).or_insert_with(|| kept.unwrap_or_else(|| Share::new(wanted.max_bytes))).clone();
@@ -56,14 +100,16 @@ pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec
             all.push(LiveOutlet { plan: wanted.clone(), ..same.clone() });
             continue;
         }
-        let failed = |source| AssembleError { id: wanted.id.clone(), source };
+        let failed = |source| AssembleError::Exporter { id: wanted.id.clone(), source };
         // An exporter that balances over backends keeps them, and what is counted of them, also when only some of its signals change.
         let same = old.iter().find(|o| o.plan.id == wanted.id && o.plan.config == wanted.config);
         let balancer = same.and_then(|o| o.balancer.clone());
+        let durable = spool.as_ref().map(|lease| (lease.spool().clone(), budget.clone()));
         let (outgoing, balancer) = match (&wanted.config, balancer) {
             (DestinationConfig::Summary, _) => (summary_outlet(wanted, share.clone(), summary), None),
             (_, Some(balancer)) => {
-                let outgoing = balancer.outlet(wanted.signal, share.clone(), wanted.batch.clone()).map_err(failed)?;
+                let batch = wanted.batch.clone();
+                let outgoing = balancer.outlet(wanted.signal, share.clone(), batch, durable).map_err(failed)?;
                 (outgoing, Some(balancer))
             }
             (DestinationConfig::Exporter(config), None) => {
@@ -71,14 +117,20 @@ pub fn outlets(plan: &Plan, old: &[LiveOutlet], summary: &Summary) -> Result<Vec
                     built.insert(&wanted.id, exporters::build(&wanted.id.to_string(), config).map_err(failed)?);
                 }
                 let built = &built[&wanted.id];
-                let outgoing = built.outlet(wanted.signal, share.clone(), wanted.batch.clone()).map_err(failed)?;
+                let outgoing =
+                    built.outlet(wanted.signal, share.clone(), wanted.batch.clone(), durable).map_err(failed)?;
                 (outgoing, built.load_balancer())
             }
         };
-        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, share });
+        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, spool: spool.clone(), share });
     }
     // Only now, when nothing can go wrong any more: a plan that cannot be built changes nothing.
-    all.iter().for_each(|outlet| outlet.share.resize(outlet.plan.max_bytes));
+    for outlet in &all {
+        outlet.share.resize(outlet.plan.max_bytes);
+        if let (Some(lease), Some(storage)) = (&outlet.spool, &outlet.plan.storage) {
+            lease.spool().configure(storage.clone());
+        }
+    }
     Ok(all)
 }
 
@@ -88,15 +140,49 @@ fn summary_outlet(plan: &OutletPlan, share: Share, summary: &Summary) -> Arc<dyn
     Arc::new(Outlet::within(config, share, summary.clone(), Direct(target)))
 }
 
-/// What is behind the inlet of a receiver and signal: every pipeline of the signal that names the receiver. `outlets` are those
-/// of the plan.
+/// The stages of a plan, pipeline by pipeline. Those of `old` that did not change stay; one that changed goes on with what its
+/// unchanged parts remember.
+///
+/// # Errors
+/// A stage cannot be built (a database of addresses is gone since the configuration was read). Nothing has changed then.
+pub fn stages(plan: &Plan, old: &[LiveStage]) -> Result<Vec<LiveStage>, AssembleError> {
+    let mut all = vec![];
+    for pipeline in &plan.pipelines {
+        for wanted in &pipeline.stages {
+            let before = old.iter().find(|o| o.pipeline == pipeline.id && o.plan.id == wanted.id);
+            let stage = match before {
+                Some(same) if same.plan == *wanted => Ok(same.stage.clone()),
+                Some(changed) => changed.stage.reload(&wanted.config).map(Arc::new),
+                None => LokiStages::new(&wanted.config).map(Arc::new),
+            };
+            let stage = stage.map_err(|source| AssembleError::Processor { id: wanted.id.clone(), source })?;
+            all.push(LiveStage { pipeline: pipeline.id.clone(), plan: wanted.clone(), stage });
+        }
+    }
+    Ok(all)
+}
+
+/// A pipeline as inlets see it. `outlets` and `stages` are those of the plan.
 #[must_use]
-pub fn opening(plan: &Plan, receiver: &ComponentId, signal: Signal, outlets: &[LiveOutlet]) -> Opening {
+pub fn funnel(pipeline: &PipelinePlan, outlets: &[LiveOutlet], stages: &[LiveStage]) -> Funnel {
+    let own = stages.iter().filter(|stage| stage.pipeline == pipeline.id);
+    Funnel {
+        name: pipeline.id.to_string(),
+        stages: own.map(|stage| stage.stage.clone() as Arc<dyn Stage>).collect(),
+        outlets: pipeline.outlets.iter().map(|at| outlets[*at].outgoing.clone()).collect(),
+    }
+}
+
+/// What is behind the inlet of a receiver and signal: every pipeline of the signal that names the receiver. `outlets` and `stages`
+/// are those of the plan.
+#[must_use]
+pub fn opening(
+    plan: &Plan,
+    receiver: &ComponentId,
+    signal: Signal,
+    outlets: &[LiveOutlet],
+    stages: &[LiveStage],
+) -> Opening {
     let pipelines = plan.pipelines.iter().filter(|p| p.signal == signal && p.receivers.contains(receiver));
-    let funnels = pipelines.map(|p| Funnel {
-        name: p.id.to_string(),
-        stages: vec![],
-        outlets: p.outlets.iter().map(|at| outlets[*at].outgoing.clone()).collect(),
-    });
-    Opening { funnels: funnels.collect(), config: plan.inlet.clone() }
+    Opening { funnels: pipelines.map(|p| funnel(p, outlets, stages)).collect(), config: plan.inlet.clone() }
 }

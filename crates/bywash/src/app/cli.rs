@@ -2,11 +2,11 @@
 //!
 //! Results go to standard output, what is wrong to standard error, and the exit code says which it was: see [`super::run`].
 
-use crate::app::components::{BUILT_IN_KINDS, KINDS, SIGNALS};
+use crate::app::components::{self, BUILT_IN_KINDS, KINDS};
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
 use crate::app::terminal;
-use crate::commands::{load, sink};
+use crate::commands::{dlq, load, sink, stages};
 use crate::config::{Diagnostics, Kind, ProcessEnvironment};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -52,10 +52,20 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Yaml)]
         format: Format,
     },
+    /// Look into dead letters, send them again, or remove them
+    ///
+    /// The process that runs on the storage directory is asked; where none does, the directory is opened itself.
+    Dlq(Box<dlq::Args>),
     /// Generate telemetry, with an id in every record, and say what became of it
     Load(Box<load::Args>),
     /// Take telemetry and count it, or fail as told: a backend for trials
     Sink(Box<sink::Args>),
+    /// Show what each stage of a Loki pipeline does to each line
+    ///
+    /// The stages are a list, a map with the key pipeline_stages or stages, a Promtail configuration, or a collector's
+    /// configuration with a loki_stages processor. Nothing is sent and nothing waits: a `limit` that holds back is only told of.
+    /// The exit code is 78 if the stages are refused, and 65 if an entry cannot be read.
+    Stages(Box<stages::Args>),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -102,8 +112,10 @@ impl Cli {
                 terminal::print(&components(format))?;
                 Ok(Exit::Code(0))
             }
+            Some(Command::Dlq(args)) => dead_letters(*args).await,
             Some(Command::Load(args)) => Ok(Exit::Code(load::run(*args).await?)),
             Some(Command::Sink(args)) => Ok(Exit::Code(sink::run(*args).await?)),
+            Some(Command::Stages(args)) => Ok(Exit::Code(stages::run(&args)?)),
             Some(Command::Completions { shell }) => {
                 let mut script = vec![];
                 clap_complete::generate(shell, &mut Cli::command(), "bywash", &mut script);
@@ -112,6 +124,23 @@ impl Cli {
             }
         }
     }
+}
+
+/// Finds the storage directories, and leaves the rest to the command.
+async fn dead_letters(args: dlq::Args) -> anyhow::Result<Exit> {
+    if let Some(directory) = &args.place().directory {
+        let directories = vec![directory.clone()];
+        return Ok(Exit::Code(dlq::run(args, directories).await?));
+    }
+    let sources = Sources { configs: args.place().configs.clone(), sets: vec![], kinds: KINDS };
+    let mut found = Diagnostics::new();
+    let Some(plan) = plan::read(&sources, &ProcessEnvironment, &mut found) else {
+        terminal::complain(&found.render(terminal::has_colors()).to_string())?;
+        return Ok(Exit::Code(EX_CONFIG));
+    };
+    anyhow::ensure!(!plan.storages.is_empty(), "the configuration has no storage: nothing is kept on disk");
+    let directories = plan.storages.iter().map(|storage| storage.config.directory.clone().into()).collect();
+    Ok(Exit::Code(dlq::run(args, directories).await?))
 }
 
 /// The configuration of `bywash` without arguments.
@@ -155,11 +184,11 @@ fn components(format: Format) -> String {
         ("exporters", KINDS.exporters, true),
         ("extensions", KINDS.extensions, false),
     ];
-    let signals = SIGNALS.map(wire::Signal::as_str);
+    let signals = |kind: &Kind| components::signals(kind.name).iter().map(|s| s.as_str()).collect::<Vec<_>>();
     match format {
         Format::Json => {
             let describe = |kind: &Kind, has_signals: bool| match has_signals {
-                true => json!({"name": kind.name, "aliases": kind.aliases, "signals": signals}),
+                true => json!({"name": kind.name, "aliases": kind.aliases, "signals": signals(kind)}),
                 false => json!({"name": kind.name, "aliases": kind.aliases}),
             };
             let mut all = json!({"version": env!("CARGO_PKG_VERSION")});
@@ -178,7 +207,7 @@ fn components(format: Format) -> String {
                         let _ = writeln!(text, "    aliases: [{}]", kind.aliases.join(", "));
                     }
                     if has_signals {
-                        let _ = writeln!(text, "    signals: [{}]", signals.join(", "));
+                        let _ = writeln!(text, "    signals: [{}]", signals(kind).join(", "));
                     }
                 }
             }
@@ -200,11 +229,26 @@ mod tests {
             &["bywash", "run", "--config", "a.yaml", "--config", "b.yaml", "--set", "a.b=c", "--watch"],
             &["bywash", "validate", "-c", "a.yaml"],
             &["bywash", "components", "--format", "json"],
+            &["bywash", "stages", "--stages", "s.yaml", "--in", "-", "--labels", "a=b", "--labels", "c=d=e"],
+            &["bywash", "stages", "--stages", "s.yaml", "--entries", "e.jsonl", "--format", "jsonl", "--metrics"],
             &["bywash", "completions", "bash"],
+            &["bywash", "dlq", "list", "-c", "a.yaml", "--exporter", "otlp", "--limit", "5", "--format", "json"],
+            &["bywash", "dlq", "show", "--directory", "/d", "otlp/logs/1", "--raw", "-"],
+            &["bywash", "dlq", "replay", "--directory", "/d", "otlp/logs/1", "otlp/logs/2"],
+            &["bywash", "dlq", "discard", "--directory", "/d", "--all", "--reason", "bad_data"],
         ] {
             assert!(Cli::try_parse_from(arguments).is_ok(), "{arguments:?}");
         }
         assert!(Cli::try_parse_from(["bywash", "run"]).is_err(), "a configuration is required");
+        for wrong in [
+            &["bywash", "dlq", "list"][..],
+            &["bywash", "dlq", "list", "-c", "a.yaml", "--directory", "/d"],
+            &["bywash", "dlq", "discard", "--directory", "/d"],
+            &["bywash", "dlq", "discard", "--directory", "/d", "--all", "otlp/logs/1"],
+        ] {
+            assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(Cli::try_parse_from(["bywash", "stages", "--in", "x"]).is_err(), "stages are required");
     }
 
     /// Scenario: the built-in configuration. Guarantee: it is valid without a warning and takes all signals.

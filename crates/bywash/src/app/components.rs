@@ -6,9 +6,10 @@
 use crate::config::{ComponentId, Diagnostic, Diagnostics, Kind, Kinds, Located, decode_valid};
 use crate::exporters::{self, ExporterConfig};
 use crate::extensions::authenticators::AuthConfig;
-use crate::extensions::health_check;
-use crate::processors::{batch, memory_limiter};
-use crate::receivers::otlp;
+use crate::extensions::{file_storage, health_check};
+use crate::processors::{batch, loki_stages, memory_limiter};
+use crate::receivers::{loki, otlp};
+use std::sync::Arc;
 use wire::Signal;
 
 /// What a configuration may name.
@@ -18,10 +19,11 @@ pub const KINDS: Kinds =
 /// The same with the `summary`, which only the built-in configuration names.
 pub const BUILT_IN_KINDS: Kinds = Kinds { exporters: &WITH_SUMMARY, ..KINDS };
 
-const RECEIVERS: &[Kind] = &[Kind::new("otlp")];
-const PROCESSORS: &[Kind] = &[Kind::new("batch"), Kind::new("memory_limiter")];
+const RECEIVERS: &[Kind] = &[Kind::new("otlp"), Kind::new("loki")];
+const PROCESSORS: &[Kind] = &[Kind::new("batch"), Kind::new("loki_stages"), Kind::new("memory_limiter")];
 const EXTENSIONS: &[Kind] = &[
     Kind::new("health_check"),
+    Kind::new(file_storage::KIND),
     Kind::new("bearertokenauth"),
     Kind::new("basicauth"),
     Kind::new("zpages"),
@@ -39,14 +41,22 @@ static WITH_SUMMARY: [Kind; exporters::KINDS.len() + 1] = {
     all
 };
 
-/// The signals that a component of each type takes.
-pub const SIGNALS: [Signal; 3] = Signal::ALL;
+/// The signals that a component of this type takes.
+#[must_use]
+pub fn signals(kind: &str) -> &'static [Signal] {
+    match kind {
+        "loki" | "loki_stages" => &[Signal::Logs],
+        _ => &Signal::ALL,
+    }
+}
 
 /// A receiver of any type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReceiverConfig {
     /// `otlp`.
     Otlp(Box<otlp::Config>),
+    /// `loki`.
+    Loki(Box<loki::Config>),
 }
 
 impl ReceiverConfig {
@@ -54,16 +64,32 @@ impl ReceiverConfig {
     pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ReceiverConfig> {
         match kind {
             "otlp" => Some(ReceiverConfig::Otlp(Box::new(decode_valid(at, diagnostics)?))),
+            "loki" => Some(ReceiverConfig::Loki(Box::new(decode_valid(at, diagnostics)?))),
             _ => None,
+        }
+    }
+
+    /// Whether anything of this signal can come from it.
+    #[must_use]
+    pub fn gives(&self, signal: Signal) -> bool {
+        match self {
+            ReceiverConfig::Otlp(_) => true,
+            ReceiverConfig::Loki(_) => signal == Signal::Logs,
         }
     }
 
     /// The authenticators it names, each with the key that names it.
     #[must_use]
     pub fn authenticators(&self) -> Vec<(&'static str, &ComponentId)> {
-        let ReceiverConfig::Otlp(otlp) = self;
-        let grpc = otlp.protocols.grpc.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref());
-        let http = otlp.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref());
+        let (grpc, http) = match self {
+            ReceiverConfig::Otlp(otlp) => (
+                otlp.protocols.grpc.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()),
+                otlp.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()),
+            ),
+            ReceiverConfig::Loki(loki) => {
+                (None, loki.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()))
+            }
+        };
         let grpc = grpc.map(|auth| ("protocols.grpc.auth.authenticator", &auth.authenticator));
         grpc.into_iter().chain(http.map(|auth| ("protocols.http.auth.authenticator", &auth.authenticator))).collect()
     }
@@ -74,6 +100,8 @@ impl ReceiverConfig {
 pub enum ProcessorConfig {
     /// `batch`.
     Batch(batch::Config),
+    /// `loki_stages`.
+    LokiStages(Arc<loki_stages::Config>),
     /// `memory_limiter`.
     MemoryLimiter(memory_limiter::Config),
 }
@@ -83,6 +111,7 @@ impl ProcessorConfig {
     pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ProcessorConfig> {
         match kind {
             "batch" => Some(ProcessorConfig::Batch(decode_valid(at, diagnostics)?)),
+            "loki_stages" => Some(ProcessorConfig::LokiStages(Arc::new(loki_stages::Config::decode(at, diagnostics)?))),
             "memory_limiter" => Some(ProcessorConfig::MemoryLimiter(decode_valid(at, diagnostics)?)),
             _ => None,
         }
@@ -106,6 +135,23 @@ impl DestinationConfig {
             _ => ExporterConfig::decode(kind, at, diagnostics).map(DestinationConfig::Exporter),
         }
     }
+
+    /// Whether data waits in a queue in memory, which a crash would lose.
+    #[must_use]
+    pub fn queues_in_memory(&self) -> bool {
+        match self {
+            DestinationConfig::Exporter(config) => config.queues_in_memory(),
+            DestinationConfig::Summary => true,
+        }
+    }
+}
+
+impl DestinationConfig {
+    /// Whether it can be sent anything of this signal.
+    #[must_use]
+    pub fn takes(&self, signal: Signal) -> bool {
+        signal == Signal::Logs || !matches!(self, DestinationConfig::Exporter(ExporterConfig::Loki(_)))
+    }
 }
 
 /// An extension of any type.
@@ -113,6 +159,8 @@ impl DestinationConfig {
 pub enum ExtensionConfig {
     /// `health_check`.
     HealthCheck(Box<health_check::Config>),
+    /// `file_storage`.
+    FileStorage(Box<file_storage::Config>),
     /// `bearertokenauth` or `basicauth`.
     Authenticator(AuthConfig),
     /// One that is accepted and does nothing.
@@ -124,6 +172,7 @@ impl ExtensionConfig {
     pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ExtensionConfig> {
         match kind {
             "health_check" => Some(ExtensionConfig::HealthCheck(Box::new(decode_valid(at, diagnostics)?))),
+            file_storage::KIND => Some(ExtensionConfig::FileStorage(Box::new(decode_valid(at, diagnostics)?))),
             "bearertokenauth" => {
                 let config = crate::config::decode(at, diagnostics)?;
                 Some(ExtensionConfig::Authenticator(AuthConfig::Bearer(config)))

@@ -7,7 +7,9 @@ use crate::app::components::ReceiverConfig;
 use crate::app::plan::ReceiverPlan;
 use crate::app::registry::Registry;
 use crate::net::auth::{AuthError, Authenticator};
-use crate::receivers::otlp::{Otlp, Setup};
+use crate::net::listen::ListenStats;
+use crate::receivers::loki::{self, Loki};
+use crate::receivers::otlp::{self, Otlp};
 use crate::receivers::{BindError, Inlets};
 use flow::inlet::{InletConfig, Opening};
 use flow::{Budget, Inlet, Stop, Stopper};
@@ -73,7 +75,32 @@ pub struct Bound {
     /// Where its requests go.
     pub inlets: ReceiverInlets,
     authenticators: Vec<Authenticator>,
-    receiver: Otlp,
+    receiver: Receiver,
+}
+
+/// A receiver of any type.
+enum Receiver {
+    Otlp(Otlp),
+    Loki(Loki),
+}
+
+impl Receiver {
+    /// Its addresses, by transport.
+    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let all = match self {
+            Receiver::Otlp(otlp) => vec![("grpc", otlp.grpc_addr()), ("http", otlp.http_addr())],
+            Receiver::Loki(loki) => vec![("http", loki.http_addr())],
+        };
+        all.into_iter().filter_map(|(name, address)| Some((name, address.ok()?))).collect()
+    }
+
+    /// The counters of its listeners, by transport.
+    fn stats(&self) -> Vec<(&'static str, Arc<ListenStats>)> {
+        match self {
+            Receiver::Otlp(otlp) => otlp.stats(),
+            Receiver::Loki(loki) => vec![("http", loki.stats())],
+        }
+    }
 }
 
 /// Opens the listeners of a receiver.
@@ -92,15 +119,20 @@ pub async fn bind(
     for (name, config) in &plan.authenticators {
         authenticators.insert(name.clone(), config.build().map_err(|e| failed(e.into()))?);
     }
-    let ReceiverConfig::Otlp(config) = &plan.config;
-    let setup = Setup {
-        grpc: inlets.doors(&id, "grpc", registry),
-        http: inlets.doors(&id, "http", registry),
-        budget: budget.clone(),
-        authenticators: &authenticators,
-        tenant_header: plan.tenant_header.clone(),
+    let (budget, tenant_header) = (budget.clone(), plan.tenant_header.clone());
+    let receiver = match &plan.config {
+        ReceiverConfig::Otlp(config) => {
+            let (grpc, http) = (inlets.doors(&id, "grpc", registry), inlets.doors(&id, "http", registry));
+            let setup = otlp::Setup { grpc, http, budget, authenticators: &authenticators, tenant_header };
+            Otlp::bind(plan.id.clone(), config, setup).await.map(Receiver::Otlp)
+        }
+        ReceiverConfig::Loki(config) => {
+            let inlet = inlets.doors(&id, "http", registry).logs;
+            let setup = loki::Setup { inlet, budget, authenticators: &authenticators, tenant_header };
+            Loki::bind(plan.id.clone(), config, setup).await.map(Receiver::Loki)
+        }
     };
-    let receiver = Otlp::bind(plan.id.clone(), config, setup).await.map_err(|e| failed(e.into()))?;
+    let receiver = receiver.map_err(|e| failed(e.into()))?;
     let authenticators = authenticators.into_values().collect();
     Ok(Bound { plan: plan.clone(), inlets, authenticators, receiver })
 }
@@ -123,8 +155,7 @@ impl Bound {
     pub fn start(self, registry: &Registry) -> Listening {
         let Bound { plan, inlets, authenticators, receiver } = self;
         let (stopper, stop) = Stopper::new();
-        let addresses = [("grpc", receiver.grpc_addr()), ("http", receiver.http_addr())];
-        let addresses = addresses.into_iter().filter_map(|(name, address)| Some((name, address.ok()?))).collect();
+        let addresses = receiver.addresses();
         for (transport, stats) in receiver.stats() {
             registry.listener(&plan.id.to_string(), transport, stats);
         }
@@ -133,7 +164,7 @@ impl Bound {
     }
 }
 
-async fn run(receiver: Otlp, authenticators: Vec<Authenticator>, stop: Stop) {
+async fn run(receiver: Receiver, authenticators: Vec<Authenticator>, stop: Stop) {
     // Token files are watched as long as the receiver runs; dropping the set ends that.
     let mut watches = JoinSet::new();
     for authenticator in authenticators {
@@ -144,7 +175,10 @@ async fn run(receiver: Otlp, authenticators: Vec<Authenticator>, stop: Stop) {
             }
         });
     }
-    receiver.run(stop).await;
+    match receiver {
+        Receiver::Otlp(otlp) => otlp.run(stop).await,
+        Receiver::Loki(loki) => loki.run(stop).await,
+    }
 }
 
 impl Listening {

@@ -5,6 +5,7 @@
 //! | which components there are | [`components`] |
 //! | what a valid configuration is, and what it means | [`plan`] |
 //! | how exporters and pipelines are put together | [`assemble`] |
+//! | who holds the directories of queues on disk | [`storage`] |
 //! | how a receiver starts and ends | [`listening`] |
 //! | how it all starts, and how it ends | [`service`] |
 //! | how a new configuration takes the place of the old one | [`reload`] |
@@ -28,6 +29,7 @@ pub mod registry;
 pub mod reload;
 pub mod run;
 pub mod service;
+pub mod storage;
 pub mod summary;
 pub mod terminal;
 pub mod watch;

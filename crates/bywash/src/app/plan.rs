@@ -7,6 +7,7 @@
 //! shares of all exporters together are the budget. It opens no socket and no file but those of the configuration.
 
 mod budget;
+mod storage;
 
 use crate::app::components::{DestinationConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig};
 use crate::config::environment::Environment;
@@ -15,12 +16,17 @@ use crate::config::service::{Acknowledge, Ingest, LogsConfig, ServiceConfig};
 use crate::config::{Component, ComponentId, Diagnostic, Diagnostics, Document, Kinds, PipelineId, load};
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::health_check;
+use crate::processors::loki_stages;
 use flow::batcher::BatchConfig;
 use flow::inlet::InletConfig;
+use flow::spool::StorageConfig;
 use http::HeaderName;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use wire::Signal;
+
+pub use storage::StoragePlan;
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]
@@ -46,6 +52,8 @@ pub struct Plan {
     pub outlets: Vec<OutletPlan>,
     /// The pipelines.
     pub pipelines: Vec<PipelinePlan>,
+    /// The storage extensions that run.
+    pub storages: Vec<StoragePlan>,
     /// The health pages.
     pub health: Vec<health_check::Config>,
     /// Where the metrics page is, `host:port`.
@@ -84,15 +92,19 @@ pub struct OutletPlan {
     pub config: DestinationConfig,
     /// What a `batch` processor of its pipelines asks for.
     pub batch: Option<BatchConfig>,
+    /// Where it keeps what waits, if not in memory.
+    pub storage: Option<StorageConfig>,
     /// The exporter's share of the memory budget, which its signals have in common.
     pub max_bytes: u64,
 }
 
 impl OutletPlan {
-    /// Whether both mean the same outlet, whatever its share: that can change while it lives.
+    /// Whether both mean the same outlet, whatever its share of memory and its bounds on disk: those can change while it lives.
     #[must_use]
     pub fn is_same(&self, other: &OutletPlan) -> bool {
-        (&self.id, self.signal, &self.config, &self.batch) == (&other.id, other.signal, &other.config, &other.batch)
+        let directory = |plan: &OutletPlan| plan.storage.as_ref().map(|storage| storage.directory.clone());
+        (&self.id, self.signal, &self.config, &self.batch, directory(self))
+            == (&other.id, other.signal, &other.config, &other.batch, directory(other))
     }
 }
 
@@ -107,8 +119,19 @@ pub struct PipelinePlan {
     pub receivers: Vec<ComponentId>,
     /// The memory limiters in it.
     pub limiters: Vec<ComponentId>,
+    /// The stages in it, in order.
+    pub stages: Vec<StagePlan>,
     /// Where it ends: places in [`Plan::outlets`].
     pub outlets: Vec<usize>,
+}
+
+/// A processor that runs as a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StagePlan {
+    /// Its id.
+    pub id: ComponentId,
+    /// Its own keys.
+    pub config: Arc<loki_stages::Config>,
 }
 
 /// Reads a configuration. `None` if anything is wrong with it; all of that is in `diagnostics`, as are warnings.
@@ -153,7 +176,7 @@ impl Decoded {
             let component = document.processors.iter().find(|c| c.id == *id)?;
             match self.processors.get(id)? {
                 ProcessorConfig::MemoryLimiter(config) => Some((component, config)),
-                ProcessorConfig::Batch(_) => None,
+                ProcessorConfig::Batch(_) | ProcessorConfig::LokiStages(_) => None,
             }
         });
         if !service.telemetry.logs.initial_fields.is_empty() {
@@ -163,20 +186,24 @@ impl Decoded {
         }
         let is_written = root.find(&Path::root().dotted("service.budget.limit")).is_some();
         let budget = budget::budget(&service.budget, is_written, limiters, diagnostics);
-        let (pipelines, outlets) = self.pipelines(service, budget.bytes, root, diagnostics);
+        let storages = storage::running(&service.extensions, &self.extensions, &document.extensions, diagnostics);
+        let stored =
+            storage::references(&self.exporters, &document.exporters, &storages, &document.extensions, diagnostics);
+        let (pipelines, mut outlets) = self.pipelines(service, budget.bytes, root, diagnostics);
+        for outlet in &mut outlets {
+            outlet.storage = stored.get(&outlet.id).map(|config| config.storage(&outlet.id, outlet.signal));
+        }
         Plan {
             receivers: self.receivers(document, diagnostics),
             inlet: InletConfig {
-                acknowledge: match service.acknowledge {
-                    Acknowledge::Queued => flow::Acknowledge::Queued,
-                    Acknowledge::Delivered => flow::Acknowledge::Delivered,
-                },
+                acknowledge: acknowledge(service, &outlets, root, diagnostics),
                 sync: service.ingest == Ingest::Sync,
                 slow_threshold: service.budget.slow_threshold.0,
             },
             budget,
             outlets,
             pipelines,
+            storages,
             health: service.extensions.iter().filter_map(|id| self.health(id)).collect(),
             metrics: service.telemetry.metrics.prometheus().map(|reader| endpoint(&reader.host, reader.port)),
             logs: service.telemetry.logs.clone(),
@@ -226,6 +253,29 @@ impl Decoded {
         plans
     }
 
+    /// The processors of a pipeline that run as stages. All of them take logs only.
+    fn stages(
+        &self,
+        processors: &[ComponentId],
+        signal: Signal,
+        path: &Path,
+        root: &crate::config::node::Node,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<StagePlan> {
+        let mut stages = vec![];
+        for (i, id) in processors.iter().enumerate() {
+            let Some(ProcessorConfig::LokiStages(config)) = self.processors.get(id) else { continue };
+            if signal != Signal::Logs {
+                let path = path.index(i);
+                let message =
+                    format!("processor `{id}` takes logs only, and this pipeline carries {}", signal.as_str());
+                diagnostics.push(Diagnostic::error(message).at(root.place(&path), &path));
+            }
+            stages.push(StagePlan { id: id.clone(), config: config.clone() });
+        }
+        stages
+    }
+
     /// The pipelines, and the outlets they end in.
     fn pipelines(
         &self,
@@ -238,30 +288,40 @@ impl Decoded {
         let mut pipelines = vec![];
         for (id, pipeline) in &service.pipelines.0 {
             let path = Path::root().key("service").key("pipelines").key(&id.to_string());
-            let mut warn = |key: &str, message: String| {
+            let signal = signal(id);
+            let stages = self.stages(&pipeline.processors, signal, &path.key("processors"), root, diagnostics);
+            let mut tell = |key: &str, new: fn(String) -> Diagnostic, message: String| {
                 let path = path.key(key);
-                diagnostics.push(Diagnostic::warning(message).at(root.place(&path), &path));
+                diagnostics.push(new(message).at(root.place(&path), &path));
             };
             let processors = || pipeline.processors.iter().filter_map(|id| Some((id, self.processors.get(id)?)));
             let batches: Vec<BatchConfig> = processors()
                 .filter_map(|(_, p)| if let ProcessorConfig::Batch(batch) = p { Some(batch.batching()) } else { None })
                 .collect();
             if batches.len() > 1 {
-                warn("processors", "of several batch processors only the last has an effect".to_owned());
+                let text = "of several batch processors only the last has an effect";
+                tell("processors", Diagnostic::warning, text.to_owned());
             }
             let batch = batches.last().cloned();
-            let signal = signal(id);
+            for receiver in &pipeline.receivers {
+                if self.receivers.get(receiver).is_some_and(|config| !config.gives(signal)) {
+                    tell("receivers", Diagnostic::error, format!("receiver `{receiver}` does not take {signal}"));
+                }
+            }
             let mut ends = vec![];
             for exporter in &pipeline.exporters {
                 let Some(config) = self.exporters.get(exporter) else { continue };
+                if !config.takes(signal) {
+                    tell("exporters", Diagnostic::error, format!("exporter `{exporter}` does not take {signal}"));
+                }
                 let at = outlets.iter().position(|o| o.id == *exporter && o.signal == signal).unwrap_or_else(|| {
                     let (id, config, batch) = (exporter.clone(), config.clone(), batch.clone());
-                    outlets.push(OutletPlan { id, signal, config, batch, max_bytes: 0 });
+                    outlets.push(OutletPlan { id, signal, config, batch, storage: None, max_bytes: 0 });
                     outlets.len() - 1
                 });
                 if outlets[at].batch != batch {
                     let text = "is batched as the first pipeline that names it asks for, not as this one does";
-                    warn("exporters", format!("exporter `{exporter}` {text}"));
+                    tell("exporters", Diagnostic::warning, format!("exporter `{exporter}` {text}"));
                 }
                 if !ends.contains(&at) {
                     ends.push(at);
@@ -273,6 +333,7 @@ impl Decoded {
                 signal,
                 receivers: pipeline.receivers.clone(),
                 limiters: processors().filter(|(_, p)| is_limiter(p)).map(|(id, _)| id.clone()).collect(),
+                stages,
                 outlets: ends,
             });
         }
@@ -283,6 +344,38 @@ impl Decoded {
         let share = budget / ids.len().max(1) as u64;
         outlets.iter_mut().for_each(|outlet| outlet.max_bytes = share);
         (pipelines, outlets)
+    }
+}
+
+/// When success is answered. If nobody said, what is on disk is waited for.
+fn acknowledge(
+    service: &ServiceConfig,
+    outlets: &[OutletPlan],
+    root: &crate::config::node::Node,
+    diagnostics: &mut Diagnostics,
+) -> flow::Acknowledge {
+    let path = |key: &str| Path::root().key("service").key(key);
+    if service.ingest == Ingest::Sync && outlets.iter().any(|outlet| outlet.storage.is_some()) {
+        let message = "nothing is queued, so that `storage` has no effect";
+        diagnostics.push(Diagnostic::warning(message).at(root.place(&path("ingest")), &path("ingest")));
+    }
+    match service.acknowledge {
+        None if outlets.iter().any(|outlet| outlet.storage.is_some()) => flow::Acknowledge::Durable,
+        None | Some(Acknowledge::Queued) => flow::Acknowledge::Queued,
+        Some(Acknowledge::Delivered) => flow::Acknowledge::Delivered,
+        Some(Acknowledge::Durable) => {
+            let mut in_memory: Vec<&ComponentId> =
+                outlets.iter().filter(|outlet| outlet.config.queues_in_memory()).map(|outlet| &outlet.id).collect();
+            in_memory.dedup();
+            for id in in_memory {
+                let message = format!(
+                    "`durable` needs `sending_queue.storage` in exporter `{id}`, whose queue is in memory; without \
+                     `acknowledge`, those that have storage are waited for"
+                );
+                diagnostics.push(Diagnostic::error(message).at(root.place(&path("acknowledge")), &path("acknowledge")));
+            }
+            flow::Acknowledge::Durable
+        }
     }
 }
 

@@ -4,11 +4,14 @@
 //! successor, those of a closed outlet are added to its successor's. Invariant: it holds outlets weakly, so that it never keeps
 //! one alive.
 
-use crate::app::assemble::LiveOutlet;
+use crate::app::assemble::{LiveOutlet, LiveStage};
 use crate::app::plan::Plan;
 use crate::exporters::load_balancing::LoadBalancing;
+use crate::extensions::file_storage::control::LetterBoxes;
+use crate::extensions::file_storage::letters::Boxed;
 use crate::net::listen::ListenStats;
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
+use crate::telemetry::metrics::stages::StagesState;
 use crate::telemetry::metrics::{
     ExporterState, ExporterTotals, LimiterState, ListenerState, ReceiverState, ReloadState,
 };
@@ -17,6 +20,7 @@ use flow::stats::InletStats;
 use flow::{Kind, Outgoing};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wire::Signal;
@@ -37,6 +41,8 @@ struct Inner {
     exporters: BTreeMap<(String, Signal), Generations>,
     /// The exporters that balance over backends, by id.
     balancers: BTreeMap<String, LoadBalancing>,
+    /// The stages of pipelines.
+    stages: Vec<LiveStage>,
     /// Each limiter and signal with the receivers before it.
     limiters: BTreeMap<(String, Signal), Vec<String>>,
     reloads: ReloadState,
@@ -53,6 +59,8 @@ struct Generations {
     past: ExporterTotals,
     /// Whether it is in the configuration.
     wanted: bool,
+    /// Where it keeps what waits.
+    directory: Option<PathBuf>,
 }
 
 impl Registry {
@@ -67,7 +75,7 @@ impl Registry {
     }
 
     /// Takes note of what runs now.
-    pub fn update(&self, plan: &Plan, outlets: &[LiveOutlet]) {
+    pub fn update(&self, plan: &Plan, outlets: &[LiveOutlet], stages: &[LiveStage]) {
         let mut inner = self.0.lock();
         let is_planned = |receiver: &str| plan.receivers.iter().any(|r| r.id.to_string() == receiver);
         inner.doors.retain(|(receiver, ..), _| is_planned(receiver));
@@ -76,6 +84,7 @@ impl Registry {
         for outlet in outlets {
             let entry = inner.exporters.entry((outlet.plan.id.to_string(), outlet.plan.signal)).or_default();
             entry.wanted = true;
+            entry.directory = outlet.plan.storage.as_ref().map(|storage| storage.directory.clone());
             let weak = Arc::downgrade(&outlet.outgoing);
             if !entry.live.iter().any(|known| known.ptr_eq(&weak)) {
                 entry.live.push(weak);
@@ -84,6 +93,7 @@ impl Registry {
         inner.exporters.retain(|_, e| e.wanted || !e.live.is_empty());
         let balancer = |outlet: &LiveOutlet| Some((outlet.plan.id.to_string(), outlet.balancer.clone()?));
         inner.balancers = outlets.iter().filter_map(balancer).collect();
+        inner.stages = stages.to_vec();
         inner.limiters.clear();
         for pipeline in &plan.pipelines {
             for limiter in &pipeline.limiters {
@@ -141,6 +151,29 @@ impl Registry {
         balancers.iter().map(LoadBalancing::view).collect()
     }
 
+    /// The stages of pipelines.
+    pub fn stages(&self) -> Vec<StagesState> {
+        // Their own locks are not taken with this one.
+        let stages = self.0.lock().stages.clone();
+        let state = |live: &LiveStage| {
+            let (books, pipeline) = (live.stage.books(), live.stage.pipeline());
+            StagesState {
+                processor: live.plan.id.to_string(),
+                pipeline: live.pipeline.to_string(),
+                incoming: books.incoming.get(),
+                outgoing: books.outgoing.get(),
+                dropped: books.dropped(),
+                held: live.stage.held() as u64,
+                joined: pipeline.joined(),
+                split: pipeline.split(),
+                failures: pipeline.failures(),
+                refused_series: pipeline.refused_series(),
+                samples: live.stage.samples(),
+            }
+        };
+        stages.iter().map(state).collect()
+    }
+
     /// What became of reloads.
     pub fn reloads(&self) -> ReloadState {
         self.0.lock().reloads.clone()
@@ -186,6 +219,8 @@ impl Registry {
                 queue_size: views.iter().map(|v| v.queue_size).sum(),
                 queue_capacity: views.last().map_or(0, |v| v.queue_capacity),
                 bytes: views.iter().map(|v| v.bytes).sum(),
+                // Generations of an exporter share what is on disk.
+                spool: views.iter().rev().find_map(|v| v.spool.clone()),
                 lanes: views.into_iter().flat_map(|v| v.lanes).collect(),
             });
         }
@@ -208,5 +243,18 @@ impl Registry {
             states.push(state);
         }
         states
+    }
+}
+
+impl LetterBoxes for Registry {
+    fn boxes(&self, directory: &Path) -> Vec<Boxed> {
+        let inner = self.0.lock();
+        let kept =
+            inner.exporters.iter().filter(|(_, e)| e.directory.as_ref().is_some_and(|d| d.starts_with(directory)));
+        let boxed = |((exporter, signal), e): (&(String, Signal), &Generations)| {
+            let letters = e.live.iter().rev().filter_map(Weak::upgrade).find_map(|outlet| outlet.letters())?;
+            Some(Boxed { exporter: exporter.clone(), signal: *signal, letters })
+        };
+        kept.filter_map(boxed).collect()
     }
 }

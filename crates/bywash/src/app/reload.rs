@@ -5,17 +5,19 @@
 //!
 //! - A receiver whose configuration is equal keeps its listeners and connections; an exporter whose configuration and share of
 //!   memory are equal keeps its lanes and what they hold.
+//! - Stages whose configuration is equal go on with what they remember; what replaced ones held back comes out of the old pipeline.
 //! - A replaced exporter drains after the inlets have turned away from it, for the shutdown timeout at most.
 //! - A receiver that changes but stays on its port stops listening before its successor binds. If that fails, the old one
 //!   listens again and the reload has changed nothing else.
 //!
 //! Invariant: a request is taken by the old pipelines or by the new ones, never by both and never by neither.
 
-use crate::app::assemble::{self, AssembleError, LiveOutlet};
+use crate::app::assemble::{self, AssembleError, LiveOutlet, LiveStage};
 use crate::app::listening::{self, Bound, ListenError, ListenWhy, Listening};
 use crate::app::pages::{self, PageError, PagePlan};
 use crate::app::plan::{Plan, ReceiverPlan};
 use crate::app::service::{Service, Shared, close, note};
+use crate::app::storage::{StorageError, Taken};
 use crate::clock::since_epoch;
 use crate::receivers::BindError;
 use std::collections::BTreeMap;
@@ -31,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
+    /// What is kept on disk cannot be reached.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// An exporter cannot be built.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -59,7 +64,9 @@ impl Service {
             }
             Err(error) => {
                 self.shared.registry.not_configured();
-                self.shared.registry.update(&self.plan, &self.outlets);
+                // Successors may have taken over what is on disk before something else failed.
+                self.outlets.iter().for_each(|outlet| outlet.outgoing.clone().take_over());
+                self.shared.registry.update(&self.plan, &self.outlets, &self.stages);
                 Err(error)
             }
         }
@@ -67,14 +74,19 @@ impl Service {
 
     /// Everything that can fail.
     async fn prepare(&mut self, plan: &Plan) -> Result<Prepared, ReloadError> {
-        let outlets = assemble::outlets(plan, &self.outlets, &self.shared.summary)?;
+        let stages = assemble::stages(plan, &self.stages)?;
+        let taken = self.shared.storages.take(plan).await?;
+        let spools = self.shared.storages.open_all(plan).await?;
+        let Shared { summary, budget, .. } = &*self.shared;
+        let outlets = assemble::outlets(plan, &self.outlets, summary, &spools, budget)?;
+        drop(spools);
         let wanted = PagePlan::all(plan);
         let mut bound_pages = vec![];
         for page in self.pages.missing(&wanted) {
             bound_pages.push(pages::bind(&page).await?);
         }
         let receivers = self.bind_new(plan).await?;
-        Ok(Prepared { outlets, wanted, bound_pages, receivers })
+        Ok(Prepared { taken, outlets, stages, wanted, bound_pages, receivers })
     }
 
     /// Opens the listeners of the receivers that are new or changed.
@@ -159,7 +171,7 @@ impl Service {
 
     /// The switch. Nothing here can fail.
     fn switch(&mut self, plan: Plan, prepared: Prepared) {
-        let Prepared { outlets, wanted, bound_pages, receivers } = prepared;
+        let Prepared { taken, outlets, stages, wanted, bound_pages, receivers } = prepared;
         let grace = plan.shutdown_timeout;
         self.shared.budget.configure(plan.budget.clone());
         *self.shared.resource.lock() = plan.resource.clone();
@@ -171,12 +183,21 @@ impl Service {
         self.end_later(leaving);
         let kept = self.receivers.iter().map(|r| (&r.plan.id, &r.inlets));
         for (id, inlets) in kept.chain(receivers.iter().map(|r| (&r.plan.id, &r.inlets))) {
-            inlets.reopen(|signal| assemble::opening(&plan, id, signal, &outlets));
+            inlets.reopen(|signal| assemble::opening(&plan, id, signal, &outlets, &stages));
         }
         self.receivers.extend(receivers.into_iter().map(|receiver| receiver.start(&self.shared.registry)));
         self.pages.change(&wanted, bound_pages, &self.shared);
         self.shared.health.set_deaf(BTreeMap::new());
-        self.shared.registry.update(&plan, &outlets);
+        self.shared.registry.update(&plan, &outlets, &stages);
+        self.shared.storages.switch(&plan, taken, &self.shared.letters());
+        for old in std::mem::replace(&mut self.stages, stages) {
+            if !self.stages.iter().any(|new| Arc::ptr_eq(&new.stage, &old.stage)) {
+                let successor = self.stages.iter().find(|new| new.takes_the_place_of(&old));
+                old.stage.retire(successor.map(|new| &new.stage));
+            }
+        }
+        let funnels = plan.pipelines.iter().map(|p| assemble::funnel(p, &outlets, &self.stages));
+        self.shared.releaser.replace(funnels.collect(), plan.inlet.acknowledge);
         for old in std::mem::replace(&mut self.outlets, outlets) {
             if !self.outlets.iter().any(|new| Arc::ptr_eq(&new.outgoing, &old.outgoing)) {
                 self.ending.spawn(retire(old, self.shared.clone(), grace));
@@ -188,7 +209,9 @@ impl Service {
 
 /// What a switch needs.
 struct Prepared {
+    taken: Taken,
     outlets: Vec<LiveOutlet>,
+    stages: Vec<LiveStage>,
     wanted: Vec<PagePlan>,
     bound_pages: Vec<pages::BoundPage>,
     receivers: Vec<Bound>,

@@ -1,22 +1,24 @@
 //! Everything that runs, from the moment all of it listens to the moment all of it has ended.
 //!
 //! Start: exporters are built, pages and receivers bound, and only then is anything accepted; if one part cannot, nothing runs.
-//! Stop: receivers end first and have half of the grace for it, so that the lanes still have time for what came in last; then
-//! the inlets close, and the lanes drain until the deadline. What is left then is settled as failed, counted and logged.
+//! Stop: receivers end first and have half of the grace for it, so that the lanes still have time for what came in last; from then on
+//! stages hold nothing back. Then the inlets close, what stages still hold comes out, and the lanes drain until the deadline. What is left then is settled as failed, counted and logged.
 
-use crate::app::assemble::{self, AssembleError, LiveOutlet};
+use crate::app::assemble::{self, AssembleError, LiveOutlet, LiveStage};
 use crate::app::listening::{self, Bound, ListenError, Listening};
 use crate::app::pages::{self, PageError, PagePlan, Pages};
 use crate::app::plan::Plan;
 use crate::app::registry::Registry;
+use crate::app::storage::{StorageError, Storages};
 use crate::app::summary::Summary;
 use crate::clock::since_epoch;
+use crate::extensions::file_storage::control::LetterBoxes;
 use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::logs::Log;
 use crate::telemetry::metrics::{BudgetState, Snapshot};
 use crate::telemetry::process::ProcessStats;
 use flow::inlet::{InletConfig, Opening};
-use flow::{Acknowledge, Budget};
+use flow::{Acknowledge, Budget, Releaser};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,8 +32,12 @@ pub struct Shared {
     pub health: Health,
     /// What runs.
     pub registry: Arc<Registry>,
+    /// The queues on disk.
+    pub storages: Storages,
     /// The log, if it was set up.
     pub log: Option<Log>,
+    /// What brings out records that stages hold back.
+    pub releaser: Arc<Releaser>,
     /// The counts of the live summary.
     pub summary: Summary,
     /// Attributes of the program as a resource.
@@ -39,6 +45,12 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Who knows of dead letters.
+    #[must_use]
+    pub fn letters(&self) -> Arc<dyn LetterBoxes> {
+        self.registry.clone()
+    }
+
     /// What the metrics page shows.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -53,6 +65,7 @@ impl Shared {
             exporters: self.registry.exporters(),
             load_balancers: self.registry.load_balancers(),
             limiters: self.registry.limiters(),
+            stages: self.registry.stages(),
             process: ProcessStats::read(),
             reloads: self.registry.reloads(),
             suppressed_lines: self.log.as_ref().map_or(0, Log::suppressed),
@@ -64,6 +77,9 @@ impl Shared {
 /// Why the program cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// What is kept on disk cannot be reached.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// An exporter cannot be built.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -90,10 +106,13 @@ pub struct Service {
     pub(super) shared: Arc<Shared>,
     pub(super) plan: Plan,
     pub(super) outlets: Vec<LiveOutlet>,
+    pub(super) stages: Vec<LiveStage>,
     pub(super) receivers: Vec<Listening>,
     pub(super) pages: Pages,
     /// What a reload replaced and is ending.
     pub(super) ending: JoinSet<()>,
+    /// The releaser at work.
+    releasing: JoinSet<()>,
 }
 
 impl Service {
@@ -107,11 +126,17 @@ impl Service {
             health: Health::new(budget.clone(), flow::clock::now(), since_epoch()),
             budget,
             registry: Arc::default(),
+            storages: Storages::default(),
             log,
+            releaser: Arc::default(),
             summary: Summary::default(),
             resource: Mutex::new(plan.resource.clone()),
         });
-        let outlets = assemble::outlets(&plan, &[], &shared.summary)?;
+        let stages = assemble::stages(&plan, &[])?;
+        let taken = shared.storages.take(&plan).await?;
+        let spools = shared.storages.open_all(&plan).await?;
+        let outlets = assemble::outlets(&plan, &[], &shared.summary, &spools, &shared.budget)?;
+        drop(spools);
         let mut pages = Pages::default();
         let wanted = PagePlan::all(&plan);
         let mut bound_pages = vec![];
@@ -131,14 +156,19 @@ impl Service {
             }
         };
         for receiver in &receivers {
-            receiver.inlets.reopen(|signal| assemble::opening(&plan, &receiver.plan.id, signal, &outlets));
+            receiver.inlets.reopen(|signal| assemble::opening(&plan, &receiver.plan.id, signal, &outlets, &stages));
         }
-        shared.registry.update(&plan, &outlets);
+        shared.registry.update(&plan, &outlets, &stages);
+        shared.storages.switch(&plan, taken, &shared.letters());
+        let funnels = plan.pipelines.iter().map(|p| assemble::funnel(p, &outlets, &stages));
+        shared.releaser.replace(funnels.collect(), plan.inlet.acknowledge);
+        let mut releasing = JoinSet::new();
+        releasing.spawn(shared.releaser.clone().run());
         shared.registry.configured(true, since_epoch());
         let receivers = receivers.into_iter().map(|receiver| receiver.start(&shared.registry)).collect();
         shared.health.enter(Phase::Running);
         announce(&plan);
-        Ok(Service { shared, plan, outlets, receivers, pages, ending: JoinSet::new() })
+        Ok(Service { shared, plan, outlets, stages, receivers, pages, ending: JoinSet::new(), releasing })
     }
 
     /// What the parts share.
@@ -167,11 +197,12 @@ impl Service {
 
     /// Ends everything within `grace`.
     pub async fn stop(self, grace: Duration) -> Ended {
-        let Service { shared, plan, outlets, receivers, pages, mut ending } = self;
+        let Service { shared, plan, outlets, stages, receivers, pages, mut ending, releasing } = self;
         let deadline = flow::clock::now() + grace;
         shared.health.enter(Phase::Draining);
         tracing::info!(?grace, records = shared.budget.records(), "stopping");
         receivers.iter().for_each(|receiver| receiver.stop(grace / 2));
+        shared.releaser.begin_end();
         let inlets: Vec<_> = receivers.iter().map(|receiver| receiver.inlets.clone()).collect();
         for receiver in receivers {
             receiver.ended().await;
@@ -179,6 +210,8 @@ impl Service {
         for inlets in inlets {
             inlets.reopen(|_| Opening { funnels: vec![], config: InletConfig::default() });
         }
+        shared.releaser.end(flow::clock::now() + deadline.saturating_duration_since(flow::clock::now()) / 2).await;
+        drop((releasing, stages));
         for outlet in outlets {
             ending.spawn(close(outlet, shared.clone(), deadline));
         }
@@ -202,6 +235,7 @@ impl Service {
         } else {
             tracing::info!("stopped: everything taken in was delivered or settled");
         }
+        shared.storages.stop().await;
         pages.stop().await;
         Ended { given_up }
     }
@@ -224,6 +258,10 @@ async fn bind_all(plan: &Plan, shared: &Shared) -> Result<Vec<Bound>, Vec<Listen
 pub(super) async fn close(outlet: LiveOutlet, shared: Arc<Shared>, deadline: Instant) {
     outlet.outgoing.close(deadline).await;
     let given_up = shared.registry.closed(&outlet);
+    if let Some(lease) = outlet.spool {
+        drop(outlet.outgoing);
+        lease.release().await;
+    }
     if given_up > 0 {
         tracing::error!(exporter = %outlet.plan.id, signal = %outlet.plan.signal, given_up, "queued records were given up");
     }
@@ -242,6 +280,7 @@ fn announce(plan: &Plan) {
     let means = match plan.inlet.acknowledge {
         _ if plan.inlet.sync => "data acknowledged is delivered; nothing is queued",
         Acknowledge::Queued => "data acknowledged is in memory until delivered; a crash loses what is queued",
+        Acknowledge::Durable => "data acknowledged is on disk, or in memory for exporters without storage",
         Acknowledge::Delivered => "data acknowledged is delivered",
     };
     tracing::info!(

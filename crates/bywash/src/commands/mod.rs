@@ -2,13 +2,17 @@
 //!
 //! | to change | open |
 //! |---|---|
+//! | `bywash dlq`: looks after dead letters | [`dlq`] |
 //! | `bywash load`: generates telemetry | [`load`] |
 //! | `bywash sink`: takes telemetry and counts it | [`sink`] |
+//! | `bywash stages`: shows what each stage does to a line | [`stages`] |
 //!
 //! Each has its `Args` (clap) and a `run` that gives the exit code. They are made of the same receivers and exporters as pipelines.
 
+pub mod dlq;
 mod interrupt;
 mod latency;
 pub mod load;
 mod progress;
 pub mod sink;
+pub mod stages;

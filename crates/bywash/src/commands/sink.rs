@@ -1,4 +1,4 @@
-//! `bywash sink`: takes OTLP, counts it, and misbehaves when told to. The other end of tests and measurements.
+//! `bywash sink`: takes OTLP and Loki pushes, counts them, and misbehaves when told to. The other end of tests and measurements.
 //!
 //! | to change | open |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | how requests are treated | [`behaviour`] |
 //! | how it is told to behave while it runs | [`control`] |
 //!
-//! Each backend is an OTLP receiver of the pipelines before an inlet that queues nothing and one exporter, which counts. On
+//! Each backend is an OTLP or a Loki receiver of the pipelines before an inlet that queues nothing and one exporter, which counts. On
 //! standard output stand two lines of JSON: where it listens, and at the end (SIGINT, SIGTERM, or idle for long) the counts.
 
 pub mod behaviour;
@@ -17,6 +17,7 @@ use super::interrupt::Interrupt;
 use super::progress::{Progress, part, short};
 use crate::config::{ComponentId, GoDuration};
 use crate::receivers::Inlets;
+use crate::receivers::loki::{self, Loki};
 use crate::receivers::otlp::{Config, Otlp, Setup, config};
 use anyhow::Context;
 use behaviour::{Behaviour, Mode};
@@ -54,6 +55,9 @@ pub struct Args {
     /// Where to take OTLP/HTTP
     #[arg(long, value_name = "HOST:PORT")]
     pub http: Option<String>,
+    /// Where to take Loki pushes; then OTLP only with --grpc or --http
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "reset")]
+    pub loki: Option<String>,
     /// Be so many backends, on consecutive ports (any free ones for port 0)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub backends: u16,
@@ -93,7 +97,7 @@ impl Args {
     /// Where to listen, for gRPC and for HTTP.
     fn endpoints(&self) -> anyhow::Result<(Option<&str>, Option<&str>)> {
         let (grpc, http) = match (self.grpc.as_deref(), self.http.as_deref()) {
-            (None, None) => (Some("localhost:4317"), Some("localhost:4318")),
+            (None, None) if self.loki.is_none() => (Some("localhost:4317"), Some("localhost:4318")),
             given => given,
         };
         let claims = |endpoint: Option<&str>| {
@@ -147,6 +151,7 @@ impl Exporter for Backend {
 /// A sink whose listeners are open.
 struct Sink {
     receivers: Vec<Otlp>,
+    lokis: Vec<Loki>,
     grpc: Vec<SocketAddr>,
     http: Vec<SocketAddr>,
 }
@@ -164,11 +169,16 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let (stopper, stop) = Stopper::new();
     // The receivers end by themselves; the others end with this function.
     let (mut receivers, mut others) = (JoinSet::new(), JoinSet::new());
+    let mut loki = vec![];
     let (grpc, http) = if args.reset {
         behaviour::listen_and_reset(&args, &mut others).await?
     } else {
         let sink = bind(&args, &tally, &behaviours).await?;
         for receiver in sink.receivers {
+            receivers.spawn(receiver.run(stop.clone()));
+        }
+        for receiver in sink.lokis {
+            loki.extend(receiver.http_addr().ok());
             receivers.spawn(receiver.run(stop.clone()));
         }
         (sink.grpc, sink.http)
@@ -180,7 +190,8 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
         None => None,
     };
-    writeln!(std::io::stdout(), "{}", json!({ "listening": { "grpc": grpc, "http": http, "control": control } }))?;
+    let listening = json!({ "listening": { "grpc": grpc, "http": http, "loki": loki, "control": control } });
+    writeln!(std::io::stdout(), "{listening}")?;
     std::io::stdout().flush()?;
     watch_over(&args, &tally, &mut interrupt).await;
     stopper.stop(GRACE);
@@ -222,7 +233,7 @@ async fn watch_over(args: &Args, tally: &Tally, interrupt: &mut Interrupt) {
 
 async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behaviour>]) -> anyhow::Result<Sink> {
     let budget = Budget::new(BudgetConfig { soft: 1.0, ..BudgetConfig::default() });
-    let mut sink = Sink { receivers: vec![], grpc: vec![], http: vec![] };
+    let mut sink = Sink { receivers: vec![], lokis: vec![], grpc: vec![], http: vec![] };
     let (grpc, http) = args.endpoints()?;
     for (number, behaviour) in behaviours.iter().enumerate() {
         let exporter = |_: Signal| Backend { number, tally: tally.clone(), behaviour: behaviour.subscribe() };
@@ -242,6 +253,12 @@ async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behav
             max_request_body_size: MAX_REQUEST << 20,
             ..config::Http::default()
         });
+        if let Some(loki) = &args.loki {
+            sink.lokis.push(bind_loki(nth(loki, number)?, inlets.logs.clone(), &budget).await?);
+        }
+        if grpc.is_none() && http.is_none() {
+            continue;
+        }
         let setup = Setup {
             grpc: inlets.clone(),
             http: inlets,
@@ -255,6 +272,15 @@ async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behav
         sink.receivers.push(receiver);
     }
     Ok(sink)
+}
+
+async fn bind_loki(endpoint: String, inlet: Inlet, budget: &Budget) -> anyhow::Result<Loki> {
+    let http =
+        loki::config::Http { endpoint, max_request_body_size: MAX_REQUEST << 20, ..loki::config::Http::default() };
+    let protocols = loki::config::Protocols { http: Some(http), ..loki::config::Protocols::default() };
+    let config = loki::Config { protocols, use_incoming_timestamp: true };
+    let setup = loki::Setup { inlet, budget: budget.clone(), authenticators: &HashMap::new(), tenant_header: None };
+    Ok(Loki::bind(ComponentId::unnamed("sink"), &config, setup).await?)
 }
 
 /// An inlet that queues nothing: what the exporter answers is what the sender is told.

@@ -179,9 +179,14 @@ impl Expander<'_> {
                 out.push('$');
                 rest = after;
             } else if let Some(close) = closing_brace(rest) {
-                let content = self.reference(&rest[2..close], span, place)?;
+                let is_whole = rest.len() == text.len() && close + 1 == rest.len();
+                let content = self.reference(&rest[2..close], span, place).map_err(|message| match is_whole {
+                    true => message,
+                    // Within a longer text (an expression, a template) perhaps none was meant.
+                    false => format!("{message}; if no reference is meant, write `$${{`"),
+                })?;
                 referred = true;
-                if rest.len() == text.len() && close + 1 == rest.len() {
+                if is_whole {
                     return Ok(Outcome::Whole(content));
                 }
                 let inner = Place { level: place.level + 1, ..place.clone() };

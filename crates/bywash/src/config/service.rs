@@ -32,8 +32,8 @@ pub struct ServiceConfig {
     pub budget: BudgetConfig,
     /// Whether requests are queued.
     pub ingest: Ingest,
-    /// When success is answered.
-    pub acknowledge: Acknowledge,
+    /// When success is answered; if it is not written, `durable` where an exporter has storage, else `queued`.
+    pub acknowledge: Option<Acknowledge>,
     /// How long the lanes may drain at the end. Default 30 s.
     pub shutdown_timeout: GoDuration,
 }
@@ -46,7 +46,7 @@ impl Default for ServiceConfig {
             telemetry: TelemetryConfig::default(),
             budget: BudgetConfig::default(),
             ingest: Ingest::default(),
-            acknowledge: Acknowledge::default(),
+            acknowledge: None,
             shutdown_timeout: GoDuration::from_secs(30),
         }
     }
@@ -76,12 +76,13 @@ pub enum Ingest {
 }
 
 /// `service.acknowledge`: when success is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Acknowledge {
-    /// When the request is in the queue: the collector's meaning of a memory queue, and the default.
-    #[default]
+    /// When the request is in the queue, on its way to the disk at most: the collector's meaning.
     Queued,
+    /// When the request is safe on disk; every exporter with a queue must have storage.
+    Durable,
     /// When the backend has it.
     Delivered,
 }

@@ -4,6 +4,7 @@
 
 pub mod debug;
 pub mod load_balancing;
+pub mod loki;
 pub mod nop;
 pub mod otlp_client;
 pub mod otlp_grpc;
@@ -14,11 +15,12 @@ mod tests;
 
 use crate::config::duration::GoDuration;
 use crate::config::validate::decode_valid;
-use crate::config::{Diagnostics, Kind, Located};
+use crate::config::{ComponentId, Diagnostics, Kind, Located};
 use flow::batcher::BatchConfig;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
-use flow::{Exporter, Outgoing, Outlet, Share, Target};
+use flow::spool::Spool;
+use flow::{Budget, Exporter, Outgoing, Outlet, Router, Share, Target};
 use queue::{RetryOnFailure, SendingQueue, outlet_config};
 use std::sync::Arc;
 use wire::Signal;
@@ -28,6 +30,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "otlp_grpc", aliases: &["otlp"] },
     Kind { name: "otlp_http", aliases: &["otlphttp"] },
     Kind { name: "load_balancing", aliases: &["loadbalancing"] },
+    Kind::new("loki"),
     Kind::new("debug"),
     Kind::new("nop"),
 ];
@@ -46,6 +49,8 @@ pub enum ExporterConfig {
     OtlpHttp(Box<otlp_http::Config>),
     /// `load_balancing`.
     LoadBalancing(Box<load_balancing::Config>),
+    /// `loki`.
+    Loki(Box<loki::Config>),
     /// `debug`.
     Debug(debug::Config),
     /// `nop`.
@@ -60,10 +65,39 @@ impl ExporterConfig {
             "otlp_grpc" => ExporterConfig::OtlpGrpc(Box::new(decode_valid(at, diagnostics)?)),
             "otlp_http" => ExporterConfig::OtlpHttp(Box::new(decode_valid(at, diagnostics)?)),
             "load_balancing" => ExporterConfig::LoadBalancing(Box::new(decode_valid(at, diagnostics)?)),
+            "loki" => ExporterConfig::Loki(Box::new(decode_valid(at, diagnostics)?)),
             "debug" => ExporterConfig::Debug(decode_valid(at, diagnostics)?),
             "nop" => ExporterConfig::Nop(decode_valid(at, diagnostics)?),
             _ => return None,
         })
+    }
+
+    /// The storage extension that keeps its queue, with the key that names it.
+    #[must_use]
+    pub fn stored_in(&self) -> Option<(&'static str, &ComponentId)> {
+        let queue = match self {
+            ExporterConfig::OtlpGrpc(c) => &c.0.sending_queue,
+            ExporterConfig::OtlpHttp(c) => &c.sending_queue,
+            ExporterConfig::Loki(c) => &c.sending_queue,
+            ExporterConfig::LoadBalancing(c) => return c.stored_in(),
+            ExporterConfig::Debug(c) => c.sending_queue.as_ref()?,
+            ExporterConfig::Nop(_) => return None,
+        };
+        Some(("sending_queue.storage", queue.stored_in()?))
+    }
+
+    /// Whether data waits in a queue in memory, which a crash would lose.
+    #[must_use]
+    pub fn queues_in_memory(&self) -> bool {
+        let is_on = match self {
+            ExporterConfig::OtlpGrpc(c) => c.0.sending_queue.enabled,
+            ExporterConfig::OtlpHttp(c) => c.sending_queue.enabled,
+            ExporterConfig::Loki(c) => c.sending_queue.enabled,
+            ExporterConfig::LoadBalancing(c) => c.is_queued(),
+            ExporterConfig::Debug(c) => c.queue().enabled,
+            ExporterConfig::Nop(_) => false,
+        };
+        is_on && self.stored_in().is_none()
     }
 }
 
@@ -80,6 +114,7 @@ enum BuiltKind {
     OtlpGrpc(otlp_client::OtlpGrpc),
     OtlpHttp(otlp_http::OtlpHttp),
     LoadBalancing(load_balancing::LoadBalancing),
+    Loki(loki::Loki),
     Debug(debug::Debug),
     Nop(nop::Nop),
 }
@@ -107,6 +142,10 @@ pub fn build(name: &str, config: &ExporterConfig) -> Result<Built, BuildError> {
             let kind = BuiltKind::LoadBalancing(load_balancing::LoadBalancing::new(name, c)?);
             (kind, c.timeout, off(), never())
         }
+        ExporterConfig::Loki(c) => {
+            let kind = BuiltKind::Loki(loki::Loki::new(c)?);
+            (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
+        }
         ExporterConfig::Debug(c) => {
             (BuiltKind::Debug(debug::Debug::new(name, c)), GoDuration::default(), c.queue(), never())
         }
@@ -126,7 +165,8 @@ impl Built {
     }
 
     /// The outlet for one signal, within a share of memory that the exporter's signals have in common. `pipeline_batch` is what a `batch` processor of the
-    /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. Must be called within a tokio runtime.
+    /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. What waits is kept in `durable`, if there is
+    /// one. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// If the exporter has nowhere to send this signal to.
@@ -135,24 +175,52 @@ impl Built {
         signal: Signal,
         share: Share,
         pipeline_batch: Option<BatchConfig>,
+        durable: Option<(Arc<Spool>, Budget)>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
-        let (limit, batch) = (share.limit(), pipeline_batch.clone());
+        let limit = share.limit();
+        let batch = match &self.kind {
+            BuiltKind::Loki(exporter) => Some(exporter.batching(pipeline_batch.clone())),
+            _ => pipeline_batch.clone(),
+        };
         let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
         Ok(match &self.kind {
-            BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target()),
+            BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
             BuiltKind::OtlpHttp(exporter) if !exporter.takes(signal) => {
                 return Err(BuildError(format!(
                     "either `endpoint` or `{signal}_endpoint` must be specified to send {signal}"
                 )));
             }
-            BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target()),
-            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch)?,
-            BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target()),
-            BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop")),
+            BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
+            BuiltKind::Loki(_) if signal != Signal::Logs => {
+                return Err(BuildError(format!("loki takes logs only, not {signal}")));
+            }
+            BuiltKind::Loki(exporter) => routed(config, share, exporter.clone(), exporter.router(), durable),
+            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch, durable)?,
+            BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
+            BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop"), durable),
         })
     }
 }
 
-fn direct<E: Exporter>(config: OutletConfig, share: Share, exporter: E, target: Target) -> Arc<dyn Outgoing> {
-    Arc::new(Outlet::within(config, share, exporter, Direct(target)))
+fn direct<E: Exporter>(
+    config: OutletConfig,
+    share: Share,
+    exporter: E,
+    target: Target,
+    durable: Option<(Arc<Spool>, Budget)>,
+) -> Arc<dyn Outgoing> {
+    routed(config, share, exporter, Direct(target), durable)
+}
+
+fn routed<E: Exporter, R: Router>(
+    config: OutletConfig,
+    share: Share,
+    exporter: E,
+    router: R,
+    durable: Option<(Arc<Spool>, Budget)>,
+) -> Arc<dyn Outgoing> {
+    match durable {
+        Some((spool, budget)) => Outlet::durable(config, share, exporter, router, Arc::new(()), spool, budget),
+        None => Arc::new(Outlet::within(config, share, exporter, router)),
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! It does NOT queue or retry: the flow crate does.
 
+use crate::config::ComponentId;
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
 use flow::batcher::BatchConfig;
@@ -55,7 +56,7 @@ pub struct SendingQueue {
     /// Whether a sender waits for the outcome.
     pub wait_for_result: bool,
     /// The storage extension that keeps the queue on disk.
-    pub storage: Option<String>,
+    pub storage: Option<ComponentId>,
     /// How batches form; none: requests are sent as they came.
     pub batch: Option<Batch>,
     /// How what waits for a stuck destination is compressed in memory.
@@ -182,6 +183,12 @@ impl SendingQueue {
         self.sizer.unwrap_or(Sizer::Requests)
     }
 
+    /// The storage extension of a queue that is on.
+    #[must_use]
+    pub fn stored_in(&self) -> Option<&ComponentId> {
+        self.storage.as_ref().filter(|_| self.enabled)
+    }
+
     fn batch(&self) -> Option<&Batch> {
         self.batch.as_ref().filter(|batch| batch.enabled)
     }
@@ -203,12 +210,8 @@ impl Validate for SendingQueue {
         if self.queue_size == 0 {
             report.error("queue_size", "`queue_size` must be positive");
         }
-        if self.storage.is_some() {
-            if self.wait_for_result {
-                report.error("wait_for_result", "`wait_for_result` is not supported with a queue kept in `storage`");
-            }
-            let text = "queues on disk are not supported yet; remove `storage` to keep the queue in memory";
-            report.error("storage", text);
+        if self.storage.is_some() && self.wait_for_result {
+            report.error("wait_for_result", "`wait_for_result` is not supported with a queue kept in `storage`");
         }
         if let Some(batch) = self.batch() {
             self.validate_batch(batch, report);
@@ -392,7 +395,9 @@ mod tests {
     fn every_rule_of_the_collector_is_checked() {
         assert_eq!(errors(&queue("{num_consumers: 0, queue_size: 0}")), ["num_consumers", "queue_size"]);
         let stored = queue("{storage: file_storage, wait_for_result: true}");
-        assert_eq!(errors(&stored), ["wait_for_result", "storage"]);
+        assert_eq!(errors(&stored), ["wait_for_result"]);
+        assert_eq!(stored.stored_in(), Some(&ComponentId::unnamed("file_storage")));
+        assert_eq!(queue("{storage: file_storage, enabled: false}").stored_in(), None);
         let bad = "{sizer: items, queue_size: 10, batch: {flush_timeout: 0s, min_size: 20, max_size: 15, \
                    partition: {metadata_keys: [a]}}}";
         assert_eq!(

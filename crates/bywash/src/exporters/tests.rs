@@ -11,7 +11,8 @@ fn decode(kind: &str, yaml: &str) -> (Option<ExporterConfig>, Diagnostics) {
     (ExporterConfig::decode(kind, &at, &mut found), found)
 }
 
-/// Scenario: every type of the table, with the least that it needs. Guarantee: it decodes, builds, and has an outlet for every signal.
+/// Scenario: every type of the table, with the least that it needs. Guarantee: it decodes, builds, and has an outlet for every signal; `loki` for logs only,
+/// and says so.
 #[tokio::test]
 async fn every_type_of_the_table_can_be_built() {
     for kind in KINDS {
@@ -19,13 +20,19 @@ async fn every_type_of_the_table_can_be_built() {
             "otlp_grpc" => "{endpoint: 'localhost:4317', tls: {insecure: true}}",
             "load_balancing" => "{resolver: {static: {hostnames: [a]}}, protocol: {otlp: {tls: {insecure: true}}}}",
             "otlp_http" => "endpoint: http://localhost:4318",
+            "loki" => "endpoint: http://localhost:3100/loki/api/v1/push",
             _ => "{}",
         };
         let (config, found) = decode(kind.name, yaml);
         assert!(!found.has_errors(), "{}", found.render(false));
         let built = build(kind.name, &config.unwrap()).unwrap();
         for signal in Signal::ALL {
-            assert_eq!(built.outlet(signal, Share::new(1 << 20), None).unwrap().name(), kind.name);
+            if kind.name == "loki" && signal != Signal::Logs {
+                let refused = built.outlet(signal, Share::new(1 << 20), None, None);
+                assert!(refused.is_err_and(|e| e.0.contains("takes logs only")));
+                continue;
+            }
+            assert_eq!(built.outlet(signal, Share::new(1 << 20), None, None).unwrap().name(), kind.name);
         }
     }
 }
@@ -35,8 +42,8 @@ async fn every_type_of_the_table_can_be_built() {
 async fn a_signal_without_an_endpoint_is_refused() {
     let (config, _) = decode("otlp_http", "traces_endpoint: http://localhost/x");
     let built = build("otlp_http", &config.unwrap()).unwrap();
-    assert!(built.outlet(Signal::Traces, Share::new(1), None).is_ok());
-    assert!(built.outlet(Signal::Logs, Share::new(1), None).is_err_and(|e| e.0.contains("logs_endpoint")));
+    assert!(built.outlet(Signal::Traces, Share::new(1), None, None).is_ok());
+    assert!(built.outlet(Signal::Logs, Share::new(1), None, None).is_err_and(|e| e.0.contains("logs_endpoint")));
 }
 
 /// Scenario: an unknown key in each type. Guarantee: an error with the dotted path of the key.
@@ -93,13 +100,13 @@ async fn nothing_told_delivered_is_missing() {
     );
     let outlet = build("x", &decode("otlp_grpc", &yaml).0.unwrap())
         .unwrap()
-        .outlet(Signal::Logs, Share::new(1 << 30), None)
+        .outlet(Signal::Logs, Share::new(1 << 30), None, None)
         .unwrap();
     let told: Vec<_> = (0..COUNT)
         .map(|id| {
             let (ack, told) = Ack::watched(None);
             let payload = log(id);
-            let slot = outlet.reserve(&payload).unwrap();
+            let slot = outlet.reserve(&payload, false).unwrap();
             outlet.push(payload, slot, ack, true);
             told
         })
@@ -125,13 +132,13 @@ async fn closing_ends_by_its_deadline() {
     let yaml = format!("{{endpoint: '{}', tls: {{insecure: true}}}}", server.address);
     let outlet = build("x", &decode("otlp_grpc", &yaml).0.unwrap())
         .unwrap()
-        .outlet(Signal::Logs, Share::new(1 << 30), None)
+        .outlet(Signal::Logs, Share::new(1 << 30), None, None)
         .unwrap();
     let told: Vec<_> = (0..30)
         .map(|id| {
             let (ack, told) = Ack::watched(None);
             let payload = log(id);
-            let slot = outlet.reserve(&payload).unwrap();
+            let slot = outlet.reserve(&payload, false).unwrap();
             outlet.push(payload, slot, ack, true);
             told
         })

@@ -27,6 +27,8 @@ pub enum Encoding {
     Gzip,
     /// RFC 1950, under either of its names, `zlib` and `deflate`.
     Zlib,
+    /// RFC 1951, which has no name on the wire: what Go programs send as `deflate`.
+    Deflate,
     /// RFC 8878.
     Zstd,
     /// Snappy's block format.
@@ -95,6 +97,7 @@ pub fn decompress(
             read_all(flate2::bufread::MultiGzDecoder::new(&input[..]), gzip_size(input).unwrap_or(guess), cap, grow)
         }
         Encoding::Zlib => read_all(flate2::bufread::ZlibDecoder::new(&input[..]), guess, cap, grow),
+        Encoding::Deflate => read_all(flate2::bufread::DeflateDecoder::new(&input[..]), guess, cap, grow),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(&input[..]).map_err(corrupt)?;
             decoder.window_log_max(MAX_WINDOW_LOG).map_err(corrupt)?;

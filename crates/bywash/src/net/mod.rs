@@ -7,6 +7,7 @@
 //! | compression in either direction | [`compression`] |
 //! | how a body is put together | [`body`] |
 //! | who may send | [`auth`] |
+//! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | what an exporter sends with | [`client`] |
 //!
 //! It knows no telemetry: no signals, no pipelines.
@@ -16,4 +17,5 @@ pub mod body;
 pub mod client;
 pub mod compression;
 pub mod listen;
+pub mod server;
 pub mod tls;

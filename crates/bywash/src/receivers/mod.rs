@@ -6,7 +6,9 @@
 //! | to change | open |
 //! |---|---|
 //! | OTLP over gRPC and HTTP | [`otlp`] |
+//! | Loki's push API | [`loki`] |
 
+pub mod loki;
 pub mod otlp;
 
 use crate::config::ComponentId;

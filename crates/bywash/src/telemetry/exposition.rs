@@ -4,8 +4,9 @@
 //! together under one header, in whatever order they are added; a family without samples leaves no trace.
 //!
 //! It does NOT collect anything, and there is no global registry: who wants a page makes one. Names are the caller's
-//! constants and are not checked; label values may be anything and are escaped.
+//! constants, or a user's choice ([`Page::chosen`]), and are not checked; label values may be anything and are escaped.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write};
 
 /// The `Content-Type` of a page.
@@ -38,9 +39,9 @@ pub type Labels<'a> = &'a [(&'a str, &'a str)];
 /// One family and its samples, already written.
 #[derive(Debug)]
 pub struct Family {
-    name: &'static str,
+    name: Cow<'static, str>,
     kind: Type,
-    help: &'static str,
+    help: Cow<'static, str>,
     samples: String,
 }
 
@@ -77,11 +78,26 @@ impl Page {
         let at = match self.families.iter().position(|family| family.name == name) {
             Some(at) => at,
             None => {
+                let (name, help) = (Cow::Borrowed(name), Cow::Borrowed(help));
                 self.families.push(Family { name, kind, help, samples: String::new() });
                 self.families.len() - 1
             }
         };
         &mut self.families[at]
+    }
+
+    /// The metrics of a name that a user chose. `None` if it is one of the program's own, or of another kind already.
+    pub fn chosen(&mut self, name: &str, kind: Type, help: &str) -> Option<&mut Family> {
+        let at = match self.families.iter().position(|family| family.name == name) {
+            Some(at) => at,
+            None => {
+                let (name, help) = (Cow::Owned(name.to_owned()), Cow::Owned(help.to_owned()));
+                self.families.push(Family { name, kind, help, samples: String::new() });
+                self.families.len() - 1
+            }
+        };
+        let family = &mut self.families[at];
+        (family.kind == kind && matches!(family.name, Cow::Owned(_))).then_some(family)
     }
 
     /// The page as text.
@@ -107,6 +123,11 @@ impl Family {
         self.sample("", labels, None, value)
     }
 
+    /// Adds a sample of a part of a histogram, such as `_sum`; no suffix for what is no histogram.
+    pub fn add_part(&mut self, suffix: &str, labels: Labels<'_>, value: impl Value) -> &mut Family {
+        self.sample(suffix, labels, None, value)
+    }
+
     /// Adds a histogram: for each upper bound, in ascending order, the observations up to it; then their sum and count.
     pub fn observe(&mut self, labels: Labels<'_>, buckets: &[(f64, u64)], sum: f64, count: u64) -> &mut Family {
         for (bound, below) in buckets {
@@ -119,7 +140,7 @@ impl Family {
 
     fn sample(&mut self, suffix: &str, labels: Labels<'_>, bound: Option<f64>, value: impl Value) -> &mut Family {
         let out = &mut self.samples;
-        out.push_str(self.name);
+        out.push_str(&self.name);
         out.push_str(suffix);
         let bound = bound.map(|bound| {
             let mut text = String::new();

@@ -4,17 +4,21 @@
 //! has one (without `_total`, as its own default reader writes them), and `bywash_…` for what it lacks.
 //!
 //! Invariant: the label sets are bounded by the configuration, whatever the input: reasons are a closed list, and of lanes,
-//! which come and go with the data, at most [`MAX_LANES`] per exporter and signal are shown one by one.
+//! which come and go with the data, at most [`MAX_LANES`] per exporter and signal are shown one by one, and the series of `metrics`
+//! stages are bounded by those.
 
 mod exporters;
 pub mod load_balancing;
 mod program;
 mod receivers;
+mod spool;
+pub mod stages;
 
 use crate::net::listen::ListenStats;
 use crate::telemetry::exposition::Page;
 use crate::telemetry::process::ProcessStats;
 use flow::lane::LaneView;
+use flow::spool::SpoolView;
 use flow::stats::{ByKind, ExporterStats, InletStats};
 use flow::{Kind, Level};
 use std::sync::Arc;
@@ -45,6 +49,8 @@ pub struct Snapshot {
     pub load_balancers: Vec<load_balancing::LoadBalancerState>,
     /// Its memory limiters, one per signal.
     pub limiters: Vec<LimiterState>,
+    /// Its processors that run stages, one per pipeline.
+    pub stages: Vec<stages::StagesState>,
     /// What the operating system says.
     pub process: Option<ProcessStats>,
     /// What became of reloads.
@@ -138,6 +144,8 @@ pub struct ExporterState {
     pub bytes: u64,
     /// Its lanes.
     pub lanes: Vec<LaneView>,
+    /// What it keeps on disk, if it does.
+    pub spool: Option<SpoolView>,
 }
 
 /// A memory limiter, for one signal.
@@ -242,8 +250,11 @@ pub fn render(snapshot: &Snapshot) -> String {
     let mut page = Page::new();
     receivers::render(&mut page, snapshot);
     exporters::render(&mut page, snapshot);
+    spool::render(&mut page, snapshot);
     load_balancing::render(&mut page, &snapshot.load_balancers, snapshot.now);
     program::render(&mut page, snapshot);
+    // Last: a metric that a user names gives way to the program's own.
+    stages::render(&mut page, &snapshot.stages);
     page.finish()
 }
 

@@ -8,7 +8,8 @@ fn item(names: &[&str], waits: bool, at: Instant) -> Item {
     let payload = logs("s", names);
     let capacity = Capacity::new(CapacityConfig { size: 1 << 30, sizer: Sizer::Items, max_bytes: 1 << 30 });
     let slot = capacity.take(payload.records, payload.len()).unwrap();
-    Item { batch: Batch { payload, ack: Ack::unwatched(None) }, packed: None, slot, at, waits, tried: None }
+    let batch = Batch { payload, ack: Ack::unwatched(None) };
+    Item { batch, packed: None, slot, at, waits, tried: None, ticket: None }
 }
 
 fn settle(request: Request) {

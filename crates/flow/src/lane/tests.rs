@@ -29,6 +29,7 @@ impl Bench {
             timeout: S(5),
             codec: Codec::None,
             watch: Arc::new(()),
+            durable: None,
             limits: LaneLimits::alone(2),
         });
         let capacity = Capacity::new(CapacityConfig { size: 1 << 30, sizer: Sizer::Items, max_bytes: 1 << 30 });
@@ -39,7 +40,8 @@ impl Bench {
         let payload = logs("s", ids);
         let slot = self.capacity.take(payload.records, payload.len()).unwrap();
         let (ack, rx) = Ack::watched(None);
-        (Item { batch: Batch { payload, ack }, packed: None, slot, at: clock::now(), waits, tried: None }, rx)
+        let batch = Batch { payload, ack };
+        (Item { batch, packed: None, slot, at: clock::now(), waits, tried: None, ticket: None }, rx)
     }
 
     fn push(&self, ids: &[&str]) -> oneshot::Receiver<Outcome> {
@@ -56,7 +58,7 @@ impl Bench {
 
     async fn end(self) -> Vec<Item> {
         self.lane.close(clock::now());
-        self.lane.clone().ended().await
+        self.lane.clone().ended().await.items
     }
 }
 
@@ -250,7 +252,7 @@ async fn a_closing_lane_hands_back_what_it_could_not_send() {
     let (item, _rx) = b.item(&["late"], false);
     let item = b.lane.push(item).unwrap_err();
     item.batch.ack.settle(Outcome::Delivered);
-    let left = b.lane.clone().ended().await;
+    let left = b.lane.clone().ended().await.items;
     assert!(clock::now() <= deadline + MS(2));
     let ids: Vec<_> = left.iter().flat_map(|i| crate::testing::ids(&i.batch.payload)).collect();
     assert_eq!(ids, ["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
@@ -272,7 +274,7 @@ async fn a_closing_lane_sends_what_it_can() {
     let rx = b.push(&["1", "2"]);
     let start = clock::now();
     b.lane.close(start + S(10));
-    assert!(b.lane.clone().ended().await.is_empty());
+    assert!(b.lane.clone().ended().await.items.is_empty());
     assert!(clock::now() - start < MS(150));
     assert_eq!(rx.await.unwrap(), Outcome::Delivered);
 }
@@ -333,7 +335,7 @@ proptest! {
                 }
             }
             b.lane.close(clock::now() + S(grace));
-            let left = b.lane.clone().ended().await;
+            let left = b.lane.clone().ended().await.items;
             let returned = left.iter().map(|i| u64::from(i.batch.payload.records)).sum::<u64>();
             for item in left {
                 let records = u64::from(item.batch.payload.records);
@@ -374,7 +376,7 @@ async fn what_waits_for_a_halted_target_is_packed() {
         let payload = logs("s", &names.iter().map(String::as_str).collect::<Vec<_>>());
         let mut permit = budget.open(None).unwrap();
         permit.grow(payload.len()).unwrap();
-        let slot = outlet.reserve(&payload).unwrap();
+        let slot = outlet.reserve(&payload, false).unwrap();
         let (ack, told) = Ack::watched(Some(permit));
         outlet.push(payload, slot, ack, false);
         (names, told)

@@ -1,14 +1,16 @@
 //! The task of a lane: takes over what was pushed, sends what may be sent, judges the answers, and sleeps until one of these can
 //! change.
 //!
-//! Invariants: every item is in exactly one of the batcher, `ready`, `retries` and `flights`; whatever leaves them is settled or
-//! handed back. The loop waits only for things that end: an answer (bounded by the timeout), a permit, an instant, a push.
+//! Invariants: every item is in exactly one of the batcher, `ready`, `retries` and `flights`, every piece on disk in one of those or
+//! the backlog; whatever leaves them is settled or handed back. The loop waits only for things that end: an answer (bounded by the timeout), a permit, an instant, a push.
 
-use super::{Context, Item, Shared};
+use super::stored::{self, Unread};
+use super::{Context, Item, Left, Shared};
 use crate::batcher::{Batcher, Due, Request};
 use crate::breaker::{Admit, Breaker, State};
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::packed::BACKLOG;
+use crate::spool::Key;
 use crate::{Kind, Outcome, Why, clock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,9 +20,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{Id, JoinSet};
 
 /// A send under way.
-struct Flight {
-    request: Request,
-    shared_probe: bool,
+pub(super) struct Flight {
+    pub(super) request: Request,
+    pub(super) probe: bool,
+    pub(super) shared_probe: bool,
+}
+
+/// How a send ended.
+pub(super) enum Landed {
+    /// With an answer, to a message of so many bytes.
+    Answer(Attempt, u64),
+    /// What was on disk was not sent.
+    Unread(Unread),
 }
 
 /// What the task waits for.
@@ -31,17 +42,21 @@ struct Waiting {
 
 /// The task of a lane.
 pub(super) struct Worker<E> {
-    shared: Arc<Shared>,
-    context: Arc<Context<E>>,
-    batcher: Batcher,
+    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<Context<E>>,
+    pub(super) batcher: Batcher,
+    /// What waits on disk only, after all of the batcher's.
+    pub(super) backlog: VecDeque<Key>,
+    /// What is on disk is to be left there.
+    leaves_stored: bool,
     /// The empty queue that changes places with the inbox's.
     spare: VecDeque<Item>,
     /// Divided requests that go out before anything else.
-    ready: VecDeque<Request>,
+    pub(super) ready: VecDeque<Request>,
     /// Failed requests with the time of their next try.
-    retries: Vec<(Instant, Request)>,
-    breaker: Breaker,
-    sends: JoinSet<Attempt>,
+    pub(super) retries: Vec<(Instant, Request)>,
+    pub(super) breaker: Breaker,
+    sends: JoinSet<Landed>,
     flights: HashMap<Id, Flight>,
     /// A permit that was waited for and not used yet.
     held: Option<(Arc<Semaphore>, OwnedSemaphorePermit)>,
@@ -57,6 +72,8 @@ impl<E: Exporter> Worker<E> {
             batcher: Batcher::new(context.batch.clone()),
             shared,
             context,
+            backlog: VecDeque::new(),
+            leaves_stored: false,
             spare: VecDeque::new(),
             ready: VecDeque::new(),
             retries: vec![],
@@ -71,7 +88,7 @@ impl<E: Exporter> Worker<E> {
     }
 
     /// Runs until the lane is closed (or has been idle for long) and gives what it could not send.
-    pub(super) async fn run(mut self) -> Vec<Item> {
+    pub(super) async fn run(mut self) -> Left {
         let mut shared_changed = self.context.shared_changed.subscribe();
         loop {
             self.collect();
@@ -103,16 +120,32 @@ impl<E: Exporter> Worker<E> {
         // The two queues change places, so that a steady flow allocates nothing.
         std::mem::swap(&mut inbox.queue, &mut self.spare);
         (inbox.records, inbox.bytes) = (0, 0);
-        self.deadline = inbox.deadline;
+        (self.deadline, self.leaves_stored) = (inbox.deadline, inbox.leaves_stored);
+        let pushed = std::mem::take(&mut inbox.backlog);
+        let evict = std::mem::take(&mut inbox.evict);
+        inbox.keeps = self.breaker.state() == State::Passing && !self.leaves_stored;
+        // Under the lock, so that nothing that is pushed from now on can overtake what goes to disk only.
+        let has_copies = !self.spare.is_empty() || !self.batcher.is_empty();
+        let forgets = !inbox.keeps && has_copies && self.context.durable.is_some();
+        inbox.has_backlog = forgets || !self.backlog.is_empty() || !pushed.is_empty();
         drop(inbox);
         for item in self.spare.drain(..) {
             self.batcher.push(item);
         }
         self.spare.shrink_to(65_536);
+        if forgets {
+            self.forget();
+        }
+        self.backlog.extend(pushed);
+        if evict > 0 {
+            self.evict(evict);
+        }
+        self.shared.stored.store(self.backlog.len() as u64, Relaxed);
     }
 
     /// Gives up what has been failing for longer than `max_elapsed_time`.
     fn expire(&mut self, now: Instant) {
+        self.expire_stored(now);
         let max = self.context.retry.max_elapsed_time;
         if max.is_zero() || self.retries.is_empty() {
             return;
@@ -171,11 +204,12 @@ impl<E: Exporter> Worker<E> {
         if !self.ready.is_empty() {
             return Some(now);
         }
-        let retry = self.retries.iter().map(|(at, _)| *at).min();
-        let batch = match self.batcher.due(now, self.flights.is_empty(), self.deadline.is_some()) {
+        let retry = self.retries.iter().filter(|(_, r)| !self.stays(r)).map(|(at, _)| *at).min();
+        let batch = match self.due(now) {
             Due::Now => Some(now),
             Due::At(at) => Some(at),
-            Due::Never => None,
+            Due::Never if self.backlog.is_empty() || self.leaves_stored => None,
+            Due::Never => Some(now),
         };
         retry.into_iter().chain(batch).min()
     }
@@ -184,16 +218,30 @@ impl<E: Exporter> Worker<E> {
         if let Some(request) = self.ready.pop_front() {
             return Some(request);
         }
-        if let Some(i) = self.retries.iter().position(|(at, _)| *at <= now) {
+        if let Some(i) = self.retries.iter().position(|(at, r)| *at <= now && !self.stays(r)) {
             self.context.stats.waiting.sub(1);
             let (_, mut request) = self.retries.swap_remove(i);
             request.unfold();
             return Some(request);
         }
-        match self.batcher.due(now, self.flights.is_empty(), self.deadline.is_some()) {
+        match self.due(now) {
             Due::Now => self.form(now),
-            _ => None,
+            Due::At(_) => None,
+            Due::Never if self.leaves_stored => None,
+            Due::Never => self.form_stored(now),
         }
+    }
+
+    /// Whether a request is to be left on disk.
+    fn stays(&self, request: &Request) -> bool {
+        self.leaves_stored && request.is_stored()
+    }
+
+    /// Whether what is in memory makes a request. What is on disk comes after it, so that it is not kept waiting by a batch that
+    /// nothing can be added to.
+    fn due(&self, now: Instant) -> Due {
+        let hurry = self.deadline.is_some() || !self.backlog.is_empty();
+        self.batcher.due(now, self.flights.is_empty(), hurry)
     }
 
     fn form(&mut self, now: Instant) -> Option<Request> {
@@ -228,46 +276,59 @@ impl<E: Exporter> Worker<E> {
         if shared_probe {
             self.context.shared.lock().probe();
         }
-        let (context, shared, payload) = (self.context.clone(), self.shared.clone(), request.payload.clone());
+        let (context, shared) = (self.context.clone(), self.shared.clone());
+        let (payload, stored, unpack) = (request.payload.clone(), request.stored.clone(), request.unpack);
         let send = self.sends.spawn(async move {
+            let (payload, _memory) = match context.durable.as_ref().filter(|_| !stored.is_empty()) {
+                None => (payload, None),
+                Some(durable) => match stored::read(durable, &context.batch, stored, unpack).await {
+                    Ok((payload, memory)) => (payload, Some(memory)),
+                    Err(unread) => return Landed::Unread(unread),
+                },
+            };
+            let bytes = payload.len() as u64;
             let attempt = context.attempt(&shared.target, payload);
             let Some(patience) = context.limits.patience else {
                 let _permit = permit;
-                return attempt.await;
+                return Landed::Answer(attempt.await, bytes);
             };
             tokio::pin!(attempt);
             if let Ok(answer) = tokio::time::timeout(patience, &mut attempt).await {
-                return answer;
+                return Landed::Answer(answer, bytes);
             }
             drop(permit);
-            attempt.await
+            Landed::Answer(attempt.await, bytes)
         });
-        self.flights.insert(send.id(), Flight { request, shared_probe });
+        self.flights.insert(send.id(), Flight { request, probe, shared_probe });
     }
 
     /// A send ended.
-    fn landed(&mut self, done: Result<(Id, Attempt), tokio::task::JoinError>) {
-        let (id, attempt) = match done {
+    fn landed(&mut self, done: Result<(Id, Landed), tokio::task::JoinError>) {
+        let (id, landed) = match done {
             Ok(done) => done,
             Err(error) => {
                 tracing::error!(target = %self.shared.target, %error, "exporter panicked");
                 let why = Why::new(Kind::Other, "the exporter panicked");
-                (error.id(), Attempt::Retry { after: None, why, scope: Scope::Target })
+                (error.id(), Landed::Answer(Attempt::Retry { after: None, why, scope: Scope::Target }, 0))
             }
         };
         let Some(flight) = self.flights.remove(&id) else { return };
         let now = clock::now();
+        let (attempt, bytes) = match landed {
+            Landed::Answer(attempt, bytes) => (attempt, bytes),
+            Landed::Unread(unread) => return self.not_read(now, flight, unread),
+        };
         self.judge(now, &attempt, flight.shared_probe);
         let request = flight.request;
         let records = u64::from(request.payload.records);
         match attempt {
             Attempt::Sent => {
-                self.count_sent(&request, records);
+                self.count_sent(records, bytes);
                 self.settle(request, |_| Outcome::Delivered);
             }
             Attempt::Partial { rejected, why } => {
                 let rejected = rejected.min(records);
-                self.count_sent(&request, records - rejected);
+                self.count_sent(records - rejected, bytes);
                 self.context.stats.partial.add(rejected);
                 if rejected > 0 {
                     self.context.stats.failed.add(Kind::Partial, rejected);
@@ -286,7 +347,7 @@ impl<E: Exporter> Worker<E> {
     }
 
     /// What an attempt says about the health of the target and of what all targets share.
-    fn judge(&mut self, now: Instant, attempt: &Attempt, shared_probe: bool) {
+    pub(super) fn judge(&mut self, now: Instant, attempt: &Attempt, shared_probe: bool) {
         let (retry, random) = (&self.context.retry, fastrand::f64());
         let mut shared = self.context.shared.lock();
         let changed = match attempt {
@@ -326,11 +387,11 @@ impl<E: Exporter> Worker<E> {
         }
     }
 
-    fn count_sent(&self, request: &Request, records: u64) {
+    fn count_sent(&self, records: u64, bytes: u64) {
         let stats = &self.context.stats;
         stats.sent.add(records);
         stats.requests.add(1);
-        stats.bytes.add(request.payload.len() as u64);
+        stats.bytes.add(bytes);
     }
 
     fn retry(&mut self, now: Instant, mut request: Request, after: Option<Duration>, why: Why) {
@@ -340,6 +401,7 @@ impl<E: Exporter> Worker<E> {
             Some(at) => {
                 self.context.stats.retries.add(why.kind, u64::from(request.payload.records));
                 self.context.stats.waiting.add(1);
+                let mut request = self.put_back(request, first);
                 let saved = request.fold(self.context.codec);
                 self.shared.bytes.fetch_sub(saved, Relaxed);
                 self.shared.saved.fetch_add(saved, Relaxed);
@@ -353,11 +415,12 @@ impl<E: Exporter> Worker<E> {
     }
 
     /// Gives up a request.
-    fn fail(&mut self, request: Request, why: Why) {
+    pub(super) fn fail(&mut self, request: Request, why: Why) {
         let records = u64::from(request.payload.records);
         self.context.stats.failed.add(why.kind, records);
         self.context.watch.lost(&self.shared.target, &why, records);
         tracing::error!(target = %self.shared.target, records, %why, "records given up");
+        let request = self.bury(request, &why);
         self.settle(request, |records| Outcome::failed(records, why.clone()));
     }
 
@@ -366,11 +429,10 @@ impl<E: Exporter> Worker<E> {
     fn reject(&mut self, request: Request, why: Why) {
         let by_records = why.kind == Kind::TooLarge;
         let may_divide = matches!(why.kind, Kind::BadData | Kind::TooLarge | Kind::Other);
-        let request = match if may_divide { Batcher::divide(request, by_records) } else { Err(request) } {
-            Ok([a, b]) => {
+        let request = match if may_divide { self.divide(request, by_records) } else { Err(request) } {
+            Ok(parts) => {
                 self.context.stats.divided.add(1);
-                self.ready.push_front(b);
-                self.ready.push_front(a);
+                parts.into_iter().rev().for_each(|part| self.ready.push_front(part));
                 return;
             }
             Err(request) => request,
@@ -379,19 +441,28 @@ impl<E: Exporter> Worker<E> {
         self.context.stats.failed.add(why.kind, records);
         self.context.watch.lost(&self.shared.target, &why, records);
         tracing::error!(target = %self.shared.target, records, %why, "records rejected by the destination");
+        let request = self.bury(request, &why);
         self.settle(request, |records| Outcome::Rejected { records, why: why.clone() });
     }
 
-    fn settle(&mut self, request: Request, outcome: impl Fn(u64) -> Outcome) {
+    pub(super) fn settle(&mut self, request: Request, outcome: impl Fn(u64) -> Outcome) {
+        self.finish(request.stored);
         for item in request.parts {
             self.shared.forget(&item);
             drop(item.slot);
+            if let Some(ticket) = item.ticket {
+                ticket.finish();
+            }
             item.batch.ack.settle(outcome(u64::from(item.batch.payload.records)));
         }
     }
 
     fn has_nothing(&self) -> bool {
-        self.batcher.is_empty() && self.ready.is_empty() && self.retries.is_empty() && self.flights.is_empty()
+        self.batcher.is_empty()
+            && self.ready.is_empty()
+            && self.flights.is_empty()
+            && self.retries.iter().all(|(_, r)| self.stays(r))
+            && (self.backlog.is_empty() || self.leaves_stored)
     }
 
     fn idle_end(&self, has_nothing: bool) -> Option<Instant> {
@@ -408,7 +479,7 @@ impl<E: Exporter> Worker<E> {
         }
         if self.idle_end(self.has_nothing()).is_some_and(|end| end <= now) {
             let mut inbox = self.shared.inbox.lock();
-            inbox.open = !inbox.queue.is_empty();
+            inbox.open = !inbox.queue.is_empty() || !inbox.backlog.is_empty();
             return !inbox.open;
         }
         false
@@ -427,9 +498,11 @@ impl<E: Exporter> Worker<E> {
         let is_halted = self.admit(now).is_err();
         let can_send = waiting.permit.is_none() && self.flights.len() < self.context.limits.in_flight && !is_halted;
         let mut inbox = self.shared.inbox.lock();
-        if !inbox.queue.is_empty() {
+        let takes_stored = has_nothing || (can_send && self.backlog.is_empty());
+        if !inbox.queue.is_empty() || (takes_stored && !inbox.backlog.is_empty()) || inbox.evict > 0 {
             return false;
         }
+        inbox.wake_stored = takes_stored;
         (inbox.wake_records, inbox.wake_bytes) = match can_send {
             _ if has_nothing => (0, 0),
             true if self.batcher.is_empty() => (0, 0),
@@ -445,7 +518,7 @@ impl<E: Exporter> Worker<E> {
     }
 
     /// Takes back everything that is not settled.
-    async fn leave(mut self) -> Vec<Item> {
+    async fn leave(mut self) -> Left {
         self.sends.shutdown().await;
         let mut shared = self.context.shared.lock();
         if self.flights.values().any(|f| f.shared_probe) {
@@ -457,20 +530,34 @@ impl<E: Exporter> Worker<E> {
         let requests = flights.chain(self.ready).chain(self.retries.into_iter().map(|(_, r)| r));
         let mut requests: Vec<Request> = requests.collect();
         requests.sort_by_key(|r| r.order);
-        let tried = |mut request: Request| {
+        let mut left = Left::default();
+        for mut request in requests {
             request.release();
             let first = request.first.filter(|_| request.failures > 0);
-            request.parts.into_iter().map(move |item| Item { tried: first.or(item.tried), ..item })
-        };
-        let mut left: Vec<Item> = requests.into_iter().flat_map(tried).collect();
-        left.extend(self.batcher.drain());
-        left.extend(self.shared.inbox.lock().queue.drain(..));
-        left.iter().for_each(|item| self.shared.forget(item));
+            left.keys.extend(request.stored);
+            let items = request.parts.into_iter().map(|item| Item { tried: first.or(item.tried), ..item });
+            items.for_each(|item| self.shared.give_back(item, &mut left));
+        }
+        self.batcher.drain().for_each(|item| self.shared.give_back(item, &mut left));
+        left.keys.extend(self.backlog);
+        let mut inbox = self.shared.inbox.lock();
+        let (queue, backlog) = (std::mem::take(&mut inbox.queue), std::mem::take(&mut inbox.backlog));
+        drop(inbox);
+        queue.into_iter().for_each(|item| self.shared.give_back(item, &mut left));
+        left.keys.extend(backlog);
         left
     }
 }
 
 impl Shared {
+    fn give_back(&self, item: Item, left: &mut Left) {
+        self.forget(&item);
+        match item.forget() {
+            Ok(key) => left.keys.push(key),
+            Err(item) => left.items.push(item),
+        }
+    }
+
     /// Counts an item as held no more.
     fn forget(&self, item: &Item) {
         self.bytes.fetch_sub(item.slot.bytes(), Relaxed);

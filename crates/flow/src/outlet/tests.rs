@@ -1,8 +1,8 @@
 use super::*;
+use crate::BudgetConfig;
 use crate::capacity::Sizer;
 use crate::router::{Direct, Routes};
-use crate::testing::{Destination, Script, logs, unavailable};
-use crate::{Budget, BudgetConfig};
+use crate::testing::{ByService, Destination, Script, logs, unavailable};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -10,20 +10,9 @@ fn direct(config: OutletConfig, d: &Destination) -> Outlet<Destination, Direct> 
     Outlet::new(config, d.clone(), Direct(Target::new("a")))
 }
 
-/// Sends by the first letter of the service name.
-struct ByService;
-
-impl Router for ByService {
-    fn route(&self, payload: Payload, out: &mut Routes) {
-        let body = payload.body.contiguous();
-        let at = body.windows(7).position(|w| w == b"target-").unwrap();
-        out.push((Target::new(String::from_utf8_lossy(&body[at..at + 8]).into_owned()), payload));
-    }
-}
-
 fn push<R: Router>(outlet: &Outlet<Destination, R>, payload: Payload) -> tokio::sync::oneshot::Receiver<Outcome> {
     let (ack, rx) = Ack::watched(None);
-    let slot = outlet.reserve(&payload).unwrap();
+    let slot = outlet.reserve(&payload, false).unwrap();
     outlet.push(payload, slot, ack, true);
     rx
 }
@@ -95,7 +84,7 @@ async fn one_lane_cannot_take_the_whole_queue() {
     for _ in 0..40 {
         let payload = logs("target-1", &["x"]);
         let (ack, rx) = Ack::watched(None);
-        let Ok(slot) = outlet.reserve(&payload) else {
+        let Ok(slot) = outlet.reserve(&payload, false) else {
             panic!("the exporter's queue filled up before the lane's share")
         };
         if outlet.push(payload, slot, ack, false) == Outcome::Delivered {
@@ -153,7 +142,7 @@ async fn closing_ends_in_time_and_tells_everyone() {
         let mut permit = budget.open(None).unwrap();
         permit.grow(payload.len()).unwrap();
         let (ack, rx) = Ack::watched(Some(permit));
-        let slot = outlet.reserve(&payload).unwrap();
+        let slot = outlet.reserve(&payload, false).unwrap();
         outlet.push(payload, slot, ack, false);
         waits.push(rx);
     }
@@ -168,7 +157,7 @@ async fn closing_ends_in_time_and_tells_everyone() {
     assert_eq!((budget.bytes(), outlet.view().queue_size, outlet.view().bytes), (0, 0, 0));
     // Whoever comes after that is told so, instead of starting a lane that nobody ends.
     let payload = logs("s", &["late"]);
-    let slot = outlet.reserve(&payload).unwrap();
+    let slot = outlet.reserve(&payload, false).unwrap();
     let (ack, rx) = Ack::watched(None);
     assert!(matches!(outlet.push(payload, slot, ack, false), Outcome::Failed { .. }));
     assert!(matches!(rx.await.unwrap(), Outcome::Failed { .. }));
@@ -216,7 +205,7 @@ async fn a_removed_backends_data_is_routed_again() {
     let d = Destination::default();
     d.always(Some(Script::Stall));
     let outlet = Arc::new(Outlet::new(OutletConfig::new("x", 1 << 30), d.clone(), Switch::default()));
-    assert_eq!(outlet.reserve(&logs("s", &["0"])).unwrap_err().kind, Kind::NoTarget);
+    assert_eq!(outlet.reserve(&logs("s", &["0"]), false).unwrap_err().kind, Kind::NoTarget);
     *outlet.router().0.lock() = Some(Target::new("old"));
     let waits: Vec<_> = ["1", "2", "3"].iter().map(|id| push(&outlet, logs("s", &[id]))).collect();
     tokio::task::yield_now().await;
@@ -389,11 +378,11 @@ async fn what_has_no_target_expires_too() {
     let outlet = Arc::new(Outlet::new(config, Destination::default(), Switch::default()));
     let expiry = tokio::spawn({
         let outlet = outlet.clone();
-        async move { outlet.expire_orphans().await }
+        async move { outlet.keep().await }
     });
     let orphan = |id: &'static str| {
         *outlet.router().0.lock() = Some(Target::new("a"));
-        let slot = outlet.reserve(&logs("s", &[id])).unwrap();
+        let slot = outlet.reserve(&logs("s", &[id]), false).unwrap();
         *outlet.router().0.lock() = None;
         let (ack, told) = Ack::watched(None);
         assert_eq!(outlet.push(logs("s", &[id]), slot, ack, true), Outcome::Delivered);

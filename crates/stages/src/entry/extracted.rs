@@ -9,6 +9,7 @@
 
 use super::labels::Labels;
 use crate::go::number;
+use crate::shared::Shared;
 use crate::text::Text;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -62,7 +63,10 @@ pub struct Symbol(u16);
 
 /// The names that a pipeline's configuration mentions.
 #[derive(Debug, Default)]
-pub struct Symbols {
+pub struct Symbols(Arc<Names>);
+
+#[derive(Clone, Debug, Default)]
+struct Names {
     names: Vec<Text>,
     numbers: HashMap<Text, Symbol, RandomState>,
 }
@@ -73,22 +77,34 @@ impl Symbols {
         if let Some(symbol) = self.find(name.as_bytes()) {
             return Some(symbol);
         }
-        let symbol = Symbol(u16::try_from(self.names.len()).ok().filter(|&n| n < u16::MAX)?);
-        let name = Text::from(name);
-        self.names.push(name.clone());
-        self.numbers.insert(name, symbol);
+        let symbol = Symbol(u16::try_from(self.0.names.len()).ok().filter(|&n| n < u16::MAX)?);
+        let (name, all) = (Text::from(name), Arc::make_mut(&mut self.0));
+        all.names.push(name.clone());
+        all.numbers.insert(name, symbol);
         Some(symbol)
     }
 
     /// The number of `name`.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<Symbol> {
-        self.numbers.get(name).copied()
+        self.0.numbers.get(name).copied()
     }
 
     /// The name of a number.
     pub fn name(&self, symbol: Symbol) -> &Text {
-        &self.names[usize::from(symbol.0)]
+        &self.0.names[usize::from(symbol.0)]
+    }
+}
+
+impl Symbols {
+    /// The names of a pipeline that is built. Pipelines with the same names share them, but not the counter that every entry
+    /// counts up and down: cores that run different pipelines do not meet.
+    pub fn share(self) -> Arc<Symbols> {
+        static KNOWN: Shared<Vec<Text>, Names> = Shared::new();
+        let names = Names::clone(&self.0);
+        match KNOWN.get(names.names.clone(), |_| Ok::<_, std::convert::Infallible>(names)) {
+            Ok(shared) => Arc::new(Symbols(shared)),
+        }
     }
 }
 
@@ -116,13 +132,13 @@ impl Extracted {
 
     /// The names of the slots.
     fn names(&self) -> &[Text] {
-        self.symbols.as_ref().map_or(&[], |symbols| &symbols.names)
+        self.symbols.as_ref().map_or(&[], |symbols| &symbols.0.names)
     }
 
     /// A map that holds the labels.
     pub fn from_labels(symbols: &Arc<Symbols>, labels: &Labels) -> Self {
         let mut slots = Vec::new();
-        slots.resize(symbols.names.len(), None);
+        slots.resize(symbols.0.names.len(), None);
         let mut this = Self { symbols: Some(Arc::clone(symbols)), slots, extra: Vec::new(), base: labels.clone() };
         for (name, value) in labels.iter() {
             if let Some(symbol) = symbols.find(name) {
@@ -206,7 +222,7 @@ impl Extracted {
             }
         }
         let symbols = self.symbols.clone();
-        let names = symbols.iter().flat_map(|symbols| &symbols.names);
+        let names = symbols.iter().flat_map(|symbols| &symbols.0.names);
         for (slot, name) in self.slots.iter_mut().zip(names) {
             if let Some(value) = slot {
                 change(name, value);
@@ -230,6 +246,20 @@ impl Extracted {
         }
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
+    }
+
+    /// A copy that keeps no line alive.
+    pub fn detached(&self) -> Self {
+        let own = |value: &Value| match value {
+            Value::Text(text) => Value::Text(text.detached()),
+            other => other.clone(),
+        };
+        Self {
+            symbols: self.symbols.clone(),
+            slots: self.slots.iter().map(|slot| slot.as_ref().map(own)).collect(),
+            extra: self.extra.iter().map(|(name, value)| (name.detached(), own(value))).collect(),
+            base: self.base.detached(),
+        }
     }
 
     /// The same map with the symbols of another pipeline, for entries that outlive a reload.

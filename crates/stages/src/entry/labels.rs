@@ -7,7 +7,7 @@ use crate::go::quote;
 use crate::text::Text;
 use foldhash::fast::FixedState;
 use std::fmt;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// A sorted set of labels, cheap to clone. The empty set is nothing at all.
@@ -109,6 +109,12 @@ impl PartialEq for Labels {
 }
 
 impl Eq for Labels {}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.all().hash(state);
+    }
+}
 
 impl<N: Into<Text>, V: Into<Text>> FromIterator<(N, V)> for Labels {
     /// Of two labels with one name the later stays.

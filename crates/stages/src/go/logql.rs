@@ -130,31 +130,20 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A label's operator: its first character, and its second or a space. White space may stand between the two.
+    /// A label's operator: its first character, and its second or a space. Nothing may stand between the two.
     fn operator(&mut self) -> Option<(char, char)> {
-        let first = self.rest().chars().next().filter(|c| matches!(c, '=' | '!'))?;
-        self.at += 1;
-        if self.take("~") {
-            return Some((first, '~'));
-        }
-        if first == '!' {
-            return self.take("=").then_some(('!', '='));
-        }
-        Some((first, ' '))
+        const OPERATORS: [(&str, (char, char)); 4] =
+            [("=~", ('=', '~')), ("!~", ('!', '~')), ("!=", ('!', '=')), ("=", ('=', ' '))];
+        OPERATORS.into_iter().find(|(text, _)| self.take(text)).map(|(_, operator)| operator)
     }
 
     fn filters(&mut self) -> Result<Vec<(Find, bool)>, SelectorError> {
         let mut filters = Vec::new();
         while !self.rest().is_empty() {
-            let wanted = match (self.take("|"), self.take("!")) {
-                (true, false) => true,
-                (false, true) => false,
-                _ => return self.fail("expected |=, !=, |~ or !~"),
-            };
-            let regex = match (self.take("="), self.take("~")) {
-                (true, false) => false,
-                (false, true) => true,
-                _ => return self.fail("only line filters may follow a selector: |=, !=, |~ or !~"),
+            const FILTERS: [(&str, bool, bool); 4] =
+                [("|=", true, false), ("!=", false, false), ("|~", true, true), ("!~", false, true)];
+            let Some((_, wanted, regex)) = FILTERS.into_iter().find(|(text, ..)| self.take(text)) else {
+                return self.fail("only line filters may follow a selector: |=, !=, |~ or !~");
             };
             let text = self.string()?;
             let find = match regex {
@@ -228,7 +217,6 @@ mod tests {
             (r#"{nope=~".+"}"#, "", false),
             (r#"{app="w\x65b"}"#, "", true),
             (r#"{app="web"} |~ "e.r" !~ "^x""#, "xerr", false),
-            (r#"{app="web"} | = "a""#, "a", true),
             (r#"{app="web"} |= """#, "a", true),
         ] {
             assert_eq!(selects(selector, line), expected, "{selector}");
@@ -258,6 +246,9 @@ mod tests {
             r#"{app="a"#,
             r#"{1a="a"}"#,
             r#"{app="a"} |> "x""#,
+            r#"{app="a"} | = "x""#,
+            r#"{app= ~"a"}"#,
+            r#"{app! ="a"}"#,
         ] {
             assert!(Selector::parse(bad).is_err(), "{bad}");
         }

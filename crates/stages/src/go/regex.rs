@@ -9,13 +9,11 @@
 
 mod translate;
 
-use foldhash::fast::RandomState;
-use parking_lot::Mutex;
+use crate::shared::Shared;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, meta, util::syntax};
 use smallvec::SmallVec;
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::Arc;
 
 /// The most bytes a compiled expression may take.
 const SIZE_LIMIT: usize = 2 << 20;
@@ -56,17 +54,8 @@ struct Compiled {
 impl Regex {
     /// Compiles `source`.
     pub fn new(source: &str) -> Result<Self, RegexError> {
-        static KNOWN: LazyLock<Mutex<HashMap<String, Weak<Compiled>, RandomState>>> = LazyLock::new(Mutex::default);
-        if let Some(known) = KNOWN.lock().get(source).and_then(Weak::upgrade) {
-            return Ok(Regex(known));
-        }
-        let compiled = Arc::new(compile(source)?);
-        let mut known = KNOWN.lock();
-        if known.len() >= 1024 && known.len().is_power_of_two() {
-            known.retain(|_, weak| weak.strong_count() > 0);
-        }
-        known.insert(source.to_owned(), Arc::downgrade(&compiled));
-        Ok(Regex(compiled))
+        static KNOWN: Shared<String, Compiled> = Shared::new();
+        KNOWN.get(source.to_owned(), |source| compile(source)).map(Regex)
     }
 
     /// Compiles `source` so that it must match a whole value, dots matching newlines: how label matchers work.

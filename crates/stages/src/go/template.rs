@@ -16,6 +16,7 @@ mod parser;
 mod value;
 
 use crate::entry::Extracted;
+use crate::shared::Shared;
 use crate::text::Text;
 use parser::{Block, Define};
 use std::sync::Arc;
@@ -76,11 +77,14 @@ impl Data<'_> {
     }
 }
 
-/// A template, ready to run.
+/// A template, ready to run. Equal templates share one, process-wide.
 #[derive(Clone, Debug)]
-pub struct Template {
-    main: Arc<Block>,
-    defines: Arc<Vec<Define>>,
+pub struct Template(Arc<Parsed>);
+
+#[derive(Debug)]
+struct Parsed {
+    main: Block,
+    defines: Vec<Define>,
 }
 
 impl Template {
@@ -89,14 +93,17 @@ impl Template {
         if source.len() > MAX_SOURCE {
             return Err(TemplateError { line: 1, what: format!("longer than {MAX_SOURCE} bytes") });
         }
-        let tokens = lexer::lex(source)?;
-        let (main, defines) = parser::parse(tokens)?;
-        Ok(Self { main: Arc::new(main), defines: Arc::new(defines) })
+        static KNOWN: Shared<String, Parsed> = Shared::new();
+        let parsed = KNOWN.get(source.to_owned(), |source| {
+            let (main, defines) = parser::parse(lexer::lex(source)?)?;
+            Ok(Parsed { main, defines })
+        });
+        parsed.map(Self)
     }
 
     /// Runs the template.
     pub fn execute(&self, data: &Data<'_>) -> Result<Vec<u8>, ExecError> {
-        eval::execute(&self.main, &self.defines, data)
+        eval::execute(&self.0.main, &self.0.defines, data)
     }
 }
 

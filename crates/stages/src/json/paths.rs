@@ -1,15 +1,17 @@
 //! Finding several fields of a document in one walk.
 
 use super::{Kind, Malformed, Raw, Scanner, unescape};
+use crate::shared::Shared;
+use std::sync::Arc;
 
 /// Field paths to be found, arranged as a tree.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Paths {
     nodes: Vec<Node>,
     count: usize,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Node {
     /// Name and node of each field that is wanted, or leads to one that is.
     fields: Vec<(Box<[u8]>, usize)>,
@@ -21,6 +23,14 @@ struct Node {
 pub type Each<'a> = &'a mut dyn FnMut(&[u8], Raw);
 
 impl Paths {
+    /// These paths, once for all who look for the same.
+    pub fn share(self) -> Arc<Paths> {
+        static KNOWN: Shared<Paths, Paths> = Shared::new();
+        match KNOWN.get(self, |paths| Ok::<_, std::convert::Infallible>(paths.clone())) {
+            Ok(shared) => shared,
+        }
+    }
+
     /// Adds a path of fields; its number, from 0.
     pub fn add(&mut self, path: &[&str]) -> usize {
         if self.nodes.is_empty() {

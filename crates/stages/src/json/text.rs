@@ -59,7 +59,7 @@ pub fn escape_into(out: &mut Vec<u8>, text: &[u8], html: bool) {
                 c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
-        if !chunk.invalid().is_empty() {
+        for _ in chunk.invalid() {
             out.extend_from_slice(b"\\ufffd");
         }
     }

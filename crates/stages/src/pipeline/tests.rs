@@ -144,3 +144,106 @@ fn emitting_stages_do_not_recurse() {
     let line = format!("{}1{}", "[".repeat(2000), "]".repeat(2000));
     assert_eq!(run(&yaml, vec![entry(&line, &[])])[0].line, "1");
 }
+
+/// What an entry of these tests was read from: a number.
+struct Request(u64);
+
+impl crate::entry::Source for Request {
+    fn detached(&self, place: usize) -> (Arc<dyn crate::entry::Source>, usize) {
+        (Arc::new(Request(self.0)), place)
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        Some(if self.0 < 10 { "a" } else { "b" })
+    }
+}
+
+fn traced(line: &str, duty: &Arc<u64>) -> Entry {
+    let source = Arc::new(Request(**duty));
+    let origin = crate::entry::Origin::new(source, **duty as usize, Arc::clone(duty) as crate::entry::Duty);
+    Entry { origin: Some(Box::new(origin)), ..entry(line, &[]) }
+}
+
+/// Scenario: lines are joined by `multiline` and `cri`. Guarantee: what comes out goes back to the record that it begins as, has the
+/// duties of every line in it, and nothing that stays behind keeps a duty alive.
+#[test]
+fn joined_entries_have_all_duties() {
+    for (yaml, place) in [("- multiline: {firstline: '^S', max_lines: 3}", 0), ("- cri: {}", 2)] {
+        let pipeline = pipeline(yaml).unwrap();
+        let duties: Vec<Arc<u64>> = (0..3).map(Arc::new).collect();
+        let lines = match place {
+            0 => ["S 1", "2", "3"],
+            _ => ["t stdout P 1", "t stdout P 2", "t stdout F 3"],
+        };
+        let mut out = Vec::new();
+        for (line, duty) in lines.iter().zip(&duties) {
+            pipeline.process(traced(line, duty), now(), |entry| out.push(entry));
+        }
+        let origin = out[0].origin.as_deref().unwrap();
+        assert_eq!((origin.place(), origin.duties().len(), out.len()), (place, 3, 1), "{yaml}");
+        drop(out);
+        assert!(duties.iter().all(|duty| Arc::strong_count(duty) == 1), "{yaml}");
+        assert_eq!((pipeline.joined(), pipeline.held()), (2, 0));
+    }
+}
+
+/// Scenario: two tenants send lines of equal labels in turns. Guarantee: no line of one becomes part of a line of the other.
+#[test]
+fn tenants_are_never_joined() {
+    for (yaml, lines) in [
+        ("- multiline: {firstline: '^S'}", ["S a", "S b", " more a", " more b"]),
+        ("- cri: {}", ["t stdout P S a", "t stdout P S b", "t stdout F \n more a", "t stdout F \n more b"]),
+    ] {
+        let pipeline = pipeline(yaml).unwrap();
+        let mut out = Vec::new();
+        for (line, tenant) in lines.iter().zip([1, 11, 2, 12]) {
+            pipeline.process(traced(line, &Arc::new(tenant)), now(), |entry| out.push(entry.line.to_string()));
+        }
+        pipeline.finish(now(), |entry| out.push(entry.line.to_string()));
+        assert_eq!(out, ["S a\n more a", "S b\n more b"], "{yaml}");
+    }
+}
+
+/// Scenario: a reload changes one of two stages that hold lines. Guarantee: only what nobody took over comes out of the old pipeline.
+#[test]
+fn only_orphans_come_out_of_the_old() {
+    let stages = |wait: u64| {
+        format!(
+            "- match: {{selector: '{{a=\"1\"}}', stages: [{{multiline: {{firstline: '^S', max_wait_time: {wait}s}}}}]}}\n- match: {{selector: '{{a=\"2\"}}', stages: [{{multiline: {{firstline: '^S'}}}}]}}"
+        )
+    };
+    let old = pipeline(&stages(5)).unwrap();
+    for a in ["1", "2"] {
+        old.process(entry(&format!("S {a}"), &[("a", a)]), now(), |_| panic!("held"));
+    }
+    let new = old.reload(&config(&stages(6))).unwrap();
+    let mut out = Vec::new();
+    old.finish_beside(&new, now(), &mut Unobserved, |entry| out.push(entry.line.to_string()));
+    assert_eq!((out, old.held(), new.held()), (vec!["S 1".to_owned()], 1, 1));
+}
+
+proptest::proptest! {
+    /// Scenario: any lines through stages that drop, join and split. Guarantee: what goes in and is split off is what comes out, is
+    /// dropped, is joined or is held; at the end nothing is held.
+    #[test]
+    fn the_books_balance(lines in proptest::collection::vec("(S|\\[1,2,3\\]|x|t stdout (P|F) [Sx])", 0..60), max in 1u64..4) {
+        struct Dropped(u64);
+        impl Observer for Dropped {
+            fn step(&mut self, _: &str, outcome: Outcome<'_>) {
+                self.0 += u64::from(matches!(outcome, Outcome::Dropped(_)));
+            }
+        }
+        let yaml = format!("- cri: {{}}\n- split_json: {{}}\n- drop: {{expression: '^2$'}}\n- multiline: {{firstline: '^S', max_lines: {max}}}\n- drop: {{expression: 'x.x'}}");
+        let pipeline = pipeline(&yaml).unwrap();
+        let (mut dropped, mut out) = (Dropped(0), 0);
+        let count = lines.len() as u64;
+        for line in &lines {
+            pipeline.process_observed(entry(line, &[]), now(), &mut dropped, |_| out += 1);
+        }
+        let held = pipeline.held() as u64;
+        proptest::prop_assert_eq!(count + pipeline.split(), out + dropped.0 + pipeline.joined() + held);
+        pipeline.finish_observed(now(), &mut dropped, |_| out += 1);
+        proptest::prop_assert_eq!(count + pipeline.split(), out + dropped.0 + pipeline.joined());
+        proptest::prop_assert_eq!(pipeline.held(), 0);
+    }
+}

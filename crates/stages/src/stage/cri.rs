@@ -4,7 +4,7 @@
 //! A partial line is kept, for each set of labels, until its full line comes, whose timestamp and values the joined line has.
 //!
 //! Better than the peer: a flag must stand alone (`stdout Panic…` keeps its P), and partial lines that never end come out
-//! when the input ends.
+//! when the input ends, or when nothing followed them for [`MAX_WAIT`]: whoever waits for them must hear of them some day.
 
 use super::{Stage, Verdict};
 use crate::config::{ConfigError, read};
@@ -20,9 +20,12 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// A joined line that is longer comes out as it is, so that a stream of partial lines without end is bounded.
 const MAX_JOINED: usize = 4 << 20;
+/// How long the rest of a line may take. A runtime writes the parts of a line one right after the other.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -38,11 +41,19 @@ impl Default for Config {
     }
 }
 
-/// Partial lines by the fingerprint of their labels, each with its place in the order of arrival.
+/// Partial lines by the fingerprint of their labels.
 #[derive(Default)]
 struct Lines {
     arrived: u64,
-    by_stream: HashMap<u64, (u64, Entry)>,
+    by_stream: HashMap<u64, Partial>,
+}
+
+/// A line whose rest is to come.
+struct Partial {
+    /// Its place in the order of arrival.
+    place: u64,
+    last_seen: Instant,
+    entry: Entry,
 }
 
 /// The partial lines of a stage.
@@ -70,6 +81,7 @@ struct Cri {
     partials: Arc<Partials>,
     flushed: Counter,
     truncated: Counter,
+    joined: Counter,
 }
 
 pub(super) fn build(
@@ -91,6 +103,7 @@ pub(super) fn build(
         time: builder.symbol("time", path)?,
         layout: Layout::new(RFC3339_NANO),
         partials: builder.state("cri", value),
+        joined: builder.books.joined.clone(),
         flushed: builder.counter(
             "loki_process_cri_partial_lines_flushed_total",
             "A count of partial lines that were flushed prematurely due to the max_partial_lines limit being exceeded",
@@ -143,19 +156,30 @@ impl Cri {
     /// Joins an entry with the partial line of its stream.
     fn join(&self, before: Entry, entry: &mut Entry) {
         entry.line = [before.line.as_bytes(), entry.line.as_bytes()].concat().into();
+        entry.join_origin(before.origin);
+        self.joined.inc();
         self.cut(entry);
     }
 
+    /// Takes out the partial lines that are due.
+    fn release(&self, cx: &Context<'_>, is_due: impl Fn(&Partial) -> bool) -> Vec<Entry> {
+        let mut lines = self.partials.lines.lock();
+        let due = lines.by_stream.extract_if(|_, partial| is_due(partial)).map(|(_, partial)| partial).collect();
+        self.partials.count.store(lines.by_stream.len(), Ordering::Release);
+        drop(lines);
+        in_order(due, cx)
+    }
+
     fn partial(&self, mut entry: Entry, cx: &Context<'_>) -> Vec<Entry> {
-        let stream = entry.labels.fingerprint(&self.partials.seed);
+        let stream = entry.stream(&self.partials.seed);
         let mut lines = self.partials.lines.lock();
         let mut out = Vec::new();
         if lines.by_stream.len() >= self.max_lines {
             self.flushed.add(lines.by_stream.len() as u64);
-            out = in_order(std::mem::take(&mut lines.by_stream), cx);
+            out = in_order(std::mem::take(&mut lines.by_stream).into_values().collect(), cx);
         }
         match lines.by_stream.remove(&stream) {
-            Some((_, before)) => self.join(before, &mut entry),
+            Some(before) => self.join(before.entry, &mut entry),
             None => self.cut(&mut entry),
         }
         if entry.line.len() > MAX_JOINED {
@@ -164,7 +188,7 @@ impl Cri {
         } else {
             lines.arrived += 1;
             let place = lines.arrived;
-            lines.by_stream.insert(stream, (place, entry));
+            lines.by_stream.insert(stream, Partial { place, last_seen: cx.now.mono, entry });
         }
         self.partials.count.store(lines.by_stream.len(), Ordering::Release);
         out
@@ -172,10 +196,9 @@ impl Cri {
 }
 
 /// Entries in their order of arrival, for this pipeline.
-fn in_order(lines: HashMap<u64, (u64, Entry)>, cx: &Context<'_>) -> Vec<Entry> {
-    let mut lines: Vec<(u64, Entry)> = lines.into_values().collect();
-    lines.sort_by_key(|(place, _)| *place);
-    let own = |(_, entry): (u64, Entry)| Entry { extracted: entry.extracted.rebased(cx.symbols), ..entry };
+fn in_order(mut lines: Vec<Partial>, cx: &Context<'_>) -> Vec<Entry> {
+    lines.sort_by_key(|partial| partial.place);
+    let own = |Partial { entry, .. }| Entry { extracted: entry.extracted.rebased(cx.symbols), ..entry };
     lines.into_iter().map(own).collect()
 }
 
@@ -201,12 +224,12 @@ impl Stage for Cri {
             return Verdict::Emit(self.partial(std::mem::take(entry), cx));
         }
         if self.partials.count.load(Ordering::Acquire) > 0 {
-            let stream = entry.labels.fingerprint(&self.partials.seed);
+            let stream = entry.stream(&self.partials.seed);
             let mut lines = self.partials.lines.lock();
             let before = lines.by_stream.remove(&stream);
             self.partials.count.store(lines.by_stream.len(), Ordering::Release);
-            if let Some((_, before)) = before {
-                self.join(before, entry);
+            if let Some(before) = before {
+                self.join(before.entry, entry);
             }
         }
         Verdict::Keep
@@ -216,10 +239,17 @@ impl Stage for Cri {
         true
     }
 
+    fn held(&self) -> usize {
+        self.partials.count.load(Ordering::Acquire)
+    }
+
+    fn tick(&self, cx: &mut Context<'_>) -> Vec<Entry> {
+        let now = cx.now.mono;
+        self.release(cx, |partial| now.saturating_duration_since(partial.last_seen) >= MAX_WAIT)
+    }
+
     fn finish(&self, cx: &mut Context<'_>) -> Vec<Entry> {
-        let lines = std::mem::take(&mut self.partials.lines.lock().by_stream);
-        self.partials.count.store(0, Ordering::Release);
-        in_order(lines, cx)
+        self.release(cx, |_| true)
     }
 }
 

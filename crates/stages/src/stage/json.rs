@@ -14,6 +14,7 @@ use crate::pipeline::{Builder, Context};
 use crate::text::Text;
 use serde::Deserialize;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// How deep a document may be nested for expressions that need its tree.
 const TREE_DEPTH: usize = 200;
@@ -32,7 +33,7 @@ struct Config {
 
 struct Json {
     source: Source,
-    paths: Paths,
+    paths: Arc<Paths>,
     /// What each path is extracted as.
     fields: Vec<Symbol>,
     expressions: Vec<(Symbol, Expression)>,
@@ -67,6 +68,7 @@ pub(super) fn build(
         "" => None,
         regex => Some(Regex::new(regex).map_err(|e| ConfigError::at(path, "regex", e))?),
     };
+    let paths = paths.share();
     Ok(Box::new(Json { source, paths, fields, expressions, regex, drop_malformed: config.drop_malformed }))
 }
 

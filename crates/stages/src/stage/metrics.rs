@@ -1,8 +1,11 @@
 //! `metrics`: counters, gauges and histograms of what is in the lines.
 //!
 //! A metric's series are made of the entry's labels at this place, without names that Prometheus cannot have and without
-//! `__*`; entries that differ only in those feed one series. Series are bounded ([`MAX_SERIES`] for each metric) and vanish when
-//! nothing came for `max_idle_duration`. A negative `add` to a counter is counted as a failure, nothing else.
+//! `__*`; entries that differ only in those feed one series. Series are bounded ([`Options::max_series`] for each metric, what
+//! does not fit is counted) and vanish when nothing came for `max_idle_duration`. A negative `add` to a counter is counted as a
+//! failure, nothing else.
+//!
+//! [`Options::max_series`]: crate::Options::max_series
 //!
 //! Promtail's form is a map of names, Alloy's a list of `counter`, `gauge` and `histogram` blocks.
 
@@ -23,9 +26,6 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-/// How many series a metric may have.
-pub(super) const MAX_SERIES: usize = 10_000;
 
 /// One series.
 struct Series {
@@ -56,7 +56,12 @@ struct Family {
     seed: FixedState,
     begun: OnceLock<Instant>,
     series: RwLock<HashMap<u64, Vec<Arc<Series>>>>,
+    /// When idle series were last looked for because there was no room, as milliseconds after the beginning.
+    swept: AtomicU64,
 }
+
+/// Between two looks for idle series.
+const SWEEP: Duration = Duration::from_secs(1);
 
 struct Metric {
     spec: Spec,
@@ -66,7 +71,20 @@ struct Metric {
 
 struct Metrics {
     metrics: Vec<Metric>,
+    max_series: usize,
     failures: Counter,
+    refused: Counter,
+}
+
+/// What became of an observation.
+#[derive(Clone, Copy, PartialEq)]
+enum Recorded {
+    /// It fed a series, or was none of the metric's.
+    Done,
+    /// It cannot be.
+    Failed,
+    /// There are too many series.
+    Refused,
 }
 
 pub(super) fn build(
@@ -76,7 +94,7 @@ pub(super) fn build(
 ) -> Result<Box<dyn Stage>, ConfigError> {
     let memory: Arc<Memory> = builder.state("metrics", value);
     let mut metrics: Vec<Metric> = Vec::new();
-    for spec in config::read_all(value, path)? {
+    for spec in config::read_all(value, path, &builder.options.metric_prefix)? {
         if metrics.iter().any(|metric| metric.spec.name == spec.name) {
             return Err(ConfigError::new(path, format!("the metric {} is defined twice", spec.name)));
         }
@@ -85,11 +103,17 @@ pub(super) fn build(
                 seed: FixedState::with_seed(fastrand::u64(..)),
                 begun: OnceLock::new(),
                 series: RwLock::default(),
+                swept: AtomicU64::new(0),
             })
         }));
         metrics.push(Metric { source: builder.symbol(&spec.source, path)?, spec, family });
     }
-    Ok(Box::new(Metrics { metrics, failures: builder.failures.clone() }))
+    Ok(Box::new(Metrics {
+        metrics,
+        max_series: builder.options.max_series,
+        failures: builder.books.failures.clone(),
+        refused: builder.books.refused_series.clone(),
+    }))
 }
 
 /// The labels that make a series.
@@ -104,7 +128,7 @@ impl Family {
     }
 
     /// The series of these labels; `None` where there are too many.
-    fn series(&self, labels: &Labels, buckets: usize) -> Option<Arc<Series>> {
+    fn series(&self, labels: &Labels, buckets: usize, max: usize, max_idle: Duration, now: Now) -> Option<Arc<Series>> {
         let mut hasher = self.seed.build_hasher();
         visible(labels).for_each(|label| label.hash(&mut hasher));
         let key = hasher.finish();
@@ -116,8 +140,15 @@ impl Family {
         if let Some(known) = all.get(&key).and_then(|all| all.iter().find(same)) {
             return Some(Arc::clone(known));
         }
-        if all.len() >= MAX_SERIES {
-            return None;
+        if all.len() >= max {
+            let (passed, swept) = (self.passed(now), Duration::from_millis(self.swept.load(Ordering::Relaxed)));
+            if passed.saturating_sub(swept) >= SWEEP {
+                self.swept.store(passed.as_millis() as u64, Ordering::Relaxed);
+                forget_idle(&mut all, passed, max_idle);
+            }
+            if all.len() >= max {
+                return None;
+            }
         }
         let series = Arc::new(Series {
             labels: visible(labels).map(|(name, value)| (name.detached(), value.detached())).collect(),
@@ -128,6 +159,17 @@ impl Family {
         all.entry(key).or_default().push(Arc::clone(&series));
         Some(series)
     }
+}
+
+/// Leaves out the series to which nothing came for `max_idle`.
+fn forget_idle(all: &mut HashMap<u64, Vec<Arc<Series>>>, passed: Duration, max_idle: Duration) {
+    all.retain(|_, same| {
+        same.retain(|series| {
+            let last = Duration::from_millis(series.last.load(Ordering::Relaxed));
+            passed.saturating_sub(last) <= max_idle
+        });
+        !same.is_empty()
+    });
 }
 
 /// A value as a number: text as Go's floats, else as durations in seconds.
@@ -144,21 +186,21 @@ fn to_number(value: &Value) -> Option<f64> {
 }
 
 impl Metric {
-    /// Feeds the metric; false where it failed.
-    fn record(&self, entry: &Entry, now: Now) -> bool {
+    /// Feeds the metric.
+    fn record(&self, entry: &Entry, now: Now, max_series: usize) -> Recorded {
         let length = Value::Number(entry.line.len() as f64);
         let value = match (self.spec.match_all, self.spec.count_entry_bytes) {
             (true, true) => Some(&length),
             (true, false) => None,
             (false, _) => match entry.extracted.get(self.source) {
                 Some(value) => Some(value),
-                None => return true,
+                None => return Recorded::Done,
             },
         };
         if !self.spec.value.is_empty() {
             let text = value.and_then(Value::to_text);
             if text.is_none_or(|text| text != self.spec.value.as_str()) {
-                return true;
+                return Recorded::Done;
             }
         }
         let number = match self.spec.action {
@@ -166,15 +208,16 @@ impl Metric {
             Action::Dec => -1.0,
             _ => match value.and_then(to_number) {
                 Some(number) => number,
-                None => return true,
+                None => return Recorded::Done,
             },
         };
         let is_counter = self.spec.kind == MetricKind::Counter;
         if is_counter && (number < 0.0 || number.is_nan()) {
-            return false;
+            return Recorded::Failed;
         }
         let buckets = if self.spec.kind == MetricKind::Histogram { self.spec.buckets.len() + 1 } else { 0 };
-        let Some(series) = self.family.series(&entry.labels, buckets) else { return false };
+        let series = self.family.series(&entry.labels, buckets, max_series, self.spec.max_idle, now);
+        let Some(series) = series else { return Recorded::Refused };
         match self.spec.action {
             Action::Set => series.update(|_| number),
             Action::Sub => series.update(|old| old - number),
@@ -189,19 +232,13 @@ impl Metric {
         }
         let passed = self.family.passed(now).as_millis() as u64;
         series.last.fetch_max(passed, Ordering::Relaxed);
-        true
+        Recorded::Done
     }
 
     fn collect(&self, now: Now, out: &mut Vec<Sample>) {
         let passed = self.family.passed(now);
         let mut all = self.family.series.write();
-        all.retain(|_, same| {
-            same.retain(|series| {
-                let last = Duration::from_millis(series.last.load(Ordering::Relaxed));
-                passed.saturating_sub(last) <= self.spec.max_idle
-            });
-            !same.is_empty()
-        });
+        forget_idle(&mut all, passed, self.spec.max_idle);
         for series in all.values().flatten() {
             let labels: Vec<(String, String)> =
                 series.labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -236,8 +273,10 @@ impl Metric {
 impl Stage for Metrics {
     fn apply(&self, entry: &mut Entry, cx: &mut Context<'_>) -> Verdict {
         for metric in &self.metrics {
-            if !metric.record(entry, cx.now) {
-                self.failures.inc();
+            match metric.record(entry, cx.now, self.max_series) {
+                Recorded::Done => {}
+                Recorded::Failed => self.failures.inc(),
+                Recorded::Refused => self.refused.inc(),
             }
         }
         Verdict::Keep

@@ -10,6 +10,7 @@ use super::{Stage, Verdict};
 use crate::config::{ConfigError, GoDuration, read};
 use crate::entry::Entry;
 use crate::go::regex::Regex;
+use crate::metrics::Counter;
 use crate::pipeline::{Builder, Context};
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
@@ -61,6 +62,7 @@ struct Multiline {
     max_wait: Duration,
     trim: bool,
     streams: Arc<Streams>,
+    joined: Counter,
 }
 
 pub(super) fn build(
@@ -83,19 +85,28 @@ pub(super) fn build(
         max_wait: GoDuration(max_wait).get(),
         trim: config.trim_newlines.unwrap_or(true),
         streams: builder.state("multiline", value),
+        joined: builder.books.joined.clone(),
     }))
 }
 
 impl Stream {
-    /// The block as an entry, if there is one.
+    /// The block as an entry, if there is one. What is left has no start.
     fn flush(&mut self, cx: &Context<'_>) -> Option<Entry> {
         if self.lines == 0 {
             return None;
         }
         self.lines = 0;
         let line = std::mem::take(&mut self.block).into();
-        let extracted = self.start.extracted.clone().rebased(cx.symbols);
-        Some(Entry { line, extracted, ..self.start.clone() })
+        let start = std::mem::take(&mut self.start);
+        Some(Entry { line, extracted: start.extracted.rebased(cx.symbols), ..start })
+    }
+
+    /// The same; what is left has the same start for further blocks.
+    fn flush_part(&mut self, cx: &Context<'_>) -> Option<Entry> {
+        let template = self.start.template();
+        let entry = self.flush(cx);
+        self.start = template;
+        entry
     }
 }
 
@@ -113,12 +124,13 @@ impl Stage for Multiline {
     fn apply(&self, entry: &mut Entry, cx: &mut Context<'_>) -> Verdict {
         let now = cx.now.mono;
         let is_first = self.first.is_match(&entry.line);
-        let key = entry.labels.fingerprint(&self.streams.seed);
+        let key = entry.stream(&self.streams.seed);
         let mut guard = self.streams.all.lock();
         let (places, all) = &mut *guard;
         let mut out = Vec::new();
         let late = |stream: &Stream| now.saturating_duration_since(stream.last_seen) >= self.max_wait;
-        if all.get(&key).is_some_and(|stream| late(stream) || stream.start.labels != entry.labels) {
+        let differs = |stream: &Stream| stream.start.labels != entry.labels || stream.start.tenant() != entry.tenant();
+        if all.get(&key).is_some_and(|stream| late(stream) || differs(stream)) {
             out.extend(all.remove(&key).and_then(|mut stream| stream.flush(cx)));
         }
         if !is_first && !all.contains_key(&key) {
@@ -145,25 +157,33 @@ impl Stage for Multiline {
             stream.start = std::mem::take(entry);
             *places += 1;
             stream.place = *places;
+        } else {
+            stream.start.join_origin(entry.origin.take());
         }
         let line = match self.trim {
             true => trim_newlines(&line),
             false => line.as_bytes(),
         };
-        if stream.lines > 0 {
+        // An empty line at the beginning of a block leaves no trace, as in the peer.
+        if !stream.block.is_empty() {
             stream.block.push(b'\n');
+            self.joined.inc();
         }
         stream.block.extend_from_slice(line);
         stream.lines += 1;
         stream.last_seen = now;
         if stream.lines == self.max_lines || stream.block.len() > MAX_BLOCK {
-            out.extend(stream.flush(cx));
+            out.extend(stream.flush_part(cx));
         }
         Verdict::Emit(out)
     }
 
     fn holds(&self) -> bool {
         true
+    }
+
+    fn held(&self) -> usize {
+        self.streams.all.lock().1.values().filter(|stream| stream.lines > 0).count()
     }
 
     fn tick(&self, cx: &mut Context<'_>) -> Vec<Entry> {

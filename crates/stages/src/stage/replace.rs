@@ -49,7 +49,7 @@ pub(super) fn build(
     let regex = Regex::new(&config.expression).map_err(|e| ConfigError::at(path, "expression", e))?;
     let template = Template::new(&config.replace).map_err(|e| ConfigError::at(path, "replace", e))?;
     let names = regex.names().map(|(i, name)| Ok((i, builder.symbol(name, path)?))).collect::<Result<Vec<_>, _>>()?;
-    Ok(Box::new(Replace { regex, source, template, names, failures: builder.failures.clone() }))
+    Ok(Box::new(Replace { regex, source, template, names, failures: builder.books.failures.clone() }))
 }
 
 /// What a group's text was replaced by.

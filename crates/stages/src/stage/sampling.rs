@@ -30,7 +30,7 @@ pub(super) fn build(
     if !(0.0..=1.0).contains(&config.rate) {
         return Err(ConfigError::at(path, "rate", format!("must be between 0.0 and 1.0, not {}", config.rate)));
     }
-    let reason = config.drop_counter_reason.filter(|r| !r.is_empty()).unwrap_or_else(|| "sampling_stage".to_owned());
+    let reason = config.drop_counter_reason.unwrap_or_else(|| "sampling_stage".to_owned());
     Ok(Box::new(Sampling { rate: config.rate, dropped: builder.dropped(&reason), reason: reason.into() }))
 }
 

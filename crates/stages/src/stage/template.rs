@@ -17,8 +17,7 @@ use serde::Deserialize;
 struct Config {
     #[serde(default)]
     source: String,
-    #[serde(default)]
-    template: String,
+    template: Option<String>,
 }
 
 struct TemplateStage {
@@ -36,9 +35,12 @@ pub(super) fn build(
     if config.source.is_empty() {
         return Err(ConfigError::at(path, "source", "the name of the value to make is required"));
     }
-    let template = Template::new(&config.template).map_err(|e| ConfigError::at(path, "template", e))?;
+    let Some(template) = config.template else {
+        return Err(ConfigError::at(path, "template", "the template is required"));
+    };
+    let template = Template::new(&template).map_err(|e| ConfigError::at(path, "template", e))?;
     let source = builder.symbol(&config.source, path)?;
-    Ok(Box::new(TemplateStage { source, template, failures: builder.failures.clone() }))
+    Ok(Box::new(TemplateStage { source, template, failures: builder.books.failures.clone() }))
 }
 
 impl Stage for TemplateStage {

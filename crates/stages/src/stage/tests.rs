@@ -69,7 +69,7 @@ fn configuration_errors_name_their_key() {
         ),
         ("- metrics: {m: {type: Histogram, config: {buckets: [2, 1]}}}", "[0].metrics.m.config.buckets"),
         ("- metrics: {'a b': {type: Counter, config: {action: inc}}}", "[0].metrics.a b"),
-        ("- metrics:", "[0].metrics"),
+        ("- metrics: 5", "[0].metrics"),
         ("- multiline: {}", "[0].multiline.firstline"),
         ("- multiline: {firstline: '('}", "[0].multiline.firstline"),
         ("- multiline: {firstline: a, max_wait_time: 0s}", "[0].multiline.max_wait_time"),
@@ -95,7 +95,8 @@ fn configuration_errors_name_their_key() {
         ("- truncate: {rules: [{limit: 0B}]}", "[0].truncate.rules[0].limit"),
         ("- truncate: {rules: [{limit: 5B, sources: [a]}]}", "[0].truncate.rules[0].sources"),
         ("- truncate: {rules: [{limit: 2B, suffix: '..'}]}", "[0].truncate.rules[0].suffix"),
-        ("- output: {source: 5}", "[0].output.source"),
+        ("- output: {source: true}", "[0].output.source"),
+        ("- template: {source: a}", "[0].template.template"),
         ("- nope: {}", "[0].nope"),
         ("- [a]", "[0]"),
     ] {
@@ -175,11 +176,15 @@ fn metrics_are_bounded() {
     pipeline.process(entry("x", &[("a", "new")]), later(9), |_| ());
     assert_eq!(pipeline.samples(later(9)).len(), 2);
     assert_eq!(pipeline.samples(later(15)).len(), 1);
-    for i in 0..super::metrics::MAX_SERIES + 5 {
+    let max = crate::Options::default().max_series;
+    for i in 0..max + 5 {
         pipeline.process(entry("x", &[("a", &i.to_string())]), later(15), |_| ());
     }
-    assert_eq!(pipeline.samples(later(15)).len(), super::metrics::MAX_SERIES);
-    assert_eq!(pipeline.failures(), 6);
+    assert_eq!(pipeline.samples(later(15)).len(), max);
+    assert_eq!((pipeline.refused_series(), pipeline.failures()), (6, 0));
+    // Nobody has read the metrics since: idle series make room all the same.
+    pipeline.process(entry("x", &[("a", "latest")]), later(60), |_| ());
+    assert_eq!((pipeline.refused_series(), pipeline.samples(later(60)).len()), (6, 1));
 }
 
 /// Partial lines that never end come out when the input ends; a word that begins with a flag's letter is content.

@@ -9,6 +9,7 @@ mod awkward;
 mod convert;
 mod divide;
 mod json;
+mod loki;
 
 use awkward::{Under, records};
 use bytes::Bytes;

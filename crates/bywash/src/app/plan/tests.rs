@@ -15,7 +15,7 @@ impl Environment for World {
     }
 }
 
-fn read_text(text: &'static str) -> (Option<Plan>, Diagnostics) {
+pub(super) fn read_text(text: &'static str) -> (Option<Plan>, Diagnostics) {
     let sources = Sources { configs: vec!["a.yaml".to_owned()], sets: vec![], kinds: KINDS };
     let mut found = Diagnostics::new();
     let plan = read(&sources, &World([("a.yaml", text)].into()), &mut found);
@@ -23,7 +23,7 @@ fn read_text(text: &'static str) -> (Option<Plan>, Diagnostics) {
 }
 
 /// The plan of a text that is in order, and its warnings.
-fn planned(text: &'static str) -> (Plan, Vec<String>) {
+pub(super) fn planned(text: &'static str) -> (Plan, Vec<String>) {
     let (plan, found) = read_text(text);
     let warnings = found.warnings().map(|w| format!("{}: {}", w.path, w.message)).collect();
     (plan.unwrap_or_else(|| panic!("{found}")), warnings)
@@ -185,4 +185,37 @@ fn plans_can_be_compared() {
     let (a, b) = (planned(TYPICAL).0, planned(other).0);
     assert_eq!((&a.receivers, &a.outlets[2]), (&b.receivers, &b.outlets[2]));
     assert_ne!(a.outlets[0], b.outlets[0]);
+}
+
+/// Scenario: stages in pipelines of each signal, twice in one of logs. Guarantee: logs have them in order; elsewhere they are an error at the
+/// place where they are named.
+#[test]
+fn stages_take_logs_only() {
+    let base = "
+receivers: {otlp: {protocols: {grpc: }}}
+processors: {loki_stages: {stages: [cri: ]}, loki_stages/b: {stages: [docker: ]}, batch: }
+exporters: {nop: }
+";
+    let with = |rest: &str| -> &'static str { format!("{base}{rest}").leak() };
+    let (plan, warnings) = planned(with(
+        "service: {pipelines: {logs: {receivers: [otlp], processors: [loki_stages/b, batch, loki_stages], exporters: [nop]}}}",
+    ));
+    let ids: Vec<_> = plan.pipelines[0].stages.iter().map(|stage| stage.id.to_string()).collect();
+    assert_eq!((ids, warnings.len()), (vec!["loki_stages/b".to_owned(), "loki_stages".to_owned()], 0), "{warnings:?}");
+    let wrong = "service: {pipelines: {traces: {receivers: [otlp], processors: [batch, loki_stages], exporters: [nop]}, \
+        metrics: {receivers: [otlp], processors: [loki_stages/b], exporters: [nop]}}}";
+    let expected = ["service.pipelines.traces.processors[1]", "service.pipelines.metrics.processors[0]"];
+    assert_eq!(errors(with(wrong)), expected);
+}
+
+/// Scenario: `loki` at both ends of a pipeline of traces. Guarantee: two errors, where they are named; a pipeline of logs is in order.
+#[test]
+fn loki_is_for_logs() {
+    const PARTS: &str = "receivers: {loki: {protocols: {http: }}}\nexporters: {loki: {endpoint: 'http://x/push'}}\n";
+    let text = format!("{PARTS}service: {{pipelines: {{traces: {{receivers: [loki], exporters: [loki]}}}}}}");
+    let found = errors(text.leak());
+    assert_eq!(found, ["service.pipelines.traces.receivers", "service.pipelines.traces.exporters"]);
+    let text = format!("{PARTS}service: {{pipelines: {{logs: {{receivers: [loki], exporters: [loki]}}}}}}");
+    let (plan, warnings) = planned(text.leak());
+    assert_eq!((plan.outlets.len(), warnings.len()), (1, 0));
 }

@@ -17,6 +17,8 @@ use std::path::Path;
 use wire::key::{AnyValue, record_attributes};
 use wire::{Index, Signal};
 
+/// The attribute of the id after Loki.
+const LOKI_ID: &str = "bywash_id";
 /// Ids on a page.
 const PAGE: u64 = 1 << 16;
 /// Pages of 8 KiB: room for a thousand million ids that are neighbours.
@@ -208,6 +210,10 @@ impl Open {
         for record in self.index.records(&body).take(taken) {
             let id = record_attributes(&record).find_map(|(key, value)| match value {
                 AnyValue::Int(id) if key == ID.as_bytes() => Some(id as u64),
+                // As structured metadata of Loki it is text, under a name that Loki takes.
+                AnyValue::Str(id) if key == ID.as_bytes() || key == LOKI_ID.as_bytes() => {
+                    std::str::from_utf8(id).ok()?.parse().ok()
+                }
                 _ => None,
             });
             let Some(id) = id else {

@@ -9,6 +9,7 @@ pub use health::{ActiveProbe, EndpointHealth, ProbeKind};
 
 use super::keys::RoutingKey;
 use super::ring::RingKind;
+use crate::config::ComponentId;
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
 use crate::exporters::otlp_client::{self, check_endpoint};
@@ -17,9 +18,11 @@ use crate::resolvers::ResolverConfig;
 use flow::Codec;
 use flow::batcher::BatchConfig;
 use flow::capacity::{CapacityConfig, Sizer};
+use flow::gather::GatherConfig;
 use flow::outlet::OutletConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use wire::Signal;
 
 mod batching;
@@ -152,6 +155,9 @@ impl Validate for Config {
     }
 }
 
+/// What is divided over the backends at once where batches are formed: little enough not to be noticed beside their interval.
+const GATHER: GatherConfig = GatherConfig { records: 8192, bytes: 4 << 20, wait: Duration::from_millis(10) };
+
 impl Config {
     fn validate_routing(&self, report: &mut Report<'_>) {
         let key = RoutingKey::named(&self.routing_key);
@@ -218,6 +224,21 @@ impl Config {
         self.sending_queue.as_ref().filter(|queue| queue.enabled).unwrap_or(&self.protocol.otlp.sending_queue)
     }
 
+    /// The storage extension of its queue, with the key that names it. Either level will do: there is one queue.
+    #[must_use]
+    pub fn stored_in(&self) -> Option<(&'static str, &ComponentId)> {
+        let own = self.sending_queue.as_ref().and_then(SendingQueue::stored_in);
+        let inner = self.protocol.otlp.sending_queue.stored_in();
+        let inner = || inner.map(|id| ("protocol.otlp.sending_queue.storage", id));
+        own.map(|id| ("sending_queue.storage", id)).or_else(inner)
+    }
+
+    /// Whether its queue is on.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.queue().enabled
+    }
+
     /// The batches of a signal and how what waits for them is compressed: its own keys before the common ones.
     fn batches(&self, signal: Signal) -> Option<(BatchConfig, Codec)> {
         let (logs, metrics, all) = (&self.log_batcher, &self.metric_batcher, &self.batcher);
@@ -248,6 +269,7 @@ impl Config {
         let (batch, codec) = self.batches(signal).unwrap_or_else(|| (base.batch.clone(), base.codec));
         OutletConfig {
             capacity: if is_own { base.capacity.clone() } else { unbounded },
+            gather: batch.enabled.then_some(GATHER),
             batch,
             codec: if codec == Codec::None { base.codec } else { codec },
             lane_in_flight: Some(in_flight),

@@ -17,10 +17,12 @@ use crate::resolvers::{Resolution, Resolver};
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use flow::batcher::{BatchConfig, Request};
 use flow::capacity::{Share, Slot};
+use flow::dead_letters::LetterBox;
 use flow::lane::LaneView;
 use flow::outlet::OutletView;
+use flow::spool::Spool;
 use flow::watch::Cause;
-use flow::{Ack, Attempt, Exporter, Outcome, Outgoing, Outlet, Payload, Target, Watch, Why, clock};
+use flow::{Ack, Attempt, Budget, Exporter, Outcome, Outgoing, Outlet, Payload, Target, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -136,7 +138,8 @@ impl<B: Backend> LoadBalancing<B> {
         LoadBalancing { shared: Arc::new(shared) }
     }
 
-    /// The outlet for one signal, within a share of memory that all signals have in common. Must be called within a tokio runtime.
+    /// The outlet for one signal, within a share of memory that all signals have in common. What waits is kept in
+    /// `durable`, if there is one. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// If this signal cannot be routed by the configured key.
@@ -145,6 +148,7 @@ impl<B: Backend> LoadBalancing<B> {
         signal: Signal,
         share: Share,
         pipeline_batch: Option<BatchConfig>,
+        durable: Option<(Arc<Spool>, Budget)>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
         let Shared { name, config, backend, backends, stats, .. } = &*self.shared;
         let key = config.key(signal).map_err(BuildError)?;
@@ -154,7 +158,10 @@ impl<B: Backend> LoadBalancing<B> {
         let sender = Sender { backend: backend.clone(), backends: backends.clone(), stats: stats.clone() };
         let listener = Listener { signal, backends: backends.clone(), stats: stats.clone() };
         let config = config.outlet(name, signal, share.limit(), pipeline_batch);
-        let outlet = Arc::new(Outlet::watched(config, share, sender, router, Arc::new(listener)));
+        let outlet = match durable {
+            Some((spool, budget)) => Outlet::durable(config, share, sender, router, Arc::new(listener), spool, budget),
+            None => Arc::new(Outlet::watched(config, share, sender, router, Arc::new(listener))),
+        };
         let (stop, stopped) = watch::channel(());
         tokio::spawn(follow(self.shared.clone(), outlet.clone(), backends.follow(), stopped));
         let outlet: Arc<dyn Outgoing> = Arc::new(Balanced { outlet, running: Mutex::new(Some((life, stop))) });
@@ -261,7 +268,7 @@ async fn follow<B: Backend>(
         tokio::select! {
             _ = stopped.changed() => break,
             Some(_) = drains.join_next() => {}
-            () = outlet.expire_orphans() => {}
+            () = outlet.keep() => {}
             news = changed.changed() => {
                 if news.is_err() {
                     break;
@@ -394,12 +401,28 @@ impl<B: Backend> Outgoing for Balanced<B> {
         self.outlet.count_shed(records);
     }
 
-    fn reserve(&self, payload: &Payload) -> Result<Slot, Why> {
-        self.outlet.reserve(payload)
+    fn is_durable(&self) -> bool {
+        self.outlet.is_durable()
     }
 
-    fn wait<'a>(&'a self, payload: &Payload) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
-        self.outlet.wait(payload)
+    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why> {
+        self.outlet.reserve(payload, stored)
+    }
+
+    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
+        self.outlet.wait(payload, stored)
+    }
+
+    fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack) {
+        self.outlet.store(payload, slot, told, held);
+    }
+
+    fn letters(&self) -> Option<Arc<dyn LetterBox>> {
+        self.outlet.letters()
+    }
+
+    fn take_over(self: Arc<Self>) {
+        self.outlet.clone().take_over();
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {

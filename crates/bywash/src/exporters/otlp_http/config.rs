@@ -7,10 +7,8 @@ use crate::exporters::queue::{RetryOnFailure, SendingQueue};
 use crate::net::client::compress::Compression;
 use crate::net::client::extensions::{Auth, Middleware};
 use crate::net::client::headers::Headers;
+use crate::net::client::url::Url;
 use crate::net::tls::client::TlsConfig;
-use base64::Engine;
-use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Uri};
 use serde::Deserialize;
 use std::time::Duration;
 use wire::Signal;
@@ -157,45 +155,6 @@ impl Default for Keepalive {
     fn default() -> Self {
         let timeout = GoDuration(Duration::from_secs(90));
         Keepalive { enabled: true, idle_conn_timeout: timeout, max_idle_conns: 100, max_idle_conns_per_host: 0 }
-    }
-}
-
-/// A URL to POST to, and the credentials that were written in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url {
-    pub(super) uri: Uri,
-    pub(super) authorization: Option<HeaderValue>,
-}
-
-impl Url {
-    /// Reads an absolute `http` or `https` URL and appends `path`.
-    fn parse(text: &str, path: &str) -> Result<Url, String> {
-        let uri: Uri = text.parse().map_err(|_| "endpoint must be a valid URL".to_owned())?;
-        let scheme = match uri.scheme_str() {
-            Some("http") => Scheme::HTTP,
-            Some("https") => Scheme::HTTPS,
-            _ => return Err("the URL must begin with http:// or https://".to_owned()),
-        };
-        let authority = uri.authority().map_or("", |a| a.as_str());
-        let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-        crate::net::client::connect::HostPort::parse(host, Some(80))?;
-        let target = if path.is_empty() {
-            uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
-        } else {
-            let whole = format!("{}{path}", uri.path().trim_end_matches('/'));
-            let whole = uri.query().map_or(whole.clone(), |query| format!("{whole}?{query}"));
-            PathAndQuery::try_from(whole).map_err(|e| e.to_string())?
-        };
-        let authorization = user.map(|user| {
-            let user = crate::net::client::status::percent_decode(user.as_bytes());
-            let user = if user.contains(':') { user } else { format!("{user}:") };
-            let mut value = HeaderValue::try_from(format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(user)))
-                .unwrap_or_else(|_| HeaderValue::from_static(""));
-            value.set_sensitive(true);
-            value
-        });
-        let uri = Uri::builder().scheme(scheme).authority(host).path_and_query(target).build();
-        Ok(Url { uri: uri.map_err(|e| e.to_string())?, authorization })
     }
 }
 

@@ -25,6 +25,7 @@ pub mod retry_after;
 pub mod status;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod url;
 
 /// What Bywash calls itself.
 pub const USER_AGENT: &str = concat!("Bywash/", env!("CARGO_PKG_VERSION"));

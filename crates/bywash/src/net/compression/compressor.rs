@@ -15,6 +15,7 @@ enum Codec {
     Whole(Encoding, Vec<u8>),
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
     Zlib(flate2::write::ZlibEncoder<Vec<u8>>),
+    Deflate(flate2::write::DeflateEncoder<Vec<u8>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     Snappy(Box<snap::write::FrameEncoder<Vec<u8>>>),
     Lz4(Box<lz4_flex::frame::FrameEncoder<Vec<u8>>>),
@@ -33,6 +34,7 @@ impl Compressor {
             Encoding::Identity | Encoding::Snappy => Codec::Whole(encoding, Vec::with_capacity(size)),
             Encoding::Gzip => Codec::Gzip(flate2::write::GzEncoder::new(out, deflate_level(level)?)),
             Encoding::Zlib => Codec::Zlib(flate2::write::ZlibEncoder::new(out, deflate_level(level)?)),
+            Encoding::Deflate => Codec::Deflate(flate2::write::DeflateEncoder::new(out, deflate_level(level)?)),
             Encoding::Zstd => {
                 let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
                 let mut encoder = zstd::stream::write::Encoder::new(out, level)?;
@@ -55,6 +57,7 @@ impl Compressor {
             Codec::Whole(_, whole) => whole.write_all(piece),
             Codec::Gzip(encoder) => encoder.write_all(piece),
             Codec::Zlib(encoder) => encoder.write_all(piece),
+            Codec::Deflate(encoder) => encoder.write_all(piece),
             Codec::Zstd(encoder) => encoder.write_all(piece),
             Codec::Snappy(encoder) => encoder.write_all(piece),
             Codec::Lz4(encoder) => encoder.write_all(piece),
@@ -73,6 +76,7 @@ impl Compressor {
             Codec::Whole(_, whole) => Ok(whole),
             Codec::Gzip(encoder) => encoder.finish(),
             Codec::Zlib(encoder) => encoder.finish(),
+            Codec::Deflate(encoder) => encoder.finish(),
             Codec::Zstd(encoder) => encoder.finish(),
             Codec::Snappy(encoder) => encoder.into_inner().map_err(|e| io::Error::other(e.to_string())),
             Codec::Lz4(encoder) => encoder.finish().map_err(io::Error::other),

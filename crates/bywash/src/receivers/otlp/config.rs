@@ -3,9 +3,10 @@
 //! A null `grpc:` or `http:` block means "with defaults". What makes no sense is an error; a key that is set and can do nothing
 //! here is a warning that says why.
 
-use crate::config::{ComponentId, GoDuration, Report, Secret, Validate};
+use crate::config::{GoDuration, Report, Secret, Validate};
 use crate::net::compression::Encoding;
 use crate::net::listen::MAX_CONNECTIONS;
+use crate::net::server::keys::{self, AuthRef, Cors, Middleware};
 use crate::net::tls::ServerTls;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -176,12 +177,6 @@ pub struct Http {
     pub overload_status: u16,
 }
 
-/// `max_request_body_size` when it is not set.
-const MAX_BODY: u64 = 20 << 20;
-
-/// `compression_algorithms` when it is not set.
-const ALGORITHMS: [&str; 7] = ["", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4"];
-
 impl Default for Http {
     fn default() -> Self {
         Http {
@@ -191,10 +186,10 @@ impl Default for Http {
             tls: None,
             cors: None,
             auth: None,
-            max_request_body_size: MAX_BODY,
+            max_request_body_size: keys::MAX_BODY,
             include_metadata: false,
             response_headers: BTreeMap::new(),
-            compression_algorithms: ALGORITHMS.map(String::from).to_vec(),
+            compression_algorithms: keys::ALGORITHMS.map(String::from).to_vec(),
             read_timeout: GoDuration::default(),
             read_header_timeout: GoDuration(Duration::from_secs(60)),
             write_timeout: GoDuration(Duration::from_secs(30)),
@@ -215,53 +210,14 @@ impl Http {
     /// The largest body in bytes.
     #[must_use]
     pub fn max_body(&self) -> usize {
-        let bytes = if self.max_request_body_size == 0 { MAX_BODY } else { self.max_request_body_size };
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+        keys::max_body(self.max_request_body_size)
     }
 
     /// The encodings that are taken.
     #[must_use]
     pub fn encodings(&self) -> Vec<Encoding> {
-        self.compression_algorithms.iter().filter_map(|name| algorithm(name)).collect()
+        keys::encodings(&self.compression_algorithms)
     }
-}
-
-/// `compression_algorithms` also knows "none".
-fn algorithm(name: &str) -> Option<Encoding> {
-    if name == "none" { Some(Encoding::Identity) } else { Encoding::parse(name) }
-}
-
-/// `cors` of an HTTP server.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cors {
-    /// Origins such as `https://a.example`, each with at most one `*` anywhere in it; `*` alone is every origin.
-    pub allowed_origins: Vec<String>,
-    /// Headers a browser may send beyond the safelisted ones; `*` is any. Content-Type and Origin, Accept, X-Requested-With always may.
-    pub allowed_headers: Vec<String>,
-    /// Headers of the answer that a script may read.
-    pub exposed_headers: Vec<String>,
-    /// Seconds for which a browser may remember a preflight's answer.
-    pub max_age: u64,
-}
-
-/// `auth` of a server.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuthRef {
-    /// The id of the extension.
-    pub authenticator: ComponentId,
-    /// No effect: credentials are taken from headers only.
-    #[serde(default)]
-    pub request_params: Vec<String>,
-}
-
-/// An element of `middlewares`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Middleware {
-    /// The id of the extension.
-    pub id: ComponentId,
 }
 
 impl Validate for Config {
@@ -280,11 +236,9 @@ impl Validate for Config {
     }
 }
 
-const METADATA: &str = "`include_metadata` has no effect: of a request's headers only the tenant's is kept";
-
 impl Validate for Grpc {
     fn validate(&self, report: &mut Report<'_>) {
-        listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
         if self.read_buffer_size > 0 {
             report.warning("read_buffer_size", "`read_buffer_size` has no effect: buffers grow with what arrives");
         }
@@ -292,7 +246,7 @@ impl Validate for Grpc {
             report.warning("write_buffer_size", "`write_buffer_size` has no effect: answers are written as they are");
         }
         if self.include_metadata {
-            report.warning("include_metadata", METADATA);
+            report.warning("include_metadata", keys::METADATA);
         }
         let policy = self.keepalive.as_ref().map(|k| k.enforcement_policy).unwrap_or_default();
         if policy != EnforcementPolicy::default() {
@@ -309,7 +263,11 @@ impl Validate for Grpc {
 
 impl Validate for Http {
     fn validate(&self, report: &mut Report<'_>) {
-        listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
+        if self.include_metadata {
+            report.warning("include_metadata", keys::METADATA);
+        }
         let paths = [
             ("traces_url_path", &self.traces_url_path),
             ("metrics_url_path", &self.metrics_url_path),
@@ -322,46 +280,15 @@ impl Validate for Http {
                 report.error(key, format!("the path `{path}` is that of another signal too"));
             }
         }
-        for name in self.compression_algorithms.iter().filter(|name| algorithm(name).is_none()) {
-            let known = ALGORITHMS[1..].join(", ");
-            report.error("compression_algorithms", format!("`{name}` is not known; there are {known}"));
-        }
-        for (name, value) in &self.response_headers {
-            if http::HeaderName::try_from(name).is_err() || http::HeaderValue::from_str(value.expose()).is_err() {
-                report.error("response_headers", format!("`{name}` or its value is no legal header"));
-            }
-        }
         if !matches!(self.overload_status, 429 | 503) {
             report.error("overload_status", "must be 429 or 503");
-        }
-        if self.include_metadata {
-            report.warning("include_metadata", METADATA);
         }
         if report.is_set("profiles_url_path") {
             report.warning("profiles_url_path", "`profiles_url_path` has no effect: profiles are not served");
         }
-        if self.auth.as_ref().is_some_and(|a| !a.request_params.is_empty()) {
-            report.warning(
-                "auth.request_params",
-                "`request_params` has no effect: credentials are taken from headers only",
-            );
-        }
         if let Some(tls) = &self.tls {
             report.nested("tls", tls);
         }
-    }
-}
-
-/// What both transports have in common.
-fn listener(endpoint: &str, transport: &str, middlewares: &[Middleware], report: &mut Report<'_>) {
-    if !matches!(endpoint.rsplit_once(':').map(|(_, port)| port.parse::<u16>()), Some(Ok(_))) {
-        report.error("endpoint", format!("`{endpoint}` is not of the form host:port"));
-    }
-    if !matches!(transport, "tcp" | "tcp4" | "tcp6" | "") {
-        report.error("transport", format!("the transport `{transport}` is not supported; use tcp"));
-    }
-    for middleware in middlewares {
-        report.error("middlewares", format!("there is no middleware extension `{}`", middleware.id));
     }
 }
 

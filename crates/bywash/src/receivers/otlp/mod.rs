@@ -23,9 +23,9 @@ use super::{BindError, Inlets};
 use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
+use crate::net::server::keys::AuthRef;
 use crate::net::tls::{Acceptor, ServerTls};
 use ::http::HeaderName;
-use config::AuthRef;
 use flow::{Budget, Stop};
 use intake::Intake;
 use std::collections::HashMap;
@@ -93,7 +93,7 @@ impl Otlp {
         let http = match config.protocols.http.as_ref().filter(|c| c.enabled) {
             None => None,
             Some(c) => {
-                let server = Arc::new(http::Server::new(c, intake(&c.endpoint, c.auth.as_ref(), setup.http)?));
+                let server = Arc::new(http::server(c, intake(&c.endpoint, c.auth.as_ref(), setup.http)?));
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2", b"http/1.1"])?;
                 let listener = Listener::bind(&c.endpoint, tls.clone(), c.max_connections).await?;
                 Some(Transport { server, listener, tls })

@@ -179,6 +179,8 @@ impl From<Refusal> for Status {
             | Kind::Protocol
             | Kind::Partial
             | Kind::Expired
+            | Kind::Disk
+            | Kind::Damaged
             | Kind::Policy
             | Kind::Leaked
             | Kind::Other => false,

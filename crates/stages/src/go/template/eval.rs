@@ -227,6 +227,9 @@ impl<'a> Vm<'a> {
         if !command.args.is_empty() || last.is_some() {
             return fail("can't give argument to non-function");
         }
+        if matches!(command.head, Operand::Nil) {
+            return fail("nil is not a command");
+        }
         self.operand(&command.head, dot)
     }
 

@@ -48,7 +48,8 @@ struct Flags {
 
 /// `fmt.Sprintf`.
 pub fn sprintf(format: &str, args: &[Val]) -> Result<String, ExecError> {
-    let (mut out, mut rest, mut next) = (String::new(), format, 0);
+    let (mut out, mut rest, mut next) = (String::new(), format, 0usize);
+    let mut is_indexed = false;
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
@@ -64,11 +65,14 @@ pub fn sprintf(format: &str, args: &[Val]) -> Result<String, ExecError> {
             }
             rest = &rest[1..];
         }
+        indexed(&mut rest, &mut next, &mut is_indexed);
         flags.width = counted(&mut rest, args, &mut next)?.unwrap_or(0);
         if let Some(after) = rest.strip_prefix('.') {
             rest = after;
+            indexed(&mut rest, &mut next, &mut is_indexed);
             flags.precision = Some(counted(&mut rest, args, &mut next)?.unwrap_or(0));
         }
+        indexed(&mut rest, &mut next, &mut is_indexed);
         let Some(verb) = rest.chars().next() else {
             out.push_str("%!(NOVERB)");
             break;
@@ -88,7 +92,7 @@ pub fn sprintf(format: &str, args: &[Val]) -> Result<String, ExecError> {
         }
     }
     out.push_str(rest);
-    if let Some(extra) = args.get(next..).filter(|extra| !extra.is_empty()) {
+    if let Some(extra) = args.get(next..).filter(|extra| !extra.is_empty() && !is_indexed) {
         let parts: Vec<String> = extra
             .iter()
             .map(|arg| if arg.is_nil() { "<nil>".to_owned() } else { format!("{}={}", arg.type_name(), show(arg)) })
@@ -96,6 +100,14 @@ pub fn sprintf(format: &str, args: &[Val]) -> Result<String, ExecError> {
         out.push_str(&format!("%!(EXTRA {})", parts.join(", ")));
     }
     Ok(out)
+}
+
+/// An explicit index, `[2]`: the argument that comes next, from 1.
+fn indexed(rest: &mut &str, next: &mut usize, is_indexed: &mut bool) {
+    let Some((number, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) else { return };
+    if let Some(index) = number.parse::<usize>().ok().and_then(|n| n.checked_sub(1)) {
+        (*rest, *next, *is_indexed) = (after, index, true);
+    }
 }
 
 /// A width or precision: digits, or `*` for the next argument.
@@ -143,7 +155,8 @@ fn one(verb: char, flags: &Flags, arg: &Val) -> String {
             if verb == 'c' { c.to_string() } else { format!("'{c}'") }
         }
         ('x' | 'X', Val::Text(text)) => {
-            let hex: String = text.iter().map(|byte| format!("{byte:02x}")).collect();
+            let separator = if flags.space { " " } else { "" };
+            let hex = text.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(separator);
             if verb == 'X' { hex.to_uppercase() } else { hex }
         }
         ('d' | 'b' | 'o' | 'x' | 'X' | 'U', Val::Int(value)) => integer(verb, *value, flags),

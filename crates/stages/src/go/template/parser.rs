@@ -299,7 +299,8 @@ impl Parser {
         self.deeper()?;
         let (variables, declares) = self.declaration(range)?;
         let mut commands = vec![self.command()?];
-        while self.take(&Kind::Symbol("|")) {
+        // As in Go, a | may stand at the end.
+        while self.take(&Kind::Symbol("|")) && !matches!(self.peek(), Kind::Close | Kind::Symbol(")")) {
             let command = self.command()?;
             if matches!(command.head, Operand::Literal(_) | Operand::Dot | Operand::Nil) {
                 return self.fail("non executable command in pipeline");
@@ -356,9 +357,6 @@ impl Parser {
             return self.fail("missing value for command");
         }
         let head = operands.remove(0);
-        if matches!(head, Operand::Nil) {
-            return self.fail("nil is not a command");
-        }
         Ok(Command { head, args: operands })
     }
 

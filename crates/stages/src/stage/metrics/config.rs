@@ -6,8 +6,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Where a metric's name begins unless it says otherwise.
-const PREFIX: &str = "loki_process_custom_";
 /// How long a series may be silent unless the metric says otherwise.
 const MAX_IDLE: Duration = Duration::from_secs(300);
 /// The buckets of a histogram that names none: Prometheus's.
@@ -86,8 +84,8 @@ struct Alloy {
     buckets: Option<Vec<f64>>,
 }
 
-/// Reads the metrics of a stage.
-pub fn read_all(value: &Value, path: &str) -> Result<Vec<Spec>, ConfigError> {
+/// Reads the metrics of a stage; `prefix` is where names begin that do not say so themselves.
+pub fn read_all(value: &Value, path: &str, prefix: &str) -> Result<Vec<Spec>, ConfigError> {
     let mut specs = Vec::new();
     match value {
         Value::Array(blocks) => {
@@ -97,7 +95,7 @@ pub fn read_all(value: &Value, path: &str) -> Result<Vec<Spec>, ConfigError> {
                 let Some((kind, block)) = single else {
                     return Err(ConfigError::new(&path, "expected one of counter, gauge and histogram"));
                 };
-                specs.push(alloy(kind, block, &format!("{path}.{kind}"))?);
+                specs.push(alloy(kind, block, &format!("{path}.{kind}"), prefix)?);
             }
         }
         Value::Object(metrics) => {
@@ -107,32 +105,33 @@ pub fn read_all(value: &Value, path: &str) -> Result<Vec<Spec>, ConfigError> {
                     match metric {
                         Value::Array(blocks) => {
                             for block in blocks {
-                                specs.push(alloy(kind, block, &path)?);
+                                specs.push(alloy(kind, block, &path, prefix)?);
                             }
                         }
-                        block => specs.push(alloy(kind, block, &path)?),
+                        block => specs.push(alloy(kind, block, &path, prefix)?),
                     }
                 } else {
-                    specs.push(promtail(name, metric, &path)?);
+                    specs.push(promtail(name, metric, &path, prefix)?);
                 }
             }
         }
+        Value::Null => {}
         _ => return Err(ConfigError::new(path, "expected a map of metrics")),
     }
     Ok(specs)
 }
 
-fn promtail(name: &str, value: &Value, path: &str) -> Result<Spec, ConfigError> {
+fn promtail(name: &str, value: &Value, path: &str, prefix: &str) -> Result<Spec, ConfigError> {
     let metric: Promtail = read(value, path)?;
     let details = metric.config.unwrap_or_default();
     let details_path = format!("{path}.config");
-    let common = (metric.prefix.as_str(), metric.source, metric.max_idle_duration);
+    let common = (own_or(&metric.prefix, prefix), metric.source, metric.max_idle_duration);
     let mut spec = spec(name, &metric.r#type, common, details, path, &details_path)?;
     spec.description = metric.description;
     Ok(spec)
 }
 
-fn alloy(kind: &str, value: &Value, path: &str) -> Result<Spec, ConfigError> {
+fn alloy(kind: &str, value: &Value, path: &str, prefix: &str) -> Result<Spec, ConfigError> {
     let metric: Alloy = read(value, path)?;
     let details = Details {
         action: metric.action,
@@ -142,10 +141,14 @@ fn alloy(kind: &str, value: &Value, path: &str) -> Result<Spec, ConfigError> {
         buckets: metric.buckets,
     };
     let kind = kind.strip_prefix("metric.").unwrap_or(kind);
-    let common = (metric.prefix.as_str(), metric.source, metric.max_idle_duration);
+    let common = (own_or(&metric.prefix, prefix), metric.source, metric.max_idle_duration);
     let mut spec = spec(&metric.name, kind, common, details, path, path)?;
     spec.description = metric.description;
     Ok(spec)
+}
+
+fn own_or<'a>(own: &'a str, default: &'a str) -> &'a str {
+    if own.is_empty() { default } else { own }
 }
 
 /// Prefix, source and idle time.
@@ -168,8 +171,11 @@ fn spec(
             return Err(ConfigError::at(path, "type", format!("must be counter, gauge or histogram, not \"{other}\"")));
         }
     };
-    let full = format!("{}{name}", if prefix.is_empty() { PREFIX } else { prefix });
-    if name.is_empty() || !full.bytes().all(|b| b == b'_' || b == b':' || b.is_ascii_alphanumeric()) {
+    let full = format!("{prefix}{name}");
+    if name.is_empty()
+        || full.starts_with(|c: char| c.is_ascii_digit())
+        || !full.bytes().all(|b| b == b'_' || b == b':' || b.is_ascii_alphanumeric())
+    {
         return Err(ConfigError::new(path, format!("invalid metric name: \"{full}\"")));
     }
     let max_idle = match max_idle {

@@ -114,10 +114,10 @@ async fn item_23_a_backend_without_a_client_is_left_out_and_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn item_24_it_starts_without_backends() {
     let b = Bench::new("", &[]).await;
-    let why = b.outlet.reserve(&logs(&[("1", 1)])).unwrap_err();
+    let why = b.outlet.reserve(&logs(&[("1", 1)]), false).unwrap_err();
     assert_eq!((why.kind, &*why.text), (Kind::NoTarget, "no backends resolved: not resolved yet"));
     b.cannot_resolve("x cannot be resolved: NXDOMAIN").await;
-    let why = b.outlet.reserve(&logs(&[("1", 1)])).unwrap_err();
+    let why = b.outlet.reserve(&logs(&[("1", 1)]), false).unwrap_err();
     assert_eq!(&*why.text, "no backends resolved: x cannot be resolved: NXDOMAIN");
     let view = b.view();
     assert_eq!((view.resolved, view.used, view.resolutions, view.last_resolution), (0, 0, [1, 0], None));
@@ -208,7 +208,7 @@ async fn item_27_a_request_is_taken_whole_or_not_at_all() {
     let b = Bench::new("sending_queue: {sizer: items, queue_size: 3}", NAMES).await;
     NAMES.iter().for_each(|name| b.fleet.set(name, Mode::Take(S(1))));
     let told = b.push(spread(&b, 0));
-    assert_eq!(b.outlet.reserve(&spread(&b, 1)).unwrap_err().kind, Kind::QueueFull);
+    assert_eq!(b.outlet.reserve(&spread(&b, 1), false).unwrap_err().kind, Kind::QueueFull);
     assert_eq!(told.await.unwrap(), Outcome::Delivered);
     assert_eq!(b.fleet.all_ids(), ["a0", "b0", "c0", "d0"]);
     b.close().await;

@@ -157,7 +157,7 @@ async fn item_16_sending_while_closing_loses_no_answer() {
     for _ in 0..20 {
         let b = Arc::new(Bench::new("", &["a", "b"]).await);
         // On several threads a tick does not see the resolver through.
-        while b.outlet.reserve(&logs(&[("x", 0)])).is_err() {
+        while b.outlet.reserve(&logs(&[("x", 0)]), false).is_err() {
             tokio::task::yield_now().await;
         }
         let senders: Vec<_> = (0..8)
@@ -287,7 +287,7 @@ async fn what_has_no_backend_waits_for_the_next() {
     tick().await;
     b.resolve(&[]).await;
     tokio::time::sleep(S(5)).await;
-    assert_eq!(b.outlet.reserve(&logs(&[("2", 2)])).unwrap_err().kind, Kind::NoTarget);
+    assert_eq!(b.outlet.reserve(&logs(&[("2", 2)]), false).unwrap_err().kind, Kind::NoTarget);
     b.resolve(&["b"]).await;
     assert_eq!(told.await.unwrap(), Outcome::Delivered);
     assert_eq!(b.fleet.ids("b"), ["1"]);

@@ -182,7 +182,7 @@ impl Bench {
         let config = decoded(yaml);
         let (fleet, (list, heard)) = (Fleet::default(), watch::channel(None));
         let balancer = LoadBalancing::of("lb", &config, fleet.clone(), Box::new(move || Box::new(Feed(heard.clone()))));
-        let outlet = balancer.outlet(signal, Share::new(max_bytes), None).unwrap();
+        let outlet = balancer.outlet(signal, Share::new(max_bytes), None, None).unwrap();
         let bench = Bench { fleet, balancer, outlet, list, names: Mutex::default() };
         // The resolver listens only once its task runs.
         tick().await;
@@ -217,14 +217,14 @@ impl Bench {
 
     pub(super) fn push(&self, payload: Payload) -> oneshot::Receiver<Outcome> {
         let (ack, told) = Ack::watched(None);
-        let slot = self.outlet.reserve(&payload).unwrap();
+        let slot = self.outlet.reserve(&payload, false).unwrap();
         self.outlet.push(payload, slot, ack, true);
         told
     }
 
     /// The same for a sender that does not wait; what is lost at once.
     pub(super) fn leave(&self, payload: Payload) -> Outcome {
-        let slot = self.outlet.reserve(&payload).unwrap();
+        let slot = self.outlet.reserve(&payload, false).unwrap();
         self.outlet.push(payload, slot, Ack::unwatched(None), false)
     }
 

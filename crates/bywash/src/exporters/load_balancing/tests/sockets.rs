@@ -26,14 +26,14 @@ fn outlet(names: &[String], yaml: &str) -> (LoadBalancing, Arc<dyn Outgoing>) {
          retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}}}}}\n{yaml}"
     ));
     let balancer = LoadBalancing::new("lb", &config).unwrap();
-    let outlet = balancer.outlet(Signal::Logs, Share::new(1 << 30), None).unwrap();
+    let outlet = balancer.outlet(Signal::Logs, Share::new(1 << 30), None, None).unwrap();
     (balancer, outlet)
 }
 
 async fn send(outlet: &Arc<dyn Outgoing>, trace: u32) -> Outcome {
     let payload = logs(&[("x", trace)]);
     let (ack, told) = Ack::watched(None);
-    let slot = outlet.reserve(&payload).unwrap();
+    let slot = outlet.reserve(&payload, false).unwrap();
     outlet.push(payload, slot, ack, true);
     told.await.unwrap()
 }

@@ -61,7 +61,7 @@ async fn what_does_not_wait_is_not_compressed() {
     b.fleet.set("a", Mode::Take(MS(20)));
     for n in 0..50 {
         b.leave(logs(&[(&format!("{n:02} and {}", "text ".repeat(100)), b.trace_of("a"))]));
-        tokio::time::sleep(MS(7)).await;
+        tokio::time::sleep(MS(15)).await;
         let pending = "otelcol_loadbalancer_log_batch_pending_";
         assert_eq!(gauge(&b, &format!("{pending}bytes")), gauge(&b, &format!("{pending}compressed_bytes")));
     }

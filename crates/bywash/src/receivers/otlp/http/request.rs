@@ -5,26 +5,16 @@
 
 use super::super::intake::{Form, Packed};
 use super::super::status::{Code, Status, response_json, response_protobuf};
-use super::{Server, Shared};
-use crate::net::body::Assembler;
-use crate::net::compression::Encoding;
+use super::Otlp;
+use crate::net::server::body::{self, ReadError};
+use crate::net::server::{Connection, Handler};
 use bytes::Bytes;
-use flow::{Permit, Refusal};
-use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body::{Body, Frame};
+use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
-use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
 use wire::Signal;
-
-/// A client that sends nothing for this long in the middle of a body is given up.
-pub const BODY_IDLE: Duration = Duration::from_secs(30);
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -38,25 +28,26 @@ impl Form {
     }
 }
 
-impl Server {
-    /// The answer to any request but a preflight.
-    pub(super) async fn answer(&self, request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+impl Handler for Otlp {
+    async fn answer(&self, request: Request<Incoming>, connection: &Connection) -> Response<Full<Bytes>> {
         let form = form(request.headers());
-        match self.export(request, form, shared).await {
+        match self.export(request, form, connection).await {
             Ok((form, body)) => respond(StatusCode::OK, form, body),
             Err(status) => self.refuse(form.unwrap_or(Form::Protobuf), &status),
         }
     }
+}
 
+impl Otlp {
     async fn export(
         &self,
         request: Request<Incoming>,
         form: Option<Form>,
-        shared: &Shared,
+        connection: &Connection,
     ) -> Result<(Form, Bytes), Status> {
         let (head, mut body) = request.into_parts();
         // Until it was read, so that no way out of here forgets it.
-        shared.unread.store(!body.is_end_stream(), Relaxed);
+        connection.set_unread(!body.is_end_stream());
         let intake = &self.intake;
         let route = self.routes.iter().find(|(path, _)| path == head.uri.path());
         let Some(signal) = route.map(|(_, s)| *s).filter(|s| intake.inlet(*s).is_connected()) else {
@@ -72,15 +63,12 @@ impl Server {
         };
         let form =
             form.ok_or_else(|| unsupported(format!("the content type must be {PROTOBUF} or {JSON}, in UTF-8")))?;
-        let encoding =
-            self.encoding(&head.headers).ok_or_else(|| unsupported("the content encoding is not supported".into()))?;
+        let encoding = body::encoding(&head.headers, &self.encodings)
+            .ok_or_else(|| unsupported("the content encoding is not supported".into()))?;
         let (mut permit, meta) = intake.admit(signal, &head.headers)?;
-        let announced = head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|n| n > self.max_body) {
-            return Err(intake.too_large(signal, "the body", self.max_body));
-        }
-        let body = self.read(signal, &mut body, announced, shared, &mut permit).await?;
-        shared.unread.store(false, Relaxed);
+        let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, &mut permit)
+            .await
+            .map_err(|error| self.unread(signal, error))?;
         let unpacked = intake.unpack(Packed { signal, encoding, form, body, limit: self.max_body }, permit).await?;
         let accepted = intake.offer(unpacked, meta).await?;
         Ok((
@@ -92,49 +80,19 @@ impl Server {
         ))
     }
 
-    /// Reads the whole body, charging the permit for it.
-    async fn read(
-        &self,
-        signal: Signal,
-        body: &mut Incoming,
-        announced: Option<usize>,
-        shared: &Shared,
-        permit: &mut Permit,
-    ) -> Result<Bytes, Status> {
+    fn unread(&self, signal: Signal, error: ReadError) -> Status {
         let intake = &self.intake;
-        let deadline = self.read_timeout.map(|limit| Instant::now() + limit);
-        let mut assembler = Assembler::new(announced);
-        loop {
-            let piece = match next(body, deadline, &mut assembler, permit).await {
-                Piece::Data(piece) => piece,
-                Piece::End => return Ok(assembler.finish(&shared.buffers, permit)),
-                Piece::Broken(error) => {
-                    return Err(intake.malformed(signal, Status::invalid(format!("the body cannot be read: {error}"))));
-                }
-                Piece::Refused(refusal) => return Err(intake.refused(signal, refusal)),
-                Piece::Late => {
-                    let status = Status::new(Code::DeadlineExceeded, "the body did not arrive in time");
-                    return Err(intake.malformed(signal, status.with_http(StatusCode::REQUEST_TIMEOUT)));
-                }
-            };
-            if assembler.len() + piece.len() > self.max_body {
-                return Err(intake.too_large(signal, "the body", self.max_body));
+        match error {
+            ReadError::TooLarge => intake.too_large(signal, "the body", self.max_body),
+            ReadError::Refused(refusal) => intake.refused(signal, refusal),
+            ReadError::Broken(error) => {
+                intake.malformed(signal, Status::invalid(format!("the body cannot be read: {error}")))
             }
-            assembler.push(piece, permit).map_err(|refusal| intake.refused(signal, refusal))?;
+            ReadError::Late => {
+                let status = Status::new(Code::DeadlineExceeded, "the body did not arrive in time");
+                intake.malformed(signal, status.with_http(StatusCode::REQUEST_TIMEOUT))
+            }
         }
-    }
-
-    /// The one encoding of the body, if it is taken.
-    fn encoding(&self, headers: &HeaderMap) -> Option<Encoding> {
-        let mut all = headers.get_all(CONTENT_ENCODING).iter();
-        let encoding = match (all.next(), all.next()) {
-            (None, _) => return Some(Encoding::Identity),
-            (Some(one), None) => Encoding::parse(one.to_str().ok()?)?,
-            (Some(_), Some(_)) => return None,
-        };
-        // The framed form of snappy is taken under the same name.
-        let listed = if encoding == Encoding::SnappyFramed { Encoding::Snappy } else { encoding };
-        self.encodings.contains(&listed).then_some(encoding)
     }
 
     fn refuse(&self, form: Form, status: &Status) -> Response<Full<Bytes>> {
@@ -163,43 +121,6 @@ fn respond(status: StatusCode, form: Form, body: Bytes) -> Response<Full<Bytes>>
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, form.content_type());
     response
-}
-
-enum Piece {
-    Data(Bytes),
-    End,
-    Broken(hyper::Error),
-    /// There is no room to wait.
-    Refused(Refusal),
-    Late,
-}
-
-/// The next piece of a body, waited for no longer than [`BODY_IDLE`] and the deadline.
-async fn next(body: &mut Incoming, deadline: Option<Instant>, message: &mut Assembler, permit: &mut Permit) -> Piece {
-    loop {
-        // Usually it is there, and needs no timer.
-        let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                if let Err(refusal) = message.wait(permit) {
-                    return Piece::Refused(refusal);
-                }
-                let idle = Instant::now() + BODY_IDLE;
-                let until = deadline.map_or(idle, |d| d.min(idle));
-                match timeout_at(until, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await {
-                    Ok(frame) => frame,
-                    Err(_) => return Piece::Late,
-                }
-            }
-        };
-        return match frame.map(|f| f.map(Frame::into_data)) {
-            None => Piece::End,
-            Some(Err(error)) => Piece::Broken(error),
-            Some(Ok(Ok(data))) => Piece::Data(data),
-            // Trailers say nothing here.
-            Some(Ok(Err(_))) => continue,
-        };
-    }
 }
 
 /// How the body is written, by its media type. Parameters are allowed, but of charsets only UTF-8.

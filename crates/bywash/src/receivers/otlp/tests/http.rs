@@ -398,7 +398,10 @@ async fn credentials_are_asked_for() {
 #[tokio::test]
 async fn browsers_of_allowed_origins_may_send() {
     let mut plan = Plan::default();
-    plan.http.cors = Some(config::Cors { allowed_origins: vec!["https://a.example".into()], ..Default::default() });
+    plan.http.cors = Some(crate::net::server::keys::Cors {
+        allowed_origins: vec!["https://a.example".into()],
+        ..Default::default()
+    });
     plan.http.response_headers.insert("x-served-by".into(), "bywash".to_owned().into());
     let house = plan.build().await;
     for (origin, allowed) in [("https://a.example", true), ("https://b.example", false)] {

@@ -51,7 +51,7 @@ pub fn to_int(value: &Val) -> i64 {
                 Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => whole,
                 _ => text,
             };
-            number::parse_int_base0(whole).or_else(|| number::parse_int(whole)).unwrap_or(0)
+            number::parse_int_base0(whole).unwrap_or(0)
         }
         _ => 0,
     }
@@ -92,13 +92,8 @@ fn round(a: &Args<'_>) -> Result<Val, ExecError> {
     let from = a.all().get(2).map_or(0.5, to_float);
     let power = 10f64.powi(places);
     let digit = power * value;
-    let fraction = digit % 1.0;
-    let rounded = match value > 0.0 {
-        true if fraction >= from => digit.ceil(),
-        true => digit.floor(),
-        false if fraction >= from => digit.floor(),
-        false => digit.ceil(),
-    };
+    // A negative number has a negative fraction, and so goes down: sprig's way.
+    let rounded = if digit % 1.0 >= from { digit.ceil() } else { digit.floor() };
     Ok(Val::Float(rounded / power))
 }
 

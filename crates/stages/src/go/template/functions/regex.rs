@@ -1,4 +1,5 @@
-//! sprig's regular expressions: Go's syntax, as everywhere. An expression that does not compile is an error of the template.
+//! sprig's regular expressions: Go's syntax, as everywhere. An expression that does not compile is an error of
+//! the template.
 
 use super::{Args, MAX_ELEMENTS, MAX_OUTPUT, group, text};
 use crate::go::regex::{Regex, span};
@@ -7,7 +8,11 @@ use crate::go::template::value::Val;
 use crate::text::Text;
 
 group! {
-    "regexMatch" => is_match,
+    "regexMatch" => |a| {
+        a.exactly(2)?;
+        // The one function that takes an expression that does not compile for one that does not match.
+        Ok(Val::Bool(compiled(a).is_ok_and(|regex| a.text(1).is_ok_and(|s| regex.is_match(s)))))
+    },
     "mustRegexMatch" => is_match,
     "regexFind" => find_first,
     "mustRegexFind" => find_first,
@@ -90,20 +95,24 @@ fn split(a: &Args<'_>) -> Result<Val, ExecError> {
     if limit == 0 {
         return Ok(Val::list(Vec::new()));
     }
-    let (mut parts, mut from) = (Vec::new(), 0);
-    if a.str(0)?.is_empty() || !s.is_empty() {
-        for (start, end) in spans(a, s, -1)? {
-            if limit > 0 && parts.len() as i64 == limit - 1 {
-                break;
-            }
-            // A match of nothing at the start cuts nothing off.
-            if end == 0 {
-                continue;
-            }
-            parts.push(s.slice(from, start));
-            from = end;
-        }
+    let (mut parts, mut from, mut last) = (Vec::new(), 0, 0);
+    if s.is_empty() && !a.str(0)?.is_empty() {
+        parts.push(Text::new());
+        return Ok(super::texts(parts));
     }
-    parts.push(s.slice(from, s.len()));
+    for (start, end) in spans(a, s, -1)? {
+        if limit > 0 && parts.len() as i64 == limit - 1 {
+            break;
+        }
+        last = start;
+        // A match of nothing at the start cuts nothing off.
+        if end > 0 {
+            parts.push(s.slice(from, start));
+        }
+        from = end;
+    }
+    if last != s.len() {
+        parts.push(s.slice(from, s.len()));
+    }
     Ok(super::texts(parts))
 }

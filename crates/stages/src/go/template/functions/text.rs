@@ -1,9 +1,9 @@
 //! sprig's functions on text. Widths and lengths are bytes, as in sprig.
 
 use super::{Args, MAX_OUTPUT, group, strings, strval, text};
-use crate::go::quote;
 use crate::go::template::ExecError;
 use crate::go::template::value::Val;
+use crate::go::{quote, unicode};
 use crate::text::Text;
 
 group! {
@@ -11,7 +11,7 @@ group! {
     "upper" => upper,
     "lower" => lower,
     "title" => |a| { a.exactly(1)?; text(title(&a.str(0)?)) },
-    "untitle" => |a| { a.exactly(1)?; text(words(&a.str(0)?, |c| c.to_lowercase().collect())) },
+    "untitle" => |a| { a.exactly(1)?; text(words(&a.str(0)?, unicode::lower_char)) },
     "trim" => |a| { a.exactly(1)?; text(a.str(0)?.trim()) },
     "trimAll" => |a| { a.exactly(2)?; let set = a.str(0)?; text(a.str(1)?.trim_matches(|c| set.contains(c))) },
     "trimall" => |a| { a.exactly(2)?; let set = a.str(0)?; text(a.str(1)?.trim_matches(|c| set.contains(c))) },
@@ -78,14 +78,14 @@ group! {
 pub fn upper(a: &Args<'_>) -> Result<Val, ExecError> {
     a.exactly(1)?;
     let s = a.text(0)?;
-    if s.is_ascii() { text(s.to_ascii_uppercase()) } else { text(s.to_str_lossy().to_uppercase()) }
+    if s.is_ascii() { text(s.to_ascii_uppercase()) } else { text(unicode::upper(&s.to_str_lossy())) }
 }
 
 /// Lower case.
 pub fn lower(a: &Args<'_>) -> Result<Val, ExecError> {
     a.exactly(1)?;
     let s = a.text(0)?;
-    if s.is_ascii() { text(s.to_ascii_lowercase()) } else { text(s.to_str_lossy().to_lowercase()) }
+    if s.is_ascii() { text(s.to_ascii_lowercase()) } else { text(unicode::lower(&s.to_str_lossy())) }
 }
 
 /// Go's `strings.SplitN`: an empty separator cuts into characters.
@@ -183,11 +183,11 @@ fn abbrevboth(a: &Args<'_>) -> Result<Val, ExecError> {
 }
 
 /// Changes the first letter of each word.
-fn words(s: &str, change: impl Fn(char) -> String) -> String {
+fn words(s: &str, change: impl Fn(char) -> char) -> String {
     let (mut out, mut start) = (String::with_capacity(s.len()), true);
     for c in s.chars() {
         if start && !c.is_whitespace() {
-            out.push_str(&change(c));
+            out.push(change(c));
         } else {
             out.push(c);
         }
@@ -196,24 +196,18 @@ fn words(s: &str, change: impl Fn(char) -> String) -> String {
     out
 }
 
-/// Go's `strings.Title`: a word begins after anything but letters, digits, `_` and `'`.
+/// Go's `strings.Title`: a word begins after anything but letters, digits and `_`.
 fn title(s: &str) -> String {
     let (mut out, mut previous) = (String::with_capacity(s.len()), ' ');
     for c in s.chars() {
-        let inside = previous.is_alphanumeric() || previous == '_' || (previous == '\'');
-        if inside {
-            out.push(c)
-        } else {
-            out.extend(c.to_uppercase())
-        }
+        out.push(if unicode::ends_word(previous) { unicode::upper_char(c) } else { c });
         previous = c;
     }
     out
 }
 
 fn swapcase(s: &str) -> String {
-    let swap =
-        |c: char| -> String { if c.is_uppercase() { c.to_lowercase().collect() } else { c.to_uppercase().collect() } };
+    let swap = |c: char| if c.is_uppercase() { unicode::lower_char(c) } else { unicode::upper_char(c) };
     s.chars().map(swap).collect()
 }
 
@@ -236,7 +230,7 @@ fn separated(s: &str, separator: char) -> String {
         if boundary && !out.is_empty() && !out.ends_with(separator) {
             out.push(separator);
         }
-        out.extend(c.to_lowercase());
+        out.push(unicode::lower_char(c));
     }
     out
 }
@@ -250,7 +244,7 @@ fn camelcase(s: &str) -> String {
         if matches!(c, '_' | '-' | ' ') {
             start = true;
         } else if start {
-            out.extend(c.to_uppercase());
+            out.push(unicode::upper_char(c));
             start = false;
         } else {
             out.push(c);

@@ -16,7 +16,7 @@ group! {
     "date_in_zone" => |a| { a.exactly(3)?; written(a, &a.str(0)?, 1, &a.str(2)?) },
     "htmlDate" => |a| { a.exactly(1)?; written(a, "2006-01-02", 0, "UTC") },
     "htmlDateInZone" => |a| { a.exactly(2)?; written(a, "2006-01-02", 0, &a.str(1)?) },
-    "toDate" => |a| { a.exactly(2)?; Ok(read(a)?.unwrap_or_else(|| Val::Time(ZERO, Rc::new(Location::utc())))) },
+    "toDate" => |a| { a.exactly(2)?; Ok(read(a)?.unwrap_or_else(|| Val::Time(zero(), Rc::new(Location::utc())))) },
     "mustToDate" => |a| {
         a.exactly(2)?;
         match read(a)? {
@@ -30,8 +30,10 @@ group! {
     "must_date_modify" => |a| modified(a, true),
     "unixEpoch" => |a| {
         a.exactly(1)?;
-        let (at, _) = time(a, 0)?;
-        text(at.secs().to_string())
+        match a.get(0)? {
+            Val::Time(at, _) => text(at.secs().to_string()),
+            other => a.fail(format!("wrong type; expected time.Time; got {}", other.type_name())),
+        }
     },
     "duration" => |a| {
         let secs = match &a.exactly(1)?[0] {
@@ -43,8 +45,10 @@ group! {
     "durationRound" => |a| text(rounded(a)?),
 }
 
-/// What an unreadable date is.
-const ZERO: Timestamp = Timestamp::EPOCH;
+/// What an unreadable date is: Go's zero time, the first second of the year 1.
+fn zero() -> Timestamp {
+    Timestamp::from_secs_nanos(-62_135_596_800, 0)
+}
 
 /// A time, or the number of seconds since 1970.
 fn time(a: &Args<'_>, i: usize) -> Result<(Timestamp, Rc<Location>), ExecError> {

@@ -4,7 +4,7 @@
 //! that is not allowed gets no header at all, and its browser does the refusing: these rules protect users of browsers and are no
 //! authentication.
 
-use super::config;
+use super::keys;
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -27,14 +27,14 @@ pub struct Cors {
 
 impl Cors {
     /// `None` if no origin is allowed.
-    pub fn new(config: &config::Cors) -> Option<Cors> {
-        if config.allowed_origins.is_empty() {
+    pub fn new(keys: &keys::Cors) -> Option<Cors> {
+        if keys.allowed_origins.is_empty() {
             return None;
         }
         let lower = |list: &[String]| list.iter().map(|s| s.to_ascii_lowercase()).collect::<Vec<_>>();
-        let exposed = HeaderValue::try_from(config.exposed_headers.join(", ")).ok().filter(|v| !v.is_empty());
-        let headers = lower(&config.allowed_headers);
-        Some(Cors { origins: lower(&config.allowed_origins), headers, exposed, max_age: config.max_age })
+        let exposed = HeaderValue::try_from(keys.exposed_headers.join(", ")).ok().filter(|v| !v.is_empty());
+        let headers = lower(&keys.allowed_headers);
+        Some(Cors { origins: lower(&keys.allowed_origins), headers, exposed, max_age: keys.max_age })
     }
 
     /// The answer to a browser that asks whether it may send; `None` for any other request.
@@ -112,7 +112,7 @@ mod tests {
     fn cors(origins: &[&str], headers: &[&str]) -> Cors {
         let strings = |list: &[&str]| list.iter().map(|s| s.to_string()).collect();
         let exposed_headers = vec!["x-a".to_owned(), "x-b".to_owned()];
-        Cors::new(&config::Cors {
+        Cors::new(&keys::Cors {
             allowed_origins: strings(origins),
             allowed_headers: strings(headers),
             exposed_headers,

@@ -1,0 +1,237 @@
+//! From a file to a pipeline: finds the stages in it, and says of every error where it is written.
+//!
+//! The file is a list of stages; or a map that has them under `pipeline_stages` or `stages`; or a list of Promtail's scrape
+//! configurations, or a whole Promtail configuration with `scrape_configs`; or a collector's configuration with a processor
+//! `loki_stages`. References such as `${env:X}` are expanded in the last only: to the others they are text, as `$1` is.
+//!
+//! YAML is read as everywhere in the program, with the words of Go's yaml.v3: `y`, `n`, `yes`, `no`, `on` and `off` are text.
+
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::environment::Environment;
+use crate::config::expand::expand;
+use crate::config::node::{Map, Node, Value};
+use crate::config::parse::parse;
+use crate::config::path::Path;
+use crate::config::scalar::Kind;
+use crate::config::source::{Source, Span};
+use crate::config::suggest::nearest;
+use serde_json::Value as Json;
+use stages::{Pipeline, Stages};
+
+/// The type of the processor that holds stages.
+const PROCESSOR: &str = "loki_stages";
+
+/// Reads the file and builds the pipeline.
+///
+/// # Errors
+/// What is wrong with the file, with its place.
+pub fn read(file: &str, which: Option<&str>, environment: &dyn Environment) -> Result<Pipeline, Diagnostics> {
+    let mut found = Diagnostics::new();
+    let built = build(file, which, environment, &mut found);
+    match built {
+        Some(pipeline) if !found.has_errors() => Ok(pipeline),
+        _ => Err(found),
+    }
+}
+
+fn build(file: &str, which: Option<&str>, environment: &dyn Environment, found: &mut Diagnostics) -> Option<Pipeline> {
+    let text = match environment.file(file) {
+        Ok(text) => text,
+        Err(why) => {
+            found.push(Diagnostic::error(format!("cannot read the stages `{}`: {why}", file.escape_debug())));
+            return None;
+        }
+    };
+    let source = Source::new(file, text);
+    let mut root = parse(&source, found)?;
+    if root.as_map().is_some_and(|map| map.get("processors").is_some()) {
+        expand(&mut root, environment, found);
+    }
+    if found.has_errors() {
+        return None;
+    }
+    let located = match locate(&root, which) {
+        Ok(located) => located,
+        Err(error) => {
+            found.push(*error);
+            return None;
+        }
+    };
+    let list = match &located.node.value {
+        Value::Seq(items) => items.iter().map(json).collect(),
+        Value::Null => Vec::new(),
+        _ => {
+            let message = format!("stages are a list, this is {}", located.node.noun());
+            found.push(Diagnostic::error(message).at(&located.node.span, &located.path));
+            return None;
+        }
+    };
+    match Pipeline::new(&Stages(list)) {
+        Ok(pipeline) => Some(pipeline),
+        Err(error) => {
+            let (span, path) = place(&located, &error.path);
+            found.push(Diagnostic::error(error.message).at(&span, &path));
+            None
+        }
+    }
+}
+
+/// The list of stages, and where it is.
+struct Located<'a> {
+    node: &'a Node,
+    path: Path,
+}
+
+/// Why it is not known which list is meant. Boxed: it is rare and large.
+type Unknown = Box<Diagnostic>;
+
+fn locate<'a>(root: &'a Node, which: Option<&str>) -> Result<Located<'a>, Unknown> {
+    let path = Path::root();
+    match &root.value {
+        Value::Seq(items) if is_jobs(items) => job(root, items, &path, which),
+        Value::Seq(_) | Value::Null => only(Located { node: root, path }, which),
+        Value::Map(map) => in_map(root, map, which),
+        _ => Err(Box::new(
+            Diagnostic::error(format!("stages are a list, this is {}", root.noun())).at(&root.span, &path),
+        )),
+    }
+}
+
+fn in_map<'a>(root: &'a Node, map: &'a Map, which: Option<&str>) -> Result<Located<'a>, Unknown> {
+    let path = Path::root();
+    if let Some(processors) = map.get("processors") {
+        return processor(processors, &path.key("processors"), which);
+    }
+    for key in ["pipeline_stages", "stages"] {
+        if let Some(node) = map.get(key) {
+            return only(Located { node, path: path.key(key) }, which);
+        }
+    }
+    if let Some(jobs) = map.get("scrape_configs")
+        && let Value::Seq(items) = &jobs.value
+    {
+        return job(jobs, items, &path.key("scrape_configs"), which);
+    }
+    let message =
+        "there are no stages here: neither a list, nor `pipeline_stages`, `stages`, `scrape_configs` or `processors`";
+    Err(Box::new(Diagnostic::error(message).at(&root.span, &path)))
+}
+
+/// A file of one list, where nothing can be chosen.
+fn only<'a>(located: Located<'a>, which: Option<&str>) -> Result<Located<'a>, Unknown> {
+    match which {
+        None => Ok(located),
+        Some(id) => {
+            let message = format!("there is no `{}` to choose: the file holds one list of stages", id.escape_debug());
+            Err(Box::new(Diagnostic::error(message).at(&located.node.span, &located.path)))
+        }
+    }
+}
+
+/// Whether these are Promtail's scrape configurations rather than stages.
+fn is_jobs(items: &[Node]) -> bool {
+    let is_job = |map: &Map| map.get("job_name").is_some() || map.get("pipeline_stages").is_some();
+    !items.is_empty() && items.iter().all(|item| item.as_map().is_some_and(is_job))
+}
+
+fn job<'a>(list: &'a Node, items: &'a [Node], path: &Path, which: Option<&str>) -> Result<Located<'a>, Unknown> {
+    let jobs = items.iter().enumerate().filter_map(|(at, item)| {
+        let map = item.as_map()?;
+        let name = map.get("job_name").and_then(Node::text).unwrap_or_default();
+        let node = map.get("pipeline_stages")?;
+        Some((name.to_owned(), Located { node, path: path.index(at).key("pipeline_stages") }))
+    });
+    choose(jobs.collect(), "job with `pipeline_stages`", &list.span, path, which)
+}
+
+fn processor<'a>(processors: &'a Node, path: &Path, which: Option<&str>) -> Result<Located<'a>, Unknown> {
+    let ours = |key: &str| key.split('/').next().is_some_and(|kind| kind.trim() == PROCESSOR);
+    let entries = processors.as_map().map(|map| map.entries.as_slice()).unwrap_or_default();
+    let all = entries.iter().filter(|entry| ours(&entry.key)).map(|entry| {
+        let path = path.key(&entry.key);
+        let stages = entry.value.as_map().and_then(|map| map.get("stages"));
+        let located = match stages {
+            Some(node) => Located { node, path: path.key("stages") },
+            None => Located { node: &entry.value, path },
+        };
+        (entry.key.clone(), located)
+    });
+    choose(all.collect(), "processor `loki_stages`", &processors.span, path, which)
+}
+
+/// The one that is meant.
+fn choose<'a>(
+    mut all: Vec<(String, Located<'a>)>,
+    noun: &str,
+    span: &Span,
+    path: &Path,
+    which: Option<&str>,
+) -> Result<Located<'a>, Unknown> {
+    let names = all.iter().map(|(name, _)| format!("`{}`", name.escape_debug())).collect::<Vec<_>>().join(", ");
+    let error = |message: String| Box::new(Diagnostic::error(message).at(span, path));
+    match which {
+        Some(id) => match all.iter().position(|(name, _)| name == id) {
+            Some(at) => Ok(all.swap_remove(at).1),
+            None => {
+                let near = nearest(id, all.iter().map(|(name, _)| name.as_str()));
+                Err(Box::new(error(format!("there is no {noun} of the name `{}`", id.escape_debug())).suggest(near)))
+            }
+        },
+        None if all.len() > 1 => Err(error(format!("there are several: choose by --processor one of {names}"))),
+        None => all.pop().map(|(_, located)| located).ok_or_else(|| error(format!("there is no {noun}"))),
+    }
+}
+
+/// The value of a node as stages take it.
+fn json(node: &Node) -> Json {
+    match &node.value {
+        // What an expansion gave is text to whom it is text.
+        Value::Scalar(scalar) => match scalar.kind {
+            Kind::Str => Json::from(node.text().unwrap_or(&scalar.text)),
+            Kind::Bool(value) => Json::from(value),
+            Kind::Int(value) => Json::from(value),
+            Kind::Uint(value) => Json::from(value),
+            Kind::Float(value) => {
+                serde_json::Number::from_f64(value).map_or_else(|| Json::from(&*scalar.text), Json::Number)
+            }
+        },
+        Value::Seq(items) => items.iter().map(json).collect(),
+        Value::Map(map) => map.entries.iter().map(|entry| (entry.key.clone(), json(&entry.value))).collect(),
+        Value::Null | Value::Broken => Json::Null,
+    }
+}
+
+/// Where an error's path leads, as far as it leads: `[2].json.expressions.user`. Keys may hold dots, so the tree is asked.
+fn place(at: &Located<'_>, error: &str) -> (Span, Path) {
+    let (mut below, mut path, mut node, mut rest) = (Path::root(), at.path.clone(), at.node, error);
+    while !rest.is_empty() {
+        let step = match &node.value {
+            Value::Seq(items) => {
+                index(rest).and_then(|(i, rest)| Some((below.index(i), path.index(i), items.get(i)?, rest)))
+            }
+            Value::Map(map) => {
+                let key = rest.strip_prefix('.').unwrap_or(rest);
+                let fits = |name: &str| {
+                    let name = name.strip_prefix("stage.").unwrap_or(name);
+                    key.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                };
+                let fitting = map.entries.iter().filter_map(|entry| Some((entry, fits(&entry.key)?)));
+                let longest = fitting.min_by_key(|(_, rest)| rest.len());
+                longest.map(|(entry, rest)| (below.key(&entry.key), path.key(&entry.key), &entry.value, rest))
+            }
+            _ => None,
+        };
+        let Some(step) = step else { break };
+        (below, path, node, rest) = step;
+    }
+    (at.node.place(&below).clone(), path)
+}
+
+/// `[3].rest`: 3, and the rest.
+fn index(text: &str) -> Option<(usize, &str)> {
+    let (number, rest) = text.trim_start_matches('.').strip_prefix('[')?.split_once(']')?;
+    Some((number.parse().ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests;

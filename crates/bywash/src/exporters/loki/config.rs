@@ -1,0 +1,267 @@
+//! The keys of the `loki` exporter: those of the collector's former one (confighttp client, exporterhelper, lokiexporter), with its defaults, and
+//! those of Promtail's client and Alloy's `loki.write` that it did not have.
+
+use crate::config::duration::GoDuration;
+use crate::config::size::ByteSize;
+use crate::config::validate::{Report, Validate};
+use crate::exporters::queue::{RetryOnFailure, SendingQueue};
+use crate::net::client::compress::Compression;
+use crate::net::client::extensions::{Auth, Middleware};
+use crate::net::client::headers::Headers;
+use crate::net::client::url::Url;
+use crate::net::tls::client::TlsConfig;
+use flow::batcher::BatchConfig;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use wire::loki::check_tenant;
+use wire::loki::send::{self, DefaultLabels};
+
+/// The largest push before compression: a request that would become more is divided. A hundred times what a batch is, and what Loki takes.
+pub(super) const MAX_PUSH: usize = 100 << 20;
+/// `batch_size` and `batch_wait` when nothing is said of batches.
+const BATCH_SIZE: ByteSize = ByteSize(1 << 20);
+const BATCH_WAIT: Duration = Duration::from_secs(1);
+
+/// The configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The whole URL of the push API, such as `http://loki:3100/loki/api/v1/push`. Required.
+    pub endpoint: String,
+    /// Which of the labels `exporter`, `job`, `instance` and `level` records get without asking.
+    pub default_labels_enabled: Labels,
+    /// Labels of every stream; a stream's own label of that name comes first.
+    pub external_labels: BTreeMap<String, String>,
+    /// How records become entries: `auto` (default), `entries` or `hints`.
+    pub mapping: Mapping,
+    /// The lines of records without the hint `loki.format`: `json` (default), `logfmt` or `raw`.
+    pub format: Format,
+    /// Whether attributes that are not in the line leave as structured metadata.
+    pub structured_metadata: bool,
+    /// The tenant of records for which neither they, `headers` nor their sender name one.
+    pub tenant_id: String,
+    /// What makes a batch.
+    pub batch_size: Option<ByteSize>,
+    /// How long a batch may wait to become one.
+    pub batch_wait: Option<GoDuration>,
+    /// No effect: a push is always in snappy.
+    pub compression: Compression,
+    /// TLS for `https://` URLs.
+    pub tls: TlsConfig,
+    /// Sent with every request. `X-Scope-OrgID` is the tenant of all records that name none themselves.
+    pub headers: Headers,
+    /// Must stay empty: proxies are not supported.
+    pub proxy_url: String,
+    /// No effect: buffers are sized by what is sent.
+    pub read_buffer_size: Option<i64>,
+    /// No effect: buffers are sized by what is sent.
+    pub write_buffer_size: Option<i64>,
+    /// Connections kept when they have nothing to do. 0: no limit.
+    pub max_idle_conns: u32,
+    /// The same for each host. 0: as `max_idle_conns`.
+    pub max_idle_conns_per_host: u32,
+    /// How long they are kept. 0: for ever.
+    pub idle_conn_timeout: GoDuration,
+    /// A new connection for every request.
+    pub disable_keep_alives: bool,
+    /// An extension that adds credentials: not supported yet.
+    pub auth: Option<Auth>,
+    /// Extensions that wrap requests: not supported.
+    pub middlewares: Vec<Middleware>,
+    /// The time one attempt may take.
+    pub timeout: GoDuration,
+    /// The queue.
+    pub sending_queue: SendingQueue,
+    /// The retries.
+    pub retry_on_failure: RetryOnFailure,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            endpoint: String::new(),
+            default_labels_enabled: Labels::default(),
+            external_labels: BTreeMap::new(),
+            mapping: Mapping::default(),
+            format: Format::default(),
+            structured_metadata: true,
+            tenant_id: String::new(),
+            batch_size: None,
+            batch_wait: None,
+            compression: Compression::Snappy,
+            tls: TlsConfig::default(),
+            headers: Headers::default(),
+            proxy_url: String::new(),
+            read_buffer_size: None,
+            write_buffer_size: None,
+            max_idle_conns: 100,
+            max_idle_conns_per_host: 0,
+            idle_conn_timeout: GoDuration(Duration::from_secs(90)),
+            disable_keep_alives: false,
+            auth: None,
+            middlewares: Vec::new(),
+            timeout: GoDuration(Duration::from_secs(30)),
+            sending_queue: SendingQueue::default(),
+            retry_on_failure: RetryOnFailure::default(),
+        }
+    }
+}
+
+/// The collector's `default_labels_enabled`: what is not named is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Labels {
+    /// `exporter="OTLP"`.
+    pub exporter: bool,
+    /// `job`, of `service.namespace` and `service.name`.
+    pub job: bool,
+    /// `instance`, of `service.instance.id`.
+    pub instance: bool,
+    /// `level`, of the severity.
+    pub level: bool,
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Labels { exporter: true, job: true, instance: true, level: true }
+    }
+}
+
+/// How records become entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mapping {
+    /// What came in as a Loki stream leaves as one; the rest by hints.
+    #[default]
+    Auto,
+    /// All resource attributes are labels, the body is the line, log attributes are structured metadata.
+    Entries,
+    /// As the collector's former exporter.
+    Hints,
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// An object.
+    #[default]
+    Json,
+    /// Pairs.
+    Logfmt,
+    /// The body.
+    Raw,
+}
+
+impl Config {
+    /// Where it pushes to.
+    pub(super) fn url(&self) -> Result<Url, String> {
+        Url::parse(&self.endpoint, "")
+    }
+
+    pub(super) fn uses_tls(&self) -> bool {
+        self.endpoint.starts_with("https://")
+    }
+
+    /// What is kept of idle connections: how many, and how long.
+    pub(super) fn idle(&self) -> (usize, Option<Duration>) {
+        let or_all = |count: u32| if count == 0 { usize::MAX } else { count as usize };
+        let count = or_all(self.max_idle_conns).min(or_all(self.max_idle_conns_per_host));
+        let timeout = self.idle_conn_timeout.0;
+        (if self.disable_keep_alives { 0 } else { count }, (!timeout.is_zero()).then_some(timeout))
+    }
+
+    /// How batches form: by the exporter's own keys, else as the pipeline's `batch` processor says, else as Promtail's do.
+    pub(super) fn batching(&self, pipeline: Option<BatchConfig>) -> BatchConfig {
+        let own = self.batch_size.is_some() || self.batch_wait.is_some();
+        if let Some(pipeline) = pipeline.filter(|_| !own) {
+            return pipeline;
+        }
+        let size = self.batch_size.unwrap_or(BATCH_SIZE);
+        BatchConfig {
+            enabled: true,
+            min_records: 0,
+            min_bytes: size.0,
+            max_records: 0,
+            max_bytes: size.bytes(),
+            flush_interval: self.batch_wait.map_or(BATCH_WAIT, |wait| wait.0),
+        }
+    }
+
+    /// What becomes of a request.
+    pub(super) fn sending(&self) -> send::Sending {
+        let Labels { exporter, job, instance, level } = self.default_labels_enabled;
+        send::Sending {
+            mapping: match self.mapping {
+                Mapping::Auto => send::Mapping::Auto,
+                Mapping::Entries => send::Mapping::Entries,
+                Mapping::Hints => send::Mapping::Hints,
+            },
+            defaults: DefaultLabels { exporter, job, instance, level },
+            external: self.external_labels.clone().into_iter().collect(),
+            format: match self.format {
+                Format::Json => send::Format::Json,
+                Format::Logfmt => send::Format::Logfmt,
+                Format::Raw => send::Format::Raw,
+            },
+            structured_metadata: self.structured_metadata,
+            limit: MAX_PUSH,
+        }
+    }
+}
+
+/// Whether Loki takes a name for a label.
+fn is_label(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+impl Validate for Config {
+    /// Files that it names are read.
+    fn validate(&self, report: &mut Report<'_>) {
+        if self.endpoint.is_empty() {
+            report.error("endpoint", "\"endpoint\" must be a valid URL, such as http://loki:3100/loki/api/v1/push");
+        } else if let Err(why) = self.url() {
+            report.error("endpoint", why);
+        }
+        for name in self.external_labels.keys().filter(|name| !is_label(name)) {
+            report
+                .error("external_labels", format!("`{name}` is no label name: letters, digits and _, no digit first"));
+        }
+        if let Err(why) = check_tenant(&self.tenant_id) {
+            report.error("tenant_id", why);
+        }
+        if self.batch_size == Some(ByteSize(0)) {
+            report.error("batch_size", "`batch_size` must be positive");
+        }
+        if self.batch_wait.is_some_and(GoDuration::is_zero) {
+            report.error("batch_wait", "`batch_wait` must be positive");
+        }
+        if !matches!(self.compression, Compression::Snappy | Compression::None) {
+            report.warning("compression", "`compression` has no effect: a push is always in snappy");
+        }
+        if !self.proxy_url.is_empty() {
+            report.error("proxy_url", "proxies are not supported; remove `proxy_url` to connect directly");
+        }
+        if self.auth.is_some() {
+            report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
+        }
+        if !self.middlewares.is_empty() {
+            report.error("middlewares", "middlewares are not supported");
+        }
+        for (key, value) in [("read_buffer_size", self.read_buffer_size), ("write_buffer_size", self.write_buffer_size)]
+        {
+            if value.is_some() {
+                report.warning(key, "has no effect: buffers are sized by what is sent");
+            }
+        }
+        if self.uses_tls() {
+            report.nested("tls", &self.tls);
+        }
+        report.nested("headers", &self.headers);
+        report.nested("sending_queue", &self.sending_queue);
+        report.nested("retry_on_failure", &self.retry_on_failure);
+    }
+}

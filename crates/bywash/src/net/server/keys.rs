@@ -1,0 +1,119 @@
+//! The collector's `confighttp` server: the keys that every HTTP receiver has, with their defaults and rules.
+//!
+//! Each receiver has its own struct, because unknown keys are errors and serde cannot have both that and a shared struct within another.
+
+use crate::config::{ComponentId, GoDuration, Report, Secret};
+use crate::net::compression::Encoding;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// `max_request_body_size` when it is not set, in bytes.
+pub const MAX_BODY: u64 = 20 << 20;
+
+/// `compression_algorithms` when it is not set.
+pub const ALGORITHMS: [&str; 7] = ["", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4"];
+
+/// What is said of `include_metadata`.
+pub const METADATA: &str = "`include_metadata` has no effect: of a request's headers only the tenant's is kept";
+
+/// `max_request_body_size` in bytes; 0 is its default.
+#[must_use]
+pub fn max_body(size: u64) -> usize {
+    usize::try_from(if size == 0 { MAX_BODY } else { size }).unwrap_or(usize::MAX)
+}
+
+/// The encodings that `compression_algorithms` lists.
+#[must_use]
+pub fn encodings(algorithms: &[String]) -> Vec<Encoding> {
+    algorithms.iter().filter_map(|name| algorithm(name)).collect()
+}
+
+/// `compression_algorithms` also knows "none".
+fn algorithm(name: &str) -> Option<Encoding> {
+    if name == "none" { Some(Encoding::Identity) } else { Encoding::parse(name) }
+}
+
+/// `response_headers` as they are sent; what is no legal header, which validation reports, is left out.
+#[must_use]
+pub fn headers(pairs: &BTreeMap<String, Secret>) -> HeaderMap {
+    let legal = |(name, value): (&String, &Secret)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value.expose()).ok()?))
+    };
+    pairs.iter().filter_map(legal).collect()
+}
+
+/// A timeout of which 0 is none.
+#[must_use]
+pub fn timeout(limit: GoDuration) -> Option<Duration> {
+    (!limit.0.is_zero()).then_some(limit.0)
+}
+
+/// `cors` of an HTTP server.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cors {
+    /// Origins such as `https://a.example`, each with at most one `*` anywhere in it; `*` alone is every origin.
+    pub allowed_origins: Vec<String>,
+    /// Headers a browser may send beyond the safelisted ones; `*` is any. Content-Type and Origin, Accept, X-Requested-With always may.
+    pub allowed_headers: Vec<String>,
+    /// Headers of the answer that a script may read.
+    pub exposed_headers: Vec<String>,
+    /// Seconds for which a browser may remember a preflight's answer.
+    pub max_age: u64,
+}
+
+/// `auth` of a server.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthRef {
+    /// The id of the extension.
+    pub authenticator: ComponentId,
+    /// No effect: credentials are taken from headers only.
+    #[serde(default)]
+    pub request_params: Vec<String>,
+}
+
+/// An element of `middlewares`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Middleware {
+    /// The id of the extension.
+    pub id: ComponentId,
+}
+
+/// The rules of an HTTP server's keys.
+pub fn http(
+    algorithms: &[String],
+    response_headers: &BTreeMap<String, Secret>,
+    auth: Option<&AuthRef>,
+    report: &mut Report<'_>,
+) {
+    for name in algorithms.iter().filter(|name| algorithm(name).is_none()) {
+        let known = ALGORITHMS[1..].join(", ");
+        report.error("compression_algorithms", format!("`{name}` is not known; there are {known}"));
+    }
+    for (name, value) in response_headers {
+        if HeaderName::try_from(name).is_err() || HeaderValue::from_str(value.expose()).is_err() {
+            report.error("response_headers", format!("`{name}` or its value is no legal header"));
+        }
+    }
+    if auth.is_some_and(|a| !a.request_params.is_empty()) {
+        report
+            .warning("auth.request_params", "`request_params` has no effect: credentials are taken from headers only");
+    }
+}
+
+/// The rules of any server's keys.
+pub fn listener(endpoint: &str, transport: &str, middlewares: &[Middleware], report: &mut Report<'_>) {
+    if !matches!(endpoint.rsplit_once(':').map(|(_, port)| port.parse::<u16>()), Some(Ok(_))) {
+        report.error("endpoint", format!("`{endpoint}` is not of the form host:port"));
+    }
+    if !matches!(transport, "tcp" | "tcp4" | "tcp6" | "") {
+        report.error("transport", format!("the transport `{transport}` is not supported; use tcp"));
+    }
+    for middleware in middlewares {
+        report.error("middlewares", format!("there is no middleware extension `{}`", middleware.id));
+    }
+}

@@ -1,0 +1,134 @@
+//! The `loki` receiver's configuration: the collector's keys and defaults.
+//!
+//! A null `http:` block means "with defaults". The collector's `grpc` block is an error: Loki's push over gRPC is not served here.
+
+use crate::config::{GoDuration, Report, Secret, Validate};
+use crate::net::listen::MAX_CONNECTIONS;
+use crate::net::server::keys::{self, AuthRef, Cors, Middleware};
+use crate::net::tls::ServerTls;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The `loki` receiver.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How it is reached.
+    pub protocols: Protocols,
+    /// Whether entries keep the time that the sender wrote; otherwise they get that of their arrival.
+    pub use_incoming_timestamp: bool,
+}
+
+/// The transports.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Protocols {
+    /// Loki's push API.
+    pub http: Option<Http>,
+    /// Not supported.
+    pub grpc: Anything,
+}
+
+/// A block that is not looked into.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Anything;
+
+impl<'de> Deserialize<'de> for Anything {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Anything, D::Error> {
+        deserializer.deserialize_any(IgnoredAny).map(|_| Anything)
+    }
+}
+
+/// The collector's `confighttp` server.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// False switches the whole block off.
+    pub enabled: bool,
+    /// `host:port`.
+    pub endpoint: String,
+    /// Only `tcp`.
+    pub transport: String,
+    /// Absent: plaintext.
+    pub tls: Option<ServerTls>,
+    /// Absent: browsers of other origins may not send.
+    pub cors: Option<Cors>,
+    /// Who may send.
+    pub auth: Option<AuthRef>,
+    /// The largest body in bytes, before and after decompression. 0: 20 MiB.
+    pub max_request_body_size: u64,
+    /// No effect: only the tenant header is kept.
+    pub include_metadata: bool,
+    /// Added to every answer.
+    pub response_headers: BTreeMap<String, Secret>,
+    /// The encodings that are taken; "" is none.
+    pub compression_algorithms: Vec<String>,
+    /// For a whole request with its body. 0: no limit but that of progress.
+    pub read_timeout: GoDuration,
+    /// For the headers of a request, counted from the end of the last one. 0: no limit.
+    pub read_header_timeout: GoDuration,
+    /// An answer that cannot be written for this long ends the connection. 0: no limit.
+    pub write_timeout: GoDuration,
+    /// Between two requests. 0: no limit of its own.
+    pub idle_timeout: GoDuration,
+    /// Whether a connection serves more than one request.
+    pub keep_alives_enabled: bool,
+    /// There are none here.
+    pub middlewares: Vec<Middleware>,
+    /// Connections at once.
+    pub max_connections: usize,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            enabled: true,
+            endpoint: "localhost:3500".into(),
+            transport: "tcp".into(),
+            tls: None,
+            cors: None,
+            auth: None,
+            max_request_body_size: keys::MAX_BODY,
+            include_metadata: false,
+            response_headers: BTreeMap::new(),
+            compression_algorithms: keys::ALGORITHMS.map(String::from).to_vec(),
+            read_timeout: GoDuration::default(),
+            read_header_timeout: GoDuration(Duration::from_secs(60)),
+            write_timeout: GoDuration(Duration::from_secs(30)),
+            idle_timeout: GoDuration(Duration::from_secs(60)),
+            keep_alives_enabled: true,
+            middlewares: Vec::new(),
+            max_connections: MAX_CONNECTIONS,
+        }
+    }
+}
+
+impl Validate for Config {
+    fn validate(&self, report: &mut Report<'_>) {
+        if report.is_set("protocols.grpc") {
+            let text = "Loki's push over gRPC is not supported; use `http`, which every Loki client speaks";
+            report.error("protocols.grpc", text);
+        }
+        match self.protocols.http.as_ref().filter(|http| http.enabled) {
+            Some(http) => report.nested("protocols.http", http),
+            None => {
+                report.error("protocols", "must specify at least one protocol when using the Loki receiver: `http`")
+            }
+        }
+    }
+}
+
+impl Validate for Http {
+    fn validate(&self, report: &mut Report<'_>) {
+        keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
+        if self.include_metadata {
+            report.warning("include_metadata", keys::METADATA);
+        }
+        if let Some(tls) = &self.tls {
+            report.nested("tls", tls);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The `loki` receiver: Loki's push API, in protobuf and JSON.
+//!
+//! | to change | open |
+//! |---|---|
+//! | keys and defaults | [`config`] |
+//! | what is done with a push, and in which order | `push` |
+//! | the words of an answer | `answer` |
+//! | how a push becomes OTLP | [`wire::loki`] |
+//!
+//! Invariants: nothing of a body is read before its push is admitted; every byte that is kept of one is charged to its permit; every push is
+//! answered or its connection ends. It queues nothing and retries nothing.
+
+mod answer;
+pub mod config;
+mod push;
+#[cfg(test)]
+mod tests;
+
+pub use config::Config;
+
+use super::BindError;
+use crate::config::ComponentId;
+use crate::net::auth::Authenticator;
+use crate::net::listen::{ListenStats, Listener};
+use crate::net::server::cors::Cors;
+use crate::net::server::{Server, keys};
+use crate::net::tls::Acceptor;
+use config::Http;
+use flow::{Budget, Inlet, Stop};
+use http::HeaderName;
+use push::Push;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What the program gives a receiver.
+pub struct Setup<'a> {
+    /// Where pushes go.
+    pub inlet: Inlet,
+    /// The memory they are charged to.
+    pub budget: Budget,
+    /// The authenticators by their component ids.
+    pub authenticators: &'a HashMap<ComponentId, Authenticator>,
+    /// The header that names a tenant with a share of the budget, where there are shares.
+    pub tenant_header: Option<HeaderName>,
+}
+
+/// A receiver whose listener is open.
+pub struct Loki {
+    id: ComponentId,
+    server: Arc<Server<Arc<Push>>>,
+    listener: Listener,
+    tls: Option<Arc<Acceptor>>,
+}
+
+impl Loki {
+    /// Opens the listener of a valid configuration. Nothing is accepted before [`Loki::run`].
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub async fn bind(id: ComponentId, config: &Config, setup: Setup<'_>) -> Result<Loki, BindError> {
+        let default = Http::default();
+        let http = config.protocols.http.as_ref().unwrap_or(&default);
+        let find = |name: &ComponentId| {
+            let missing = || BindError::Authenticator { endpoint: http.endpoint.clone(), id: name.clone() };
+            setup.authenticators.get(name).cloned().ok_or_else(missing)
+        };
+        let push = Push {
+            inlet: setup.inlet,
+            budget: setup.budget,
+            authenticator: http.auth.as_ref().map(|auth| find(&auth.authenticator)).transpose()?,
+            share_header: setup.tenant_header,
+            encodings: keys::encodings(&http.compression_algorithms),
+            max_body: keys::max_body(http.max_request_body_size),
+            read_timeout: keys::timeout(http.read_timeout),
+            keep_time: config.use_incoming_timestamp,
+        };
+        let server = Server {
+            handler: Arc::new(push),
+            header_timeout: keys::timeout(http.read_header_timeout),
+            write_timeout: keys::timeout(http.write_timeout),
+            idle_timeout: keys::timeout(http.idle_timeout),
+            keep_alive: http.keep_alives_enabled,
+            cors: http.cors.as_ref().and_then(Cors::new),
+            extra_headers: keys::headers(&http.response_headers),
+        };
+        let tls = http.tls.as_ref().map(|tls| Acceptor::new(tls.clone(), &[b"h2", b"http/1.1"])).transpose();
+        let tls = tls.map_err(|source| BindError::Tls { endpoint: http.endpoint.clone(), source })?.map(Arc::new);
+        let listener = Listener::bind(&http.endpoint, tls.clone(), http.max_connections).await?;
+        Ok(Loki { id, server: Arc::new(server), listener, tls })
+    }
+
+    /// The address of its listener.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn http_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The counters of its listener.
+    #[must_use]
+    pub fn stats(&self) -> Arc<ListenStats> {
+        self.listener.stats()
+    }
+
+    /// Serves until a stop is requested and the pushes under way are answered, or its deadline has passed.
+    pub async fn run(self, stop: Stop) {
+        let Loki { id, server, listener, tls } = self;
+        tracing::info!(receiver = %id, transport = "http", address = listener.local_addr().ok().map(tracing::field::display), "listening");
+        let calls = {
+            let stop = stop.clone();
+            listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
+        };
+        let watch = async {
+            if let Some(tls) = tls {
+                tls.watch(&stop).await;
+            }
+        };
+        tokio::join!(calls, watch);
+    }
+}

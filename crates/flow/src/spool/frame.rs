@@ -1,0 +1,371 @@
+//! How a piece lies in a segment, and how the frames of a segment are found again.
+//!
+//! A frame is a fixed header with a checksum of its own, then the body with another: a frame whose body is damaged is skipped by
+//! its length, and only where a header is damaged the next one is searched for, by its magic number. So damage costs the frames
+//! it touches and no others, and a scan reads every byte once, whatever is in it. The format is described in
+//! `docs/spool-format.md`; all numbers are little-endian.
+
+use super::disk::DiskFile;
+use super::store::Piece;
+use crate::payload::Meta;
+use crate::{Payload, Target};
+use bytes::Bytes;
+use std::io;
+use std::sync::Arc;
+use wire::Signal;
+
+/// The first bytes of every segment.
+pub const SEGMENT_MAGIC: &[u8; 8] = b"BYWSPOOL";
+/// The version that is written.
+pub const VERSION: u16 = 1;
+/// Bytes of a segment's header.
+pub const SEGMENT_HEADER: usize = 32;
+/// The first bytes of every frame.
+pub const FRAME_MAGIC: [u8; 4] = [0xb1, 0x57, 0xa5, 0x4b];
+/// Bytes of a frame's header.
+pub const FRAME_HEADER: usize = 56;
+/// The frame was copied out of an older segment: that one's is void.
+pub const COPIED: u8 = 1;
+
+/// The header of a segment.
+#[must_use]
+pub fn segment_header(segment: u64, first_id: u64) -> [u8; SEGMENT_HEADER] {
+    let mut header = [0; SEGMENT_HEADER];
+    header[..8].copy_from_slice(SEGMENT_MAGIC);
+    header[8..10].copy_from_slice(&VERSION.to_le_bytes());
+    header[10..12].copy_from_slice(&(SEGMENT_HEADER as u16).to_le_bytes());
+    header[12..20].copy_from_slice(&segment.to_le_bytes());
+    header[20..28].copy_from_slice(&first_id.to_le_bytes());
+    let crc = crc32c::crc32c(&header[..28]);
+    header[28..].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+/// What the first bytes of a file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentStart {
+    /// A segment that can be read; the first id that it may hold.
+    Segment(u64),
+    /// A segment of a version that is not known yet.
+    Newer(u16),
+    /// Something else, or damage.
+    Foreign,
+}
+
+/// Reads the header of a segment.
+#[must_use]
+pub fn read_segment_header(header: &[u8; SEGMENT_HEADER]) -> SegmentStart {
+    let version = u16::from_le_bytes([header[8], header[9]]);
+    if header[..8] != *SEGMENT_MAGIC {
+        return SegmentStart::Foreign;
+    }
+    if version > VERSION {
+        return SegmentStart::Newer(version);
+    }
+    if crc32c::crc32c(&header[..28]) != u32_at(header, 28) {
+        return SegmentStart::Foreign;
+    }
+    SegmentStart::Segment(u64_at(header, 20))
+}
+
+/// The header of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The checksum of the body.
+    pub body_crc: u32,
+    /// Bytes of the body.
+    pub body_len: u32,
+    /// [`COPIED`] or 0.
+    pub flags: u8,
+    /// The signal of the payload.
+    pub signal: Signal,
+    /// The piece's number, which it keeps wherever it is copied to.
+    pub id: u64,
+    /// Milliseconds since the epoch when it was handed over.
+    pub at: u64,
+    /// Milliseconds since the epoch at the first attempt; 0 if there was none.
+    pub first: u64,
+    /// Records in it.
+    pub records: u32,
+    /// Bytes of the target's name.
+    pub target_len: u16,
+    /// Bytes of the tenant's name; `u16::MAX` if there is none.
+    pub tenant_len: u16,
+    /// Bytes of the note.
+    pub note_len: u32,
+}
+
+/// No tenant, which is not the same as one without a name.
+const NO_TENANT: u16 = u16::MAX;
+
+fn u16_at(b: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([b[at], b[at + 1]])
+}
+
+fn u32_at(b: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
+}
+
+fn u64_at(b: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(b, at)) | u64::from(u32_at(b, at + 4)) << 32
+}
+
+impl Header {
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> [u8; FRAME_HEADER] {
+        let mut b = [0; FRAME_HEADER];
+        b[..4].copy_from_slice(&FRAME_MAGIC);
+        b[8..12].copy_from_slice(&self.body_crc.to_le_bytes());
+        b[12..16].copy_from_slice(&self.body_len.to_le_bytes());
+        b[16] = 1;
+        b[17] = self.flags;
+        b[18] = match self.signal {
+            Signal::Logs => 1,
+            Signal::Traces => 2,
+            Signal::Metrics => 3,
+        };
+        b[20..28].copy_from_slice(&self.id.to_le_bytes());
+        b[28..36].copy_from_slice(&self.at.to_le_bytes());
+        b[36..44].copy_from_slice(&self.first.to_le_bytes());
+        b[44..48].copy_from_slice(&self.records.to_le_bytes());
+        b[48..50].copy_from_slice(&self.target_len.to_le_bytes());
+        b[50..52].copy_from_slice(&self.tenant_len.to_le_bytes());
+        b[52..56].copy_from_slice(&self.note_len.to_le_bytes());
+        let crc = crc32c::crc32c(&b[8..]);
+        b[4..8].copy_from_slice(&crc.to_le_bytes());
+        b
+    }
+
+    /// Reads a header. None if it is not one.
+    #[must_use]
+    pub fn decode(b: &[u8]) -> Option<Header> {
+        if b.len() < FRAME_HEADER || b[..4] != FRAME_MAGIC || crc32c::crc32c(&b[8..FRAME_HEADER]) != u32_at(b, 4) {
+            return None;
+        }
+        let signal = match (b[16], b[18]) {
+            (1, 1) => Signal::Logs,
+            (1, 2) => Signal::Traces,
+            (1, 3) => Signal::Metrics,
+            _ => return None,
+        };
+        let header = Header {
+            body_crc: u32_at(b, 8),
+            body_len: u32_at(b, 12),
+            flags: b[17],
+            signal,
+            id: u64_at(b, 20),
+            at: u64_at(b, 28),
+            first: u64_at(b, 36),
+            records: u32_at(b, 44),
+            target_len: u16_at(b, 48),
+            tenant_len: u16_at(b, 50),
+            note_len: u32_at(b, 52),
+        };
+        (header.names_len() <= header.body_len as usize).then_some(header)
+    }
+
+    fn tenant(&self) -> usize {
+        if self.tenant_len == NO_TENANT { 0 } else { self.tenant_len.into() }
+    }
+
+    /// Bytes of the body before the payload.
+    fn names_len(&self) -> usize {
+        usize::from(self.target_len) + self.tenant() + self.note_len as usize
+    }
+
+    /// Bytes of the payload.
+    #[must_use]
+    pub fn payload_len(&self) -> u32 {
+        self.body_len - self.names_len() as u32
+    }
+
+    /// Bytes of the whole frame.
+    #[must_use]
+    pub fn frame_len(&self) -> u64 {
+        FRAME_HEADER as u64 + u64::from(self.body_len)
+    }
+
+    /// The piece in a body that was verified.
+    #[must_use]
+    pub fn piece(&self, body: &Bytes) -> Piece {
+        let target_len = usize::from(self.target_len);
+        let (note_at, payload_at) = (target_len + self.tenant(), self.names_len());
+        let text = |range: &[u8]| String::from_utf8_lossy(range).into_owned();
+        let tenant = (self.tenant_len != NO_TENANT).then(|| Arc::from(text(&body[target_len..note_at])));
+        let meta = if tenant.is_some() { Arc::new(Meta { tenant }) } else { Meta::none() };
+        Piece {
+            payload: Payload { meta, ..Payload::new(self.signal, body.slice(payload_at..), self.records) },
+            target: Target::new(text(&body[..target_len])),
+            at: self.at,
+            first: self.first,
+            note: (self.note_len > 0).then(|| body.slice(note_at..payload_at)),
+        }
+    }
+}
+
+/// Puts the header and names of a piece behind what is in `out`: the payload follows them on disk. None if it cannot be written.
+pub fn begin(piece: &Piece, id: u64, out: &mut Vec<u8>) -> Option<Header> {
+    let (target, tenant) = (piece.target.name().as_bytes(), piece.payload.meta.tenant.as_deref());
+    let note = piece.note.as_deref().unwrap_or_default();
+    let body_len = target.len() + tenant.map_or(0, str::len) + note.len() + piece.payload.len();
+    let fits = target.len() < NO_TENANT.into() && tenant.is_none_or(|t| t.len() < NO_TENANT.into());
+    let mut crc = crc32c::crc32c(target);
+    for part in [tenant.unwrap_or_default().as_bytes(), note] {
+        crc = crc32c::crc32c_append(crc, part);
+    }
+    for chunk in piece.payload.body.iter() {
+        crc = crc32c::crc32c_append(crc, chunk);
+    }
+    let header = Header {
+        body_crc: crc,
+        body_len: u32::try_from(body_len).ok().filter(|_| fits)?,
+        flags: 0,
+        signal: piece.payload.signal,
+        id,
+        at: piece.at,
+        first: piece.first,
+        records: piece.payload.records,
+        target_len: target.len() as u16,
+        tenant_len: tenant.map_or(NO_TENANT, |t| t.len() as u16),
+        note_len: note.len() as u32,
+    };
+    out.extend_from_slice(&header.encode());
+    for part in [target, tenant.unwrap_or_default().as_bytes(), note] {
+        out.extend_from_slice(part);
+    }
+    Some(header)
+}
+
+/// What a scan finds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A whole frame.
+    Frame {
+        /// Where it begins.
+        offset: u64,
+        /// Its header.
+        header: Header,
+        /// The name of its target.
+        target: Vec<u8>,
+    },
+    /// Bytes that are no frame.
+    Damaged {
+        /// Where they begin.
+        offset: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The file ends before a frame does, here.
+    Torn {
+        /// Where the frame begins.
+        offset: u64,
+    },
+}
+
+/// The bytes of a file that are looked at.
+struct Window<'a> {
+    file: &'a dyn DiskFile,
+    len: u64,
+    /// Where `bytes` begins in the file.
+    start: u64,
+    bytes: Vec<u8>,
+    /// What is looked at begins here in `bytes`.
+    at: usize,
+}
+
+/// Bytes that are read at once.
+const BLOCK: usize = 1 << 20;
+
+impl Window<'_> {
+    fn offset(&self) -> u64 {
+        self.start + self.at as u64
+    }
+
+    /// The next `n` bytes; fewer at the end of the file.
+    fn peek(&mut self, n: usize) -> io::Result<&[u8]> {
+        if self.bytes.len() - self.at < n {
+            self.bytes.drain(..self.at);
+            self.start += self.at as u64;
+            self.at = 0;
+            let have = self.bytes.len();
+            let left = self.len - self.start - have as u64;
+            let more = usize::try_from(left).unwrap_or(usize::MAX).min((n - have).max(BLOCK));
+            self.bytes.resize(have + more, 0);
+            self.file.read_at(&mut self.bytes[have..], self.start + have as u64)?;
+        }
+        let end = (self.at + n).min(self.bytes.len());
+        Ok(&self.bytes[self.at..end])
+    }
+}
+
+/// Reads a segment from its first frame on.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn scan(file: &dyn DiskFile, mut found: impl FnMut(Found)) -> io::Result<()> {
+    let len = file.len()?;
+    let start = (SEGMENT_HEADER as u64).min(len);
+    let mut window = Window { file, len, start, bytes: vec![], at: 0 };
+    loop {
+        let offset = window.offset();
+        let head = window.peek(FRAME_HEADER)?;
+        if head.is_empty() {
+            return Ok(());
+        }
+        let Some(header) = Header::decode(head) else {
+            if head.len() < FRAME_HEADER && FRAME_MAGIC.starts_with(&head[..head.len().min(4)]) {
+                found(Found::Torn { offset });
+                return Ok(());
+            }
+            found(Found::Damaged { offset, what: "not a frame" });
+            if !resynchronise(&mut window)? {
+                return Ok(());
+            }
+            continue;
+        };
+        if offset + header.frame_len() > len {
+            found(Found::Torn { offset });
+            return Ok(());
+        }
+        let frame = window.peek(FRAME_HEADER + header.body_len as usize)?;
+        let body = &frame[FRAME_HEADER..];
+        if crc32c::crc32c(body) == header.body_crc {
+            let target = body[..usize::from(header.target_len)].to_vec();
+            window.at += FRAME_HEADER + header.body_len as usize;
+            found(Found::Frame { offset, header, target });
+        } else {
+            window.at += FRAME_HEADER + header.body_len as usize;
+            found(Found::Damaged { offset, what: "the checksum of a frame is wrong" });
+        }
+    }
+}
+
+/// Goes on to the next header that is whole. False at the end of the file.
+fn resynchronise(window: &mut Window<'_>) -> io::Result<bool> {
+    window.at += 1;
+    loop {
+        let block = window.peek(BLOCK)?;
+        if block.len() < FRAME_HEADER {
+            return Ok(false);
+        }
+        let next = block.windows(4).position(|four| four == FRAME_MAGIC);
+        let Some(next) = next else {
+            // The magic number may begin in the last bytes.
+            window.at += block.len() - 3;
+            continue;
+        };
+        window.at += next;
+        let head = window.peek(FRAME_HEADER)?;
+        if head.len() < FRAME_HEADER {
+            return Ok(false);
+        }
+        if Header::decode(head).is_some() {
+            return Ok(true);
+        }
+        window.at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;
