@@ -9,20 +9,17 @@
 //!
 //! It does not retry, batch or send (that is the lane's) and it does not decide about admission (that is the inlet's).
 
-use crate::batcher::BatchConfig;
 use crate::breaker::Breaker;
 use crate::budget::Budget;
-use crate::capacity::{Capacity, CapacityConfig, Share, Slot};
+use crate::capacity::{Capacity, Share, Slot};
 use crate::dead_letters::LetterBox;
 use crate::exporter::{Attempt, Exporter};
-use crate::gather::{Gather, GatherConfig};
-use crate::lane::{Context, Durable, Item, Lane, LaneLimits, LaneView, Left};
+use crate::gather::Gather;
+use crate::lane::{Context, Durable, Item, Lane, LaneLimits, Left};
 use crate::orphans::Orphans;
-use crate::retry::RetryConfig;
 use crate::router::{Router, Routes, Target};
-use crate::spool::{Incoming, Landing, Piece, Spool, SpoolView, WhenFull};
-use crate::stats::ExporterStats;
-use crate::{Ack, Batch, Codec, Kind, Outcome, Payload, Watch, Why, clock};
+use crate::spool::{Incoming, Landing, Piece, Spool, WhenFull};
+use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
@@ -31,59 +28,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
-
-/// How an exporter's outlet behaves: the collector's `sending_queue`, `retry_on_failure` and `timeout`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutletConfig {
-    /// The component id, for messages.
-    pub name: String,
-    /// What it may hold.
-    pub capacity: CapacityConfig,
-    /// Sends that may be under way at once, over all lanes: `num_consumers`.
-    pub workers: usize,
-    /// Whether a sender waits for room instead of being refused.
-    pub block_on_overflow: bool,
-    /// Whether a sender waits for the outcome: `wait_for_result`, or no queue at all.
-    pub wait_for_result: bool,
-    /// How batches form.
-    pub batch: BatchConfig,
-    /// When a failed request is tried again.
-    pub retry: RetryConfig,
-    /// The time one attempt may take. 0: no limit.
-    pub timeout: Duration,
-    /// Sends of one lane of a dynamic router that may be under way at once; none: half of `workers`.
-    pub lane_in_flight: Option<usize>,
-    /// The part of the capacity, 0..=1, that one lane may hold when there are several.
-    pub lane_share: f64,
-    /// A lane of a dynamic router ends after being idle for this long.
-    pub lane_idle: Duration,
-    /// How what waits is compressed.
-    pub codec: Codec,
-    /// How much is divided at once, if requests are gathered: whoever asks for that runs [`Outlet::keep`].
-    pub gather: Option<GatherConfig>,
-}
-
-impl OutletConfig {
-    /// The collector's defaults for an exporter of this name, within `max_bytes` of memory.
-    #[must_use]
-    pub fn new(name: impl Into<String>, max_bytes: u64) -> OutletConfig {
-        OutletConfig {
-            name: name.into(),
-            capacity: CapacityConfig { size: 1000, sizer: crate::capacity::Sizer::Requests, max_bytes },
-            workers: 10,
-            block_on_overflow: false,
-            wait_for_result: false,
-            batch: BatchConfig::default(),
-            retry: RetryConfig::default(),
-            timeout: Duration::from_secs(5),
-            lane_in_flight: None,
-            lane_share: 0.5,
-            lane_idle: Duration::from_secs(300),
-            codec: Codec::None,
-            gather: None,
-        }
-    }
-}
 
 /// How long past the deadline of a close its drains may take to settle what they hold.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -102,62 +46,6 @@ enum Found {
 enum Fullness {
     Counts,
     Ignored,
-}
-
-/// An outlet as an inlet sees it, whatever its exporter and router.
-pub trait Outgoing: Send + Sync {
-    /// The component id.
-    fn name(&self) -> &str;
-    /// Whether a sender always waits for this exporter's outcome.
-    fn waits(&self) -> bool;
-    /// Whether a sender waits for room.
-    fn blocks(&self) -> bool;
-    /// The part of its share of memory that is taken, 0..=1 and beyond.
-    fn fill(&self) -> f64;
-    /// Counts records that were kept from it because only priority records may enter.
-    fn count_shed(&self, records: u64);
-    /// Whether it can keep what it takes on disk: [`Outgoing::store`] may be called in place of [`Outgoing::push`].
-    fn is_durable(&self) -> bool;
-    /// Takes room for the payload, on disk if it is to be stored.
-    ///
-    /// # Errors
-    /// There is none, or no destination; counted.
-    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why>;
-    /// Waits for room.
-    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
-    /// Keeps it on disk until it is delivered. Never waits: `told` is settled once it is there, `held` once its memory is free.
-    fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack);
-    /// Enqueues. Never waits. What found its lane full is settled as dropped and given as the outcome.
-    fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome;
-    /// One attempt, with no queue.
-    fn send_now(&self, payload: Payload) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
-    /// What it could not deliver, if that is kept.
-    fn letters(&self) -> Option<Arc<dyn LetterBox>> {
-        None
-    }
-    /// What it holds and has counted.
-    fn view(&self) -> OutletView;
-    /// Takes over what is on disk from whichever outlet had it, if it has storage. Must be called within a runtime.
-    fn take_over(self: Arc<Self>) {}
-    /// Ends all lanes: what they hold is sent until the deadline, the rest is settled as failed.
-    fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
-}
-
-/// A look at an outlet, for metrics and the health check.
-#[derive(Clone, Debug)]
-pub struct OutletView {
-    /// In units of its sizer.
-    pub queue_size: u64,
-    /// In units of its sizer.
-    pub queue_capacity: u64,
-    /// Bytes it holds.
-    pub bytes: u64,
-    /// Its lanes.
-    pub lanes: Vec<LaneView>,
-    /// Its counters.
-    pub stats: Arc<ExporterStats>,
-    /// What it keeps on disk, if it does.
-    pub spool: Option<SpoolView>,
 }
 
 /// An exporter with its router and its lanes.
@@ -620,41 +508,14 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 }
 
-/// One attempt without a queue, and what it means for its sender.
-async fn try_once<E: Exporter>(context: Arc<Context<E>>, target: Target, payload: Payload) -> Outcome {
-    let (records, bytes) = (u64::from(payload.records), payload.len() as u64);
-    let attempt = context.attempt(&target, payload).await;
-    fate(&context.stats, attempt, records, bytes)
-}
-
-/// What the one attempt of a direct send means, counted.
-fn fate(stats: &ExporterStats, attempt: Attempt, records: u64, bytes: u64) -> Outcome {
-    let outcome = match attempt {
-        Attempt::Sent | Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
-        Attempt::Partial { rejected, why } => {
-            let rejected = rejected.min(records);
-            stats.partial.add(rejected);
-            stats.failed.add(Kind::Partial, rejected);
-            stats.sent.add(records - rejected);
-            stats.requests.add(1);
-            stats.bytes.add(bytes);
-            return Outcome::Rejected { records: rejected, why };
-        }
-        Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
-        Attempt::Reject { why } => Outcome::Rejected { records, why },
-    };
-    match &outcome {
-        Outcome::Rejected { why, .. } | Outcome::Failed { why, .. } => stats.failed.add(why.kind, records),
-        _ => {
-            stats.sent.add(records);
-            stats.requests.add(1);
-            stats.bytes.add(bytes);
-        }
-    }
-    outcome
-}
-
+mod config;
+mod direct;
+mod outgoing;
 mod stored;
+
+pub use config::OutletConfig;
+use direct::try_once;
+pub use outgoing::{Outgoing, OutletView};
 use stored::feed;
 
 #[cfg(test)]

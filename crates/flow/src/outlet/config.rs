@@ -1,0 +1,61 @@
+//! How an outlet behaves: what the collector calls `sending_queue`, `retry_on_failure` and `timeout`, already resolved.
+
+use crate::Codec;
+use crate::batcher::BatchConfig;
+use crate::capacity::CapacityConfig;
+use crate::gather::GatherConfig;
+use crate::retry::RetryConfig;
+use std::time::Duration;
+
+/// How an exporter's outlet behaves: the collector's `sending_queue`, `retry_on_failure` and `timeout`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutletConfig {
+    /// The component id, for messages.
+    pub name: String,
+    /// What it may hold.
+    pub capacity: CapacityConfig,
+    /// Sends that may be under way at once, over all lanes: `num_consumers`.
+    pub workers: usize,
+    /// Whether a sender waits for room instead of being refused.
+    pub block_on_overflow: bool,
+    /// Whether a sender waits for the outcome: `wait_for_result`, or no queue at all.
+    pub wait_for_result: bool,
+    /// How batches form.
+    pub batch: BatchConfig,
+    /// When a failed request is tried again.
+    pub retry: RetryConfig,
+    /// The time one attempt may take. 0: no limit.
+    pub timeout: Duration,
+    /// Sends of one lane of a dynamic router that may be under way at once; none: half of `workers`.
+    pub lane_in_flight: Option<usize>,
+    /// The part of the capacity, 0..=1, that one lane may hold when there are several.
+    pub lane_share: f64,
+    /// A lane of a dynamic router ends after being idle for this long.
+    pub lane_idle: Duration,
+    /// How what waits is compressed.
+    pub codec: Codec,
+    /// How much is divided at once, if requests are gathered: whoever asks for that runs [`Outlet::keep`].
+    pub gather: Option<GatherConfig>,
+}
+
+impl OutletConfig {
+    /// The collector's defaults for an exporter of this name, within `max_bytes` of memory.
+    #[must_use]
+    pub fn new(name: impl Into<String>, max_bytes: u64) -> OutletConfig {
+        OutletConfig {
+            name: name.into(),
+            capacity: CapacityConfig { size: 1000, sizer: crate::capacity::Sizer::Requests, max_bytes },
+            workers: 10,
+            block_on_overflow: false,
+            wait_for_result: false,
+            batch: BatchConfig::default(),
+            retry: RetryConfig::default(),
+            timeout: Duration::from_secs(5),
+            lane_in_flight: None,
+            lane_share: 0.5,
+            lane_idle: Duration::from_secs(300),
+            codec: Codec::None,
+            gather: None,
+        }
+    }
+}
