@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 /// How much is gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GatherConfig {
-    /// Records that are enough.
+    /// Records that are enough for each target: more do not make the pieces much cheaper, and leave the cache.
+    pub per_target: u64,
+    /// Records that are enough, however many targets there are.
     pub records: u64,
     /// Bytes that are enough.
     pub bytes: u64,
@@ -45,8 +47,8 @@ impl Gather {
         Gather { config, held: Mutex::default(), begun: Notify::new() }
     }
 
-    /// Adds a request, and gives all of them as one if they are enough.
-    pub(crate) fn add(&self, item: Item) -> Option<Item> {
+    /// Adds a request, and gives all of them as one if they are enough for so many targets.
+    pub(crate) fn add(&self, item: Item, targets: usize) -> Option<Item> {
         let mut held = self.held.lock();
         if held.closed {
             return Some(item);
@@ -54,7 +56,8 @@ impl Gather {
         held.records += u64::from(item.batch.payload.records);
         held.bytes += item.batch.payload.len() as u64;
         held.items.push(item);
-        if held.records >= self.config.records || held.bytes >= self.config.bytes {
+        let enough = self.config.records.min(self.config.per_target.saturating_mul(targets as u64));
+        if held.records >= enough || held.bytes >= self.config.bytes {
             return take(&mut held);
         }
         if held.items.len() == 1 {
@@ -125,7 +128,8 @@ mod tests {
     use std::sync::Arc;
     use tokio::sync::oneshot;
 
-    const CONFIG: GatherConfig = GatherConfig { records: 5, bytes: 1 << 20, wait: Duration::from_millis(10) };
+    const CONFIG: GatherConfig =
+        GatherConfig { per_target: 1, records: 9, bytes: 1 << 20, wait: Duration::from_millis(10) };
 
     fn item(capacity: &Arc<Capacity>, names: &[&str]) -> (Item, oneshot::Receiver<Outcome>) {
         let payload = logs("s", names);
@@ -145,8 +149,8 @@ mod tests {
         let (gather, capacity) = (Gather::new(CONFIG), capacity());
         let (a, heard_a) = item(&capacity, &["1", "2"]);
         let (b, heard_b) = item(&capacity, &["3", "4", "5"]);
-        assert!(gather.add(a).is_none());
-        let both = gather.add(b).unwrap();
+        assert!(gather.add(a, 5).is_none());
+        let both = gather.add(b, 5).unwrap();
         assert_eq!(ids(&both.batch.payload), ["1", "2", "3", "4", "5"]);
         assert_eq!((both.batch.payload.records, both.slot.bytes(), capacity.size()), (5, capacity.bytes(), 2));
         let failed = Outcome::failed(5, Why::new(Kind::Timeout, ""));
@@ -163,7 +167,7 @@ mod tests {
         let (gather, capacity) = (Gather::new(CONFIG), capacity());
         let (a, _heard) = item(&capacity, &["1"]);
         let start = clock::now();
-        assert!(gather.add(a).is_none());
+        assert!(gather.add(a, 5).is_none());
         let due = gather.due().await;
         assert_eq!(clock::now() - start, CONFIG.wait);
         due.batch.ack.settle(Outcome::Delivered);
@@ -174,10 +178,10 @@ mod tests {
     async fn a_closed_one_holds_nothing() {
         let (gather, capacity) = (Gather::new(CONFIG), capacity());
         let ((a, _heard), (b, _too)) = (item(&capacity, &["1"]), item(&capacity, &["2"]));
-        assert!(gather.add(a).is_none());
+        assert!(gather.add(a, 5).is_none());
         let last = gather.close().unwrap();
         assert!(gather.take().is_none());
-        let next = gather.add(b).unwrap();
+        let next = gather.add(b, 5).unwrap();
         assert_eq!((ids(&last.batch.payload), ids(&next.batch.payload)), (vec!["1".to_owned()], vec!["2".to_owned()]));
         [last, next].into_iter().for_each(|item| item.batch.ack.settle(Outcome::Delivered));
     }

@@ -25,6 +25,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -58,6 +59,8 @@ pub struct Outlet<E: Exporter, R: Router> {
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
     orphans: Orphans,
     gather: Option<Gather>,
+    /// Lanes, as far as the last one that was made or retired tells.
+    lane_count: AtomicUsize,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
     draining: watch::Sender<Vec<Lane>>,
     /// The router may know more targets than before.
@@ -137,6 +140,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             lanes,
             orphans,
             gather,
+            lane_count: AtomicUsize::new(0),
             draining: watch::channel(vec![]).0,
             rerouting: Notify::new(),
         }
@@ -157,6 +161,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             let mut lanes = self.lanes.lock();
             let gone = lanes.iter_mut().flat_map(|lanes| lanes.extract_if(|target, _| !live(target)));
             let gone: Vec<Lane> = gone.map(|(_, lane)| lane).collect();
+            self.lane_count.store(lanes.as_ref().map_or(0, HashMap::len), Relaxed);
             // Under the lock, so that whoever closes the outlet finds each lane in one place or the other.
             self.draining.send_modify(|draining| draining.extend(gone.iter().cloned()));
             gone
@@ -326,6 +331,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
         let lane = Lane::start(target.clone(), self.context.clone());
         lanes.insert(target.clone(), lane.clone());
+        self.lane_count.store(lanes.len(), Relaxed);
         Found::Lane(lane)
     }
 
@@ -415,7 +421,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         let item = Item { batch, packed: None, slot, at, waits, tried: None, ticket: None };
         // Only while no lane can be full: whoever sent what finds its lane full is told so.
         if let Some(gather) = self.gather.as_ref().filter(|_| !waits && self.capacity.bytes() <= self.lane_limit()) {
-            if let Some(item) = gather.add(item) {
+            if let Some(item) = gather.add(item, self.lane_count.load(Relaxed)) {
                 self.divide(item);
             }
             return Outcome::Delivered;

@@ -156,7 +156,8 @@ impl Validate for Config {
 }
 
 /// What is divided over the backends at once where batches are formed: little enough not to be noticed beside their interval.
-const GATHER: GatherConfig = GatherConfig { records: 8192, bytes: 4 << 20, wait: Duration::from_millis(10) };
+const GATHER: GatherConfig =
+    GatherConfig { per_target: 32, records: 8192, bytes: 4 << 20, wait: Duration::from_millis(10) };
 
 impl Config {
     fn validate_routing(&self, report: &mut Report<'_>) {
