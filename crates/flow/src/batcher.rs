@@ -9,7 +9,7 @@
 
 use crate::spool::{Key, Ticket};
 use crate::watch::Cause;
-use crate::{Ack, Batch, Codec, Outcome, Payload};
+use crate::{Codec, Payload};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

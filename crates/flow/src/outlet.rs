@@ -13,7 +13,7 @@ use crate::breaker::Breaker;
 use crate::budget::Budget;
 use crate::capacity::{Capacity, Share, Slot};
 use crate::dead_letters::LetterBox;
-use crate::exporter::{Attempt, Exporter};
+use crate::exporter::Exporter;
 use crate::gather::Gather;
 use crate::lane::{Context, Durable, Item, Lane, LaneLimits, Left};
 use crate::orphans::Orphans;

@@ -2,6 +2,7 @@ use super::*;
 use crate::capacity::{Capacity, CapacityConfig, Sizer};
 use crate::clock;
 use crate::testing::{ids, logs};
+use crate::{Ack, Batch, Outcome};
 use proptest::prelude::*;
 
 fn item(names: &[&str], waits: bool, at: Instant) -> Item {

@@ -1,8 +1,8 @@
 use super::*;
-use crate::BudgetConfig;
 use crate::capacity::Sizer;
 use crate::router::{Direct, Routes};
 use crate::testing::{ByService, Destination, Script, logs, unavailable};
+use crate::{Attempt, BudgetConfig};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
