@@ -13,6 +13,7 @@ mod acknowledgement;
 mod bad_input;
 mod chaos;
 mod command_line;
+mod crash_loop;
 mod dead_letters;
 mod fan_out;
 mod forwarding;
