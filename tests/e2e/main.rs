@@ -15,6 +15,8 @@ mod chaos;
 mod command_line;
 mod crash_loop;
 mod dead_letters;
+mod disk_trouble;
+mod durable;
 mod fan_out;
 mod forwarding;
 mod hostile_backends;
