@@ -17,6 +17,10 @@ fuzz seconds="60":
 bench:
     cargo bench -p bywash-wire
 
+# Kill the process a thousand times under load, and see that nothing acknowledged is lost: `just crash 5000`.
+crash rounds="1000":
+    BYWASH_CRASH_ROUNDS={{rounds}} cargo test -p bywash --test e2e crash_loop -- --nocapture
+
 # How long routing takes while backends come and go.
 lb-churn:
     cargo test --release -p bywash --lib routing_of_a_hundred_records_during_churn -- --ignored --nocapture

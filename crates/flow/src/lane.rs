@@ -35,6 +35,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
+/// How long a lane that is put away waits for answers to what is on disk: what would have been delivered is not sent twice, and a
+/// backend that never answers holds up no end.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
 /// What the lanes of one exporter share.
 pub struct Context<E> {
     pub(crate) exporter: E,
@@ -180,6 +184,8 @@ struct Inbox {
     evict: u64,
     /// Leave what is on disk where it is: the lane is not drained but put away.
     leaves_stored: bool,
+    /// Until when answers to what is on disk are waited for then.
+    answers_until: Option<Instant>,
     records: u64,
     bytes: u64,
     /// Wake the task once this much is in the inbox. `u64::MAX`: leave it asleep.
@@ -253,6 +259,7 @@ impl Lane {
                 wake_stored: true,
                 evict: 0,
                 leaves_stored: false,
+                answers_until: None,
                 records: 0,
                 bytes: 0,
                 wake_records: 0,
@@ -340,9 +347,12 @@ impl Lane {
     }
 
     /// Takes no more items and ends as soon as what is in memory only is sent, at `deadline` at the latest. What is on disk stays
-    /// there.
+    /// there; answers to what is on its way are waited for a little.
     pub fn put_away(&self, deadline: Instant) {
-        self.0.inbox.lock().leaves_stored = true;
+        let mut inbox = self.0.inbox.lock();
+        inbox.leaves_stored = true;
+        inbox.answers_until = Some(clock::now() + LAST_ANSWERS);
+        drop(inbox);
         self.close(deadline);
     }
 

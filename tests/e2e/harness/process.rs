@@ -86,6 +86,11 @@ impl Process {
         assert!(status.success(), "cannot send {name} to {}", self.name);
     }
 
+    /// Kills it, at once: it cannot do anything about it.
+    pub fn kill(&mut self) {
+        self.child.start_kill().expect("the process has ended");
+    }
+
     /// Waits for its end and gives its exit code; `None` if a signal killed it.
     pub async fn ended(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
@@ -155,8 +160,12 @@ impl Bywash {
     pub async fn start(config: &str) -> Bywash {
         let dir = TempDir::new().unwrap();
         std::fs::write(dir.path().join("config.yaml"), config).unwrap();
-        let args = ["run", "--config", "config.yaml"].map(String::from);
-        let process = Process::start("bywash", &args, dir.path());
+        Bywash::start_in(dir).await
+    }
+
+    /// The same in a folder that there is, with the configuration and whatever else is in it.
+    pub async fn start_in(dir: TempDir) -> Bywash {
+        let process = Bywash::begin_in(dir.path());
         let address = async |what: &str| eventually(what, async || listening(&process.stderr, what)).await;
         let (grpc, http) = (address("grpc").await, address("http").await);
         let (metrics, health) = (address("metrics").await, address("health_check").await);
@@ -170,6 +179,25 @@ impl Bywash {
         let lines = self.process.stderr.json();
         let line = lines.iter().find(|l| l["message"] == "listening" && l["receiver"] == receiver);
         line.expect("it listens")["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The process alone, as it begins.
+    pub fn begin_in(dir: &Path) -> Process {
+        Process::start("bywash", &["run", "--config", "config.yaml"].map(String::from), dir)
+    }
+
+    /// Kills it, at once, and waits until it is gone. Gives its folder.
+    pub async fn kill(mut self) -> TempDir {
+        self.process.kill();
+        assert_eq!(self.process.ended().await, None, "it ended by itself");
+        self.dir
+    }
+
+    /// Asks it to end, and waits until it has. Fails unless it ends well. Gives its folder.
+    pub async fn end(mut self) -> TempDir {
+        self.process.signal("TERM");
+        assert_eq!(self.process.ended().await, Some(0), "exit code");
+        self.dir
     }
 
     /// Puts another configuration in place of the old one, without telling.

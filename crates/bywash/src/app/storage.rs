@@ -134,8 +134,11 @@ impl Storages {
         for gone in directories.extract_if(.., |d| !is_planned(d)) {
             gone.stopper.stop(Duration::ZERO);
         }
+        for directory in directories.iter() {
+            warn_of_unused(&directory.held, plan, |path| self.holds_data(path));
+        }
         for held in taken.0 {
-            warn_of_unused(&held, plan);
+            warn_of_unused(&held, plan, |_| true);
             let (stopper, stop) = Stopper::new();
             let served = Control::bind(held.directory());
             let task = match served {
@@ -148,6 +151,12 @@ impl Storages {
             };
             directories.push(Directory { held, stopper, task });
         }
+    }
+
+    /// Whether the queue in a directory is open and not empty.
+    fn holds_data(&self, directory: &Path) -> bool {
+        let open = self.spools.lock().get(directory).and_then(Weak::upgrade);
+        open.is_some_and(|inner| inner.0.as_ref().is_some_and(|spool| spool.totals().pieces > 0))
     }
 
     /// The queue of an outlet: the one that is open already, or a new one.
@@ -212,12 +221,12 @@ fn directories(plan: &Plan) -> impl Iterator<Item = PathBuf> + '_ {
     plan.outlets.iter().filter_map(|outlet| Some(outlet.storage.as_ref()?.directory.clone()))
 }
 
-/// Says which queues nobody sends any more.
-fn warn_of_unused(held: &Held, plan: &Plan) {
+/// Says which queues nobody sends any more, of those that matter.
+fn warn_of_unused(held: &Held, plan: &Plan, matters: impl Fn(&Path) -> bool) {
     let used: Vec<PathBuf> = directories(plan).collect();
     match hold::unused(held, &used) {
         Ok(unused) => {
-            for directory in unused {
+            for directory in unused.iter().filter(|directory| matters(directory)) {
                 tracing::warn!(directory = %directory.display(), "no exporter uses this queue: what it holds is not sent");
             }
         }

@@ -49,6 +49,8 @@ pub(super) struct Worker<E> {
     pub(super) backlog: VecDeque<Key>,
     /// What is on disk is to be left there.
     leaves_stored: bool,
+    /// Until when answers to what is on disk are waited for then.
+    answers_until: Option<Instant>,
     /// The empty queue that changes places with the inbox's.
     spare: VecDeque<Item>,
     /// Divided requests that go out before anything else.
@@ -74,6 +76,7 @@ impl<E: Exporter> Worker<E> {
             context,
             backlog: VecDeque::new(),
             leaves_stored: false,
+            answers_until: None,
             spare: VecDeque::new(),
             ready: VecDeque::new(),
             retries: vec![],
@@ -102,7 +105,8 @@ impl<E: Exporter> Worker<E> {
             if !self.go_to_sleep(now, has_nothing, &waiting) {
                 continue;
             }
-            let until = [waiting.until, self.deadline, self.idle_end(has_nothing)].into_iter().flatten().min();
+            let answers = self.answers_until.filter(|until| *until > now);
+            let until = [waiting.until, self.deadline, self.idle_end(has_nothing), answers].into_iter().flatten().min();
             let permit = waiting.permit;
             tokio::select! {
                 Some(done) = self.sends.join_next_with_id() => self.landed(done),
@@ -121,6 +125,7 @@ impl<E: Exporter> Worker<E> {
         std::mem::swap(&mut inbox.queue, &mut self.spare);
         (inbox.records, inbox.bytes) = (0, 0);
         (self.deadline, self.leaves_stored) = (inbox.deadline, inbox.leaves_stored);
+        self.answers_until = inbox.answers_until;
         let pushed = std::mem::take(&mut inbox.backlog);
         let evict = std::mem::take(&mut inbox.evict);
         inbox.keeps = self.breaker.state() == State::Passing && !self.leaves_stored;
@@ -465,17 +470,28 @@ impl<E: Exporter> Worker<E> {
             && (self.backlog.is_empty() || self.leaves_stored)
     }
 
+    /// Whether nothing would be lost if it ended now.
+    fn is_all_on_disk(&self) -> bool {
+        let requests = self.ready.iter().chain(self.retries.iter().map(|(_, request)| request));
+        let mut requests = requests.chain(self.flights.values().map(|flight| &flight.request));
+        self.batcher.is_empty()
+            && self.shared.inbox.lock().queue.is_empty()
+            && requests.all(|request| request.parts.iter().all(|part| part.ticket.is_some()))
+    }
+
     fn idle_end(&self, has_nothing: bool) -> Option<Instant> {
         self.context.limits.idle.filter(|_| has_nothing).map(|idle| self.idle_since + idle)
     }
 
-    /// Whether the lane has ended: closed and empty, closed and out of time (or with nothing to hope for before), or idle for long.
+    /// Whether the lane has ended: closed and empty, closed and out of time (or with nothing to hope for before), put
+    /// away and long without an answer, or idle for long.
     fn is_over(&mut self, now: Instant, waiting: &Waiting) -> bool {
         if let Some(deadline) = self.deadline {
             let hopeless =
                 self.flights.is_empty() && waiting.permit.is_none() && waiting.until.is_some_and(|u| u > deadline);
             let is_empty = self.has_nothing() && self.shared.inbox.lock().queue.is_empty();
-            return is_empty || hopeless || now >= deadline;
+            let is_left = self.answers_until.is_some_and(|until| now >= until) && self.is_all_on_disk();
+            return is_empty || hopeless || is_left || now >= deadline;
         }
         if self.idle_end(self.has_nothing()).is_some_and(|end| end <= now) {
             let mut inbox = self.shared.inbox.lock();
