@@ -23,8 +23,8 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 pub(super) enum Unread {
     /// These pieces are damaged; the others, if there are any, are sent next.
     Damaged(Vec<Key>),
-    /// The disk cannot be read now.
-    Disk(Why),
+    /// These pieces cannot be read now; the others, if there are any, are sent next.
+    Disk(Vec<Key>, Why),
     /// It has to be divided before it can be sent.
     Divide(Key, Box<Piece>),
 }
@@ -47,7 +47,7 @@ pub(super) async fn read(
         _slot: durable.capacity.take_anyway(bytes),
         _permit: durable.budget.open_anyway(usize::try_from(bytes).unwrap_or(usize::MAX)),
     };
-    let mut pieces = durable.spool.load(keys.clone()).await.map_err(Unread::Disk)?;
+    let mut pieces = durable.spool.load(keys.clone()).await.map_err(|(keys, why)| Unread::Disk(keys, why))?;
     if pieces.len() < keys.len() {
         let is_read = |key: &Key| pieces.iter().any(|(read, _)| read == key);
         return Err(Unread::Damaged(keys.into_iter().filter(|key| !is_read(key)).collect()));
@@ -120,7 +120,14 @@ impl<E: Exporter> Worker<E> {
         }
         let mut request = flight.request;
         match unread {
-            Unread::Disk(why) => {
+            Unread::Disk(keys, why) => {
+                let (unread, others): (Vec<_>, Vec<_>) =
+                    std::mem::take(&mut request.stored).into_iter().partition(|key| keys.contains(key));
+                // One place that cannot be read keeps nothing else.
+                if !others.is_empty() {
+                    self.ready.push_front(self.part_of(&request, others));
+                }
+                let request = self.part_of(&request, unread);
                 self.context.stats.retries.add(why.kind, u64::from(request.payload.records));
                 self.context.stats.waiting.add(1);
                 self.retries.push((now + READ_AGAIN, request));
@@ -162,20 +169,25 @@ impl<E: Exporter> Worker<E> {
 
     /// The parts of a rejected request, to be tried by themselves.
     pub(super) fn divide(&self, mut request: Request, by_records: bool) -> Result<Vec<Request>, Request> {
-        let Some(durable) = self.context.durable.as_ref().filter(|_| request.is_stored()) else {
+        if !request.is_stored() {
             return Batcher::divide(request, by_records).map(Vec::from);
-        };
+        }
         if request.stored.len() == 1 {
             let divides = by_records && request.payload.records > 1 && !request.unpack;
             return if divides { Ok(vec![Request { unpack: true, ..request }]) } else { Err(request) };
         }
         let second = request.stored.split_off(request.stored.len() / 2);
-        let half = |keys: Vec<Key>| {
-            let records = keys.iter().filter_map(|key| durable.spool.look(*key)).map(|look| look.records).sum();
-            let of = Request::stored(request.payload.signal, keys, records);
-            Request { first: request.first, failures: request.failures, order: request.order, ..of }
-        };
-        Ok(vec![half(std::mem::take(&mut request.stored)), half(second)])
+        let first = std::mem::take(&mut request.stored);
+        Ok(vec![self.part_of(&request, first), self.part_of(&request, second)])
+    }
+
+    /// A request of some of another's pieces.
+    fn part_of(&self, request: &Request, keys: Vec<Key>) -> Request {
+        let looks =
+            self.context.durable.iter().flat_map(|durable| keys.iter().filter_map(|key| durable.spool.look(*key)));
+        let records = looks.map(|look| look.records).sum();
+        let of = Request::stored(request.payload.signal, keys, records);
+        Request { first: request.first, failures: request.failures, order: request.order, unpack: request.unpack, ..of }
     }
 
     /// Hands what is on disk of a request that is given up to the dead letters.

@@ -5,7 +5,7 @@
 //! is a ghost: it fails, and what it does reaches nothing.
 
 use super::disk::{Disk, DiskFile};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -46,6 +46,22 @@ struct Inner {
     epoch: u64,
     is_down: bool,
     random: fastrand::Rng,
+    /// This file cannot be read.
+    spoiled: Option<PathBuf>,
+    gate: Gate,
+}
+
+/// Syncs wait while it is shut.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn pass(&self) {
+        let mut shut = self.0.0.lock();
+        while *shut {
+            self.0.1.wait(&mut shut);
+        }
+    }
 }
 
 /// See the module. Clones are the same disk.
@@ -61,6 +77,18 @@ impl SimDisk {
     /// From now on this goes wrong, or nothing does.
     pub fn fault(&self, fault: Option<Fault>) {
         self.0.lock().fault = fault;
+    }
+
+    /// From now on this file cannot be read, or all can.
+    pub fn spoil(&self, path: Option<&str>) {
+        self.0.lock().spoiled = path.map(PathBuf::from);
+    }
+
+    /// From now on syncs wait until they may go on.
+    pub fn hold_syncs(&self, hold: bool) {
+        let gate = self.0.lock().gate.clone();
+        *gate.0.0.lock() = hold;
+        gate.0.1.notify_all();
     }
 
     /// The machine goes down: see the module.
@@ -225,6 +253,8 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let gate = self.0.0.lock().gate.clone();
+        gate.pass();
         self.with(&[Fault::Sync], |contents| {
             contents.synced = contents.bytes.len();
             Ok(())
@@ -232,6 +262,9 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.0.0.lock().spoiled.as_ref() == Some(&self.1) {
+            return Err(io::Error::other("input/output error"));
+        }
         self.with(&[Fault::Read], |contents| {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
             let from = contents.bytes.get(start..).and_then(|rest| rest.get(..into.len()));

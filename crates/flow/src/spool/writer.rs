@@ -57,6 +57,8 @@ const BURIALS: usize = 256;
 struct Orders {
     incoming: VecDeque<Incoming>,
     burials: VecDeque<Burial>,
+    /// The burials that there are have failed, and are not tried before this.
+    bury_at: Option<Instant>,
     closed: bool,
 }
 
@@ -321,11 +323,13 @@ impl Spool {
     /// Reads pieces back, on a blocking thread. What is damaged is left out: it is counted and done with.
     ///
     /// # Errors
-    /// The disk cannot be read now; nothing is lost.
-    pub async fn load(self: &Arc<Self>, keys: Vec<Key>) -> Result<Vec<(Key, Piece)>, Why> {
+    /// These pieces cannot be read now; nothing is lost.
+    pub async fn load(self: &Arc<Self>, keys: Vec<Key>) -> Result<Vec<(Key, Piece)>, (Vec<Key>, Why)> {
         let spool = self.clone();
+        let all = keys.clone();
         let read = tokio::task::spawn_blocking(move || {
             let mut pieces = Vec::with_capacity(keys.len());
+            let (mut unread, mut failed) = (vec![], None);
             for key in keys {
                 match spool.store.read(key) {
                     Ok(piece) => pieces.push((key, piece)),
@@ -334,12 +338,15 @@ impl Spool {
                         spool.stats.damaged.add(1);
                     }
                     Err(StoreError::Gone) => {}
-                    Err(error) => return Err(Why::new(Kind::Disk, error.to_string())),
+                    Err(error) => {
+                        unread.push(key);
+                        failed = Some(Why::new(Kind::Disk, error.to_string()));
+                    }
                 }
             }
-            Ok(pieces)
+            failed.map_or(Ok(pieces), |why| Err((unread, why)))
         });
-        read.await.unwrap_or_else(|error| Err(Why::new(Kind::Other, error.to_string())))
+        read.await.unwrap_or_else(|error| Err((all, Why::new(Kind::Other, error.to_string()))))
     }
 
     /// Ends it: what was handed over is still written, and so are all marks. What it holds stays on disk.
@@ -383,9 +390,10 @@ impl Spool {
             if closed {
                 return self.tend().await;
             }
+            let until = self.orders.lock().bury_at.map_or(tend_at, |at| at.min(tend_at));
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = clock::sleep_until(Some(tend_at)) => {}
+                () = clock::sleep_until(Some(until)) => {}
             }
         }
     }
@@ -399,7 +407,11 @@ impl Spool {
         };
         let count = orders.incoming.iter().take_while(fits).count().max(1).min(orders.incoming.len());
         let group = orders.incoming.drain(..count).collect();
-        let count = orders.burials.len().min(BURIALS);
+        let is_due = orders.closed || orders.bury_at.is_none_or(|at| clock::now() >= at);
+        let count = if is_due { orders.burials.len().min(BURIALS) } else { 0 };
+        if is_due {
+            orders.bury_at = None;
+        }
         (group, orders.burials.drain(..count).collect(), orders.closed)
     }
 
@@ -441,11 +453,16 @@ impl Spool {
             if let Some(dead) = &spool.dead {
                 dead.expire(now)?;
             }
-            spool.store.copy_forward(COPY_BYTES)
+            Ok(spool.store.copy_forward(COPY_BYTES))
         });
         match tended.await {
-            Ok(Ok(false)) => {}
-            Ok(Ok(true)) => self.mark(),
+            Ok(Ok(Ok(false))) => {}
+            Ok(Ok(Ok(true))) => self.mark(),
+            // That takes space, but nothing that is taken in depends on it: a place that cannot be read halts nobody.
+            Ok(Ok(Err(error))) => {
+                self.stats.failures.add(1);
+                tracing::error!(directory = %self.directory.display(), %error, "an old segment cannot be emptied");
+            }
             Ok(Err(error)) => {
                 self.disk_failed(&error);
                 self.mark();
@@ -454,3 +471,6 @@ impl Spool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

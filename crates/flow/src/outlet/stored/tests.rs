@@ -328,12 +328,48 @@ async fn a_new_outlet_takes_over_what_is_on_disk() {
     let (share, watch) = (Share::new(1 << 20), Arc::new(()));
     let router = Direct(Target::new("b"));
     let (spool, budget) = (b.spool.clone(), b.budget.clone());
-    let new =
-        Outlet::durable(OutletConfig { workers: 1, ..config() }, share, other.clone(), router, watch, spool, budget);
+    // In order means one after the other.
+    let one_by_one = OutletConfig { workers: 1, ..config() };
+    let new = Outlet::durable(one_by_one, share, other.clone(), router, watch, spool, budget);
     b.outlet.close(clock::now() + SECOND).await;
     b.drained().await;
     assert_eq!(other.taken_ids(), ["0", "1", "2", "3", "4"]);
     new.close(clock::now()).await;
+    b.end().await;
+}
+
+/// Scenario: many pieces wait for a target, those of one segment cannot be read for a while, and then can; batches are on. Guarantee: all others
+/// are delivered meanwhile, those afterwards, each once; nothing is given up.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_keeps_nothing_else() {
+    let mut config = config();
+    config.batch = crate::batcher::BatchConfig { enabled: true, min_records: 8, max_records: 8, ..Default::default() };
+    config.retry.max_elapsed_time = 30 * SECOND;
+    let storage = StorageConfig { segment_bytes: 500, ..StorageConfig::new("/spool") };
+    let b = Bench::with(config, storage, Direct(Target::new("a")));
+    b.destination.always(Some(Script::Answer(unavailable())));
+    for n in 0..20 {
+        b.keep(&[&format!("{n:02}")]).await;
+    }
+    let b = b.restart(Direct(Target::new("a"))).await;
+    b.disk.spoil(Some("/spool/0000000002.seg"));
+    b.destination.always(None);
+    let left = b.spool.until(|| {
+        let pieces = b.spool.totals().pieces;
+        (pieces < 10).then_some(pieces)
+    });
+    let left = left.await;
+    tokio::time::sleep(20 * SECOND).await;
+    assert!(left > 0 && b.spool.totals().pieces > 0, "all could be read");
+    assert_eq!(b.destination.taken_ids().len() as u64 + b.spool.totals().pieces, 20);
+    assert!(b.spool.trouble().is_none(), "what comes in is taken");
+    b.keep(&["20"]).await;
+    b.disk.spoil(None);
+    b.drained().await;
+    let mut taken = b.destination.taken_ids();
+    taken.sort();
+    assert_eq!(taken, (0..=20).map(|n| format!("{n:02}")).collect::<Vec<_>>());
+    assert_eq!(b.outlet.view().stats.failed.total(), 0);
     b.end().await;
 }
 

@@ -4,6 +4,7 @@
 
 use super::{Spool, TROUBLE};
 use crate::dead_letters::Letter;
+use crate::spool::store::StoreError;
 use crate::spool::ticket::Ticket;
 use crate::{Payload, Target, Why, clock};
 use std::sync::Arc;
@@ -26,54 +27,77 @@ pub struct Burial {
     pub attempts: u32,
 }
 
+/// What became of some burials.
+#[derive(Default)]
+struct Buried {
+    done: Vec<Burial>,
+    /// They are to be tried again.
+    left: Vec<Burial>,
+}
+
 impl Spool {
-    /// Turns pieces into dead letters, and only then finishes them.
+    /// Turns pieces into dead letters, and only then finishes them. What cannot be read or written now is tried again later.
     pub(super) async fn write_letters(self: &Arc<Self>, burials: Vec<Burial>) {
         let spool = self.clone();
         let now = self.calendar.millis(clock::now());
-        let buried = tokio::task::spawn_blocking(move || {
-            let letters = burials.iter().filter_map(|b| spool.letter(b, now)).collect();
-            let result = spool.dead.as_ref().map_or(Ok(()), |dead| dead.bury(letters));
-            (burials, result)
-        });
-        let Ok((burials, result)) = buried.await else { return };
-        match result {
-            Ok(()) => burials.into_iter().for_each(|burial| burial.ticket.finish()),
-            Err(error) => {
-                self.disk_failed(&error);
-                if self.bury_later(burials) {
-                    tokio::time::sleep(TROUBLE).await;
+        let buried = tokio::task::spawn_blocking(move || spool.bury_now(burials, now));
+        let Ok(Buried { done, left }) = buried.await else { return };
+        done.into_iter().for_each(|burial| burial.ticket.finish());
+        self.bury_later(left);
+    }
+
+    fn bury_now(&self, burials: Vec<Burial>, now: u64) -> Buried {
+        let (mut buried, mut letters) = (Buried::default(), vec![]);
+        for burial in burials {
+            match self.letter(&burial, now) {
+                Ok(letter) => {
+                    letters.extend(letter);
+                    buried.done.push(burial);
+                }
+                Err(error) => {
+                    self.stats.failures.add(1);
+                    tracing::error!(target = %burial.target, %error, "a piece that is given up cannot be read");
+                    buried.left.push(burial);
                 }
             }
         }
-    }
-
-    /// Keeps what could not be buried for the next time. False if there is none: then it is live on disk, and given up again at
-    /// the next start.
-    fn bury_later(&self, burials: Vec<Burial>) -> bool {
-        let mut orders = self.orders.lock();
-        if orders.closed {
-            return false;
+        let written = self.dead.as_ref().map_or(Ok(()), |dead| dead.bury(letters));
+        if let Err(error) = written {
+            self.disk_failed(&error);
+            buried.left.append(&mut buried.done);
         }
-        burials.into_iter().rev().for_each(|burial| orders.burials.push_front(burial));
-        true
+        buried
     }
 
-    /// What becomes a dead letter. Nothing does where there are none, nor what cannot be read any more.
-    fn letter(&self, burial: &Burial, now: u64) -> Option<Letter> {
-        self.dead.as_ref()?;
+    /// Keeps what could not be buried for the next time. When it is closed there is none: then it is live on disk, and given up again
+    /// at the next start.
+    fn bury_later(&self, burials: Vec<Burial>) {
+        let mut orders = self.orders.lock();
+        if orders.closed || burials.is_empty() {
+            return;
+        }
+        orders.bury_at = Some(clock::now() + TROUBLE);
+        burials.into_iter().rev().for_each(|burial| orders.burials.push_front(burial));
+    }
+
+    /// What becomes a dead letter. Nothing does where there are none, nor what is damaged.
+    fn letter(&self, burial: &Burial, now: u64) -> Result<Option<Letter>, StoreError> {
+        if self.dead.is_none() {
+            return Ok(None);
+        }
         let payload = match &burial.payload {
             Some(payload) => payload.clone(),
             None => match self.store.read(burial.ticket.key()) {
                 Ok(piece) => piece.payload,
+                Err(error @ StoreError::Io { .. }) => return Err(error),
                 Err(error) => {
                     tracing::error!(target = %burial.target, %error, "a dead letter cannot be read");
                     self.stats.damaged.add(1);
-                    return None;
+                    return Ok(None);
                 }
             },
         };
-        Some(Letter {
+        Ok(Some(Letter {
             payload,
             target: burial.target.clone(),
             reason: burial.why.kind,
@@ -82,6 +106,6 @@ impl Spool {
             last: now,
             attempts: burial.attempts,
             at: now,
-        })
+        }))
     }
 }
