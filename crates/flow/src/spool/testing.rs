@@ -22,6 +22,8 @@ pub enum Fault {
     Sync,
     /// Reads fail.
     Read,
+    /// Reads of what is in files fail; directories can be read.
+    ReadFiles,
     /// The file system is read-only.
     ReadOnly,
 }
@@ -42,6 +44,8 @@ struct Inner {
     removed: BTreeMap<PathBuf, Contents>,
     locks: HashSet<PathBuf>,
     fault: Option<Fault>,
+    /// After so many operations the machine goes down.
+    power: Option<usize>,
     /// Counts crashes.
     epoch: u64,
     is_down: bool,
@@ -61,6 +65,11 @@ impl SimDisk {
     /// From now on this goes wrong, or nothing does.
     pub fn fault(&self, fault: Option<Fault>) {
         self.0.lock().fault = fault;
+    }
+
+    /// After so many operations nothing works any more, until a crash.
+    pub fn die_after(&self, operations: usize) {
+        self.0.lock().power = Some(operations);
     }
 
     /// The machine goes down: see the module.
@@ -99,6 +108,9 @@ impl SimDisk {
     pub fn revive(&self) -> SimDisk {
         let mut inner = self.0.lock();
         inner.is_down = false;
+        inner.power = None;
+        inner.epoch += 1;
+        inner.locks.clear();
         inner.removed.clear();
         SimDisk(self.0.clone(), inner.epoch)
     }
@@ -118,13 +130,24 @@ impl SimDisk {
         contents.is_entered = true;
     }
 
+    /// All files.
+    pub fn files(&self) -> Vec<(PathBuf, usize)> {
+        self.0.lock().files.iter().map(|(path, contents)| (path.clone(), contents.bytes.len())).collect()
+    }
+
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.0.lock().files.values().map(|contents| contents.bytes.len() as u64).sum()
     }
 
     fn check(&self, faults: &[Fault]) -> io::Result<parking_lot::MutexGuard<'_, Inner>> {
-        let inner = self.0.lock();
+        let mut inner = self.0.lock();
+        if let Some(left) = &mut inner.power {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => inner.is_down = true,
+            }
+        }
         if inner.is_down || inner.epoch != self.1 {
             return Err(io::Error::other("a ghost"));
         }
@@ -226,7 +249,7 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        self.with(&[Fault::Read], |contents| {
+        self.with(&[Fault::Read, Fault::ReadFiles], |contents| {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
             let from = contents.bytes.get(start..).and_then(|rest| rest.get(..into.len()));
             into.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
