@@ -35,6 +35,17 @@ struct Held {
     closed: bool,
 }
 
+/// What became of a request.
+#[allow(clippy::large_enum_variant)] // Moved once and never kept.
+pub(crate) enum Added {
+    /// It waits for others.
+    Held,
+    /// It is in this, with all others.
+    Enough(Item),
+    /// Nothing is held any more: it comes back.
+    Closed(Item),
+}
+
 /// See the module.
 pub(crate) struct Gather {
     config: GatherConfig,
@@ -47,25 +58,25 @@ impl Gather {
         Gather { config, held: Mutex::default(), begun: Notify::new() }
     }
 
-    /// Adds a request, and gives all of them as one if they are enough for so many targets.
-    pub(crate) fn add(&self, item: Item, targets: usize) -> Option<Item> {
+    /// Adds a request, unless it is too late for that, and gives all of them as one if they are enough for so many targets.
+    pub(crate) fn add(&self, item: Item, targets: usize) -> Added {
         let mut held = self.held.lock();
         if held.closed {
-            return Some(item);
+            return Added::Closed(item);
         }
         held.records += u64::from(item.batch.payload.records);
         held.bytes += item.batch.payload.len() as u64;
         held.items.push(item);
         let enough = self.config.records.min(self.config.per_target.saturating_mul(targets as u64));
         if held.records >= enough || held.bytes >= self.config.bytes {
-            return take(&mut held);
+            return take(&mut held).map_or(Added::Held, Added::Enough);
         }
         if held.items.len() == 1 {
             held.until = Some(clock::now() + self.config.wait);
             drop(held);
             self.begun.notify_one();
         }
-        None
+        Added::Held
     }
 
     /// Everything that is held, as one.
@@ -149,8 +160,8 @@ mod tests {
         let (gather, capacity) = (Gather::new(CONFIG), capacity());
         let (a, heard_a) = item(&capacity, &["1", "2"]);
         let (b, heard_b) = item(&capacity, &["3", "4", "5"]);
-        assert!(gather.add(a, 5).is_none());
-        let both = gather.add(b, 5).unwrap();
+        assert!(matches!(gather.add(a, 5), Added::Held));
+        let Added::Enough(both) = gather.add(b, 5) else { panic!("it is held") };
         assert_eq!(ids(&both.batch.payload), ["1", "2", "3", "4", "5"]);
         assert_eq!((both.batch.payload.records, both.slot.bytes(), capacity.size()), (5, capacity.bytes(), 2));
         let failed = Outcome::failed(5, Why::new(Kind::Timeout, ""));
@@ -167,7 +178,7 @@ mod tests {
         let (gather, capacity) = (Gather::new(CONFIG), capacity());
         let (a, _heard) = item(&capacity, &["1"]);
         let start = clock::now();
-        assert!(gather.add(a, 5).is_none());
+        assert!(matches!(gather.add(a, 5), Added::Held));
         let due = gather.due().await;
         assert_eq!(clock::now() - start, CONFIG.wait);
         due.batch.ack.settle(Outcome::Delivered);
@@ -178,10 +189,10 @@ mod tests {
     async fn a_closed_one_holds_nothing() {
         let (gather, capacity) = (Gather::new(CONFIG), capacity());
         let ((a, _heard), (b, _too)) = (item(&capacity, &["1"]), item(&capacity, &["2"]));
-        assert!(gather.add(a, 5).is_none());
+        assert!(matches!(gather.add(a, 5), Added::Held));
         let last = gather.close().unwrap();
         assert!(gather.take().is_none());
-        let next = gather.add(b, 5).unwrap();
+        let Added::Closed(next) = gather.add(b, 5) else { panic!("it is held") };
         assert_eq!((ids(&last.batch.payload), ids(&next.batch.payload)), (vec!["1".to_owned()], vec!["2".to_owned()]));
         [last, next].into_iter().for_each(|item| item.batch.ack.settle(Outcome::Delivered));
     }

@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::capacity::{Capacity, Share, Slot};
 use crate::dead_letters::LetterBox;
 use crate::exporter::Exporter;
-use crate::gather::Gather;
+use crate::gather::{Added, Gather};
 use crate::lane::{Context, Durable, Item, Lane, LaneLimits, Left};
 use crate::orphans::Orphans;
 use crate::router::{Router, Routes, Target};
@@ -243,6 +243,15 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         self.stopping(None, item)
     }
 
+    /// A request that was inside when the exporter ended: it never entered the queue, and its sender is told to come back.
+    fn too_late(&self, item: Item) -> Outcome {
+        let records = u64::from(item.batch.payload.records);
+        self.context.stats.enqueue_failed.add(Kind::Stopping, records);
+        let outcome = Outcome::failed(records, Why::new(Kind::Stopping, "the exporter is stopping"));
+        item.batch.ack.settle(outcome.clone());
+        outcome
+    }
+
     fn stopping(&self, target: Option<&Target>, item: Item) -> Outcome {
         let why = Why::new(Kind::Stopping, "the exporter is stopping");
         let outcome = Outcome::failed(u64::from(item.batch.payload.records), why.clone());
@@ -285,6 +294,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         loop {
             let lane = match self.lane(target) {
                 Found::Lane(lane) => lane,
+                Found::Closed if fullness == Fullness::Counts => return self.too_late(item),
                 Found::Closed => return self.stopping(Some(target), item),
                 Found::Gone => return self.route(item, fullness).unwrap_or_else(|item| self.orphan(item)),
             };
@@ -418,13 +428,17 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
         let (batch, at) = (Batch { payload, ack }, clock::now());
-        let item = Item { batch, packed: None, slot, at, waits, tried: None, ticket: None };
+        let mut item = Item { batch, packed: None, slot, at, waits, tried: None, ticket: None };
         // Only while no lane can be full: whoever sent what finds its lane full is told so.
         if let Some(gather) = self.gather.as_ref().filter(|_| !waits && self.capacity.bytes() <= self.lane_limit()) {
-            if let Some(item) = gather.add(item, self.lane_count.load(Relaxed)) {
-                self.divide(item);
+            match gather.add(item, self.lane_count.load(Relaxed)) {
+                Added::Held => return Outcome::Delivered,
+                Added::Enough(all) => {
+                    self.divide(all);
+                    return Outcome::Delivered;
+                }
+                Added::Closed(back) => item = back,
             }
-            return Outcome::Delivered;
         }
         match self.route(item, Fullness::Counts) {
             Ok(lost) => lost,

@@ -2,8 +2,9 @@
 //!
 //! A frame is a fixed header with a checksum of its own, then the body with another: a frame whose body is damaged is skipped by
 //! its length, and only where a header is damaged the next one is searched for, by its magic number. So damage costs the frames
-//! it touches and no others, and a scan reads every byte once, whatever is in it. The format is described in
-//! `docs/spool-format.md`; all numbers are little-endian.
+//! it touches and no others, and a scan reads every byte once, whatever is in it. The checksums of a segment's frame headers are
+//! mixed with its *seed*, a random number that nobody outside knows: no payload can hold what is taken for a frame. The format is
+//! described in `docs/spool-format.md`; all numbers are little-endian.
 
 use super::disk::DiskFile;
 use super::store::Piece;
@@ -29,12 +30,13 @@ pub const COPIED: u8 = 1;
 
 /// The header of a segment.
 #[must_use]
-pub fn segment_header(segment: u64, first_id: u64) -> [u8; SEGMENT_HEADER] {
+pub fn segment_header(segment: u32, first_id: u64, seed: u32) -> [u8; SEGMENT_HEADER] {
     let mut header = [0; SEGMENT_HEADER];
     header[..8].copy_from_slice(SEGMENT_MAGIC);
     header[8..10].copy_from_slice(&VERSION.to_le_bytes());
     header[10..12].copy_from_slice(&(SEGMENT_HEADER as u16).to_le_bytes());
-    header[12..20].copy_from_slice(&segment.to_le_bytes());
+    header[12..16].copy_from_slice(&segment.to_le_bytes());
+    header[16..20].copy_from_slice(&seed.to_le_bytes());
     header[20..28].copy_from_slice(&first_id.to_le_bytes());
     let crc = crc32c::crc32c(&header[..28]);
     header[28..].copy_from_slice(&crc.to_le_bytes());
@@ -44,12 +46,26 @@ pub fn segment_header(segment: u64, first_id: u64) -> [u8; SEGMENT_HEADER] {
 /// What the first bytes of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentStart {
-    /// A segment that can be read; the first id that it may hold.
-    Segment(u64),
+    /// A segment that can be read.
+    Segment {
+        /// The first id that it may hold.
+        first_id: u64,
+        /// The seed of its frames' headers.
+        seed: u32,
+    },
     /// A segment of a version that is not known yet.
     Newer(u16),
     /// Something else, or damage.
     Foreign,
+}
+
+/// Whether a file of this length, with these first bytes, was being made and never had a frame: its header was not synced.
+#[must_use]
+pub fn is_unfinished(header: &[u8; SEGMENT_HEADER], len: u64) -> bool {
+    let known = SEGMENT_HEADER.min(usize::try_from(len).unwrap_or(SEGMENT_HEADER));
+    let magic = &header[..known.min(SEGMENT_MAGIC.len())];
+    let is_zero = header[..known].iter().all(|byte| *byte == 0);
+    len <= SEGMENT_HEADER as u64 && (is_zero || known < SEGMENT_HEADER && SEGMENT_MAGIC.starts_with(magic))
 }
 
 /// Reads the header of a segment.
@@ -59,13 +75,14 @@ pub fn read_segment_header(header: &[u8; SEGMENT_HEADER]) -> SegmentStart {
     if header[..8] != *SEGMENT_MAGIC {
         return SegmentStart::Foreign;
     }
-    if version > VERSION {
-        return SegmentStart::Newer(version);
-    }
+    // In every version, so that damage is not taken for a newer one.
     if crc32c::crc32c(&header[..28]) != u32_at(header, 28) {
         return SegmentStart::Foreign;
     }
-    SegmentStart::Segment(u64_at(header, 20))
+    if version > VERSION {
+        return SegmentStart::Newer(version);
+    }
+    SegmentStart::Segment { first_id: u64_at(header, 20), seed: u32_at(header, 16) }
 }
 
 /// The header of a frame.
@@ -110,10 +127,16 @@ fn u64_at(b: &[u8], at: usize) -> u64 {
     u64::from(u32_at(b, at)) | u64::from(u32_at(b, at + 4)) << 32
 }
 
+/// A checksum of a frame's header that needs no seed: where the seed is lost it is guessed from a frame, and then a flipped bit in
+/// that frame would only make another seed.
+fn parity(b: &[u8]) -> u8 {
+    b[8..19].iter().chain(&b[20..FRAME_HEADER]).fold(0, |all, byte| all ^ byte)
+}
+
 impl Header {
-    /// Its bytes.
+    /// Its bytes in a segment of this seed.
     #[must_use]
-    pub fn encode(&self) -> [u8; FRAME_HEADER] {
+    pub fn encode(&self, seed: u32) -> [u8; FRAME_HEADER] {
         let mut b = [0; FRAME_HEADER];
         b[..4].copy_from_slice(&FRAME_MAGIC);
         b[8..12].copy_from_slice(&self.body_crc.to_le_bytes());
@@ -132,17 +155,28 @@ impl Header {
         b[48..50].copy_from_slice(&self.target_len.to_le_bytes());
         b[50..52].copy_from_slice(&self.tenant_len.to_le_bytes());
         b[52..56].copy_from_slice(&self.note_len.to_le_bytes());
-        let crc = crc32c::crc32c(&b[8..]);
+        b[19] = parity(&b);
+        let crc = crc32c::crc32c(&b[8..]) ^ seed;
         b[4..8].copy_from_slice(&crc.to_le_bytes());
         b
     }
 
-    /// Reads a header. None if it is not one.
+    /// Reads a header. None if it is not one of a segment of this seed.
     #[must_use]
-    pub fn decode(b: &[u8]) -> Option<Header> {
-        if b.len() < FRAME_HEADER || b[..4] != FRAME_MAGIC || crc32c::crc32c(&b[8..FRAME_HEADER]) != u32_at(b, 4) {
+    pub fn decode(b: &[u8], seed: u32) -> Option<Header> {
+        Header::guess(b).filter(|(_, its)| *its == seed).map(|(header, _)| header)
+    }
+
+    /// Reads what looks like a header, and gives the seed with which it is one.
+    #[must_use]
+    pub fn guess(b: &[u8]) -> Option<(Header, u32)> {
+        if b.len() < FRAME_HEADER || b[..4] != FRAME_MAGIC {
             return None;
         }
+        if parity(b) != b[19] {
+            return None;
+        }
+        let seed = crc32c::crc32c(&b[8..FRAME_HEADER]) ^ u32_at(b, 4);
         let signal = match (b[16], b[18]) {
             (1, 1) => Signal::Logs,
             (1, 2) => Signal::Traces,
@@ -162,7 +196,7 @@ impl Header {
             tenant_len: u16_at(b, 50),
             note_len: u32_at(b, 52),
         };
-        (header.names_len() <= header.body_len as usize).then_some(header)
+        (header.names_len() <= header.body_len as usize).then_some((header, seed))
     }
 
     fn tenant(&self) -> usize {
@@ -205,7 +239,7 @@ impl Header {
 }
 
 /// Puts the header and names of a piece behind what is in `out`: the payload follows them on disk. None if it cannot be written.
-pub fn begin(piece: &Piece, id: u64, out: &mut Vec<u8>) -> Option<Header> {
+pub fn begin(piece: &Piece, id: u64, seed: u32, out: &mut Vec<u8>) -> Option<Header> {
     let (target, tenant) = (piece.target.name().as_bytes(), piece.payload.meta.tenant.as_deref());
     let note = piece.note.as_deref().unwrap_or_default();
     let body_len = target.len() + tenant.map_or(0, str::len) + note.len() + piece.payload.len();
@@ -230,7 +264,7 @@ pub fn begin(piece: &Piece, id: u64, out: &mut Vec<u8>) -> Option<Header> {
         tenant_len: tenant.map_or(NO_TENANT, |t| t.len() as u16),
         note_len: note.len() as u32,
     };
-    out.extend_from_slice(&header.encode());
+    out.extend_from_slice(&header.encode(seed));
     for part in [target, tenant.unwrap_or_default().as_bytes(), note] {
         out.extend_from_slice(part);
     }
@@ -272,10 +306,18 @@ struct Window<'a> {
     bytes: Vec<u8>,
     /// What is looked at begins here in `bytes`.
     at: usize,
+    /// Sectors that could not be read.
+    unreadable: u64,
+    /// Bytes that may still be read for guesses, so that a scan stays linear.
+    guesses: u64,
 }
 
 /// Bytes that are read at once.
 const BLOCK: usize = 1 << 20;
+/// Bytes that are given up when they cannot be read: they are zeroes then, which are no frame.
+const SECTOR: usize = 4096;
+/// After so many of them the rest of a file is given up: each can take seconds.
+const PATIENCE: u64 = 64;
 
 impl Window<'_> {
     fn offset(&self) -> u64 {
@@ -292,41 +334,67 @@ impl Window<'_> {
             let left = self.len - self.start - have as u64;
             let more = usize::try_from(left).unwrap_or(usize::MAX).min((n - have).max(BLOCK));
             self.bytes.resize(have + more, 0);
-            self.file.read_at(&mut self.bytes[have..], self.start + have as u64)?;
+            let from = self.start + have as u64;
+            if self.file.read_at(&mut self.bytes[have..], from).is_err() {
+                self.salvage(have, from)?;
+            }
         }
         let end = (self.at + n).min(self.bytes.len());
         Ok(&self.bytes[self.at..end])
     }
+
+    /// Reads what can be read of a block that cannot.
+    fn salvage(&mut self, have: usize, mut from: u64) -> io::Result<()> {
+        for sector in self.bytes[have..].chunks_mut(SECTOR) {
+            if let Err(error) = self.file.read_at(sector, from) {
+                sector.fill(0);
+                self.unreadable += 1;
+                if self.unreadable > PATIENCE {
+                    return Err(error);
+                }
+            }
+            from += sector.len() as u64;
+        }
+        Ok(())
+    }
 }
 
-/// Reads a segment from its first frame on.
+/// Reads a segment from its first frame on. If its header is damaged there is no seed: the first whole frame tells it then. Gives
+/// the seed if it is known in the end, and how many sectors could not be read.
 ///
 /// # Errors
-/// The file cannot be read.
-pub fn scan(file: &dyn DiskFile, mut found: impl FnMut(Found)) -> io::Result<()> {
+/// So much of the file cannot be read that the rest was given up.
+pub fn scan(
+    file: &dyn DiskFile,
+    mut seed: Option<u32>,
+    mut found: impl FnMut(Found),
+) -> io::Result<(Option<u32>, u64)> {
     let len = file.len()?;
     let start = (SEGMENT_HEADER as u64).min(len);
-    let mut window = Window { file, len, start, bytes: vec![], at: 0 };
+    let mut window = Window { file, len, start, bytes: vec![], at: 0, unreadable: 0, guesses: 4 * len };
     loop {
         let offset = window.offset();
+        if seed.is_none() {
+            seed = guess(&mut window)?;
+        }
         let head = window.peek(FRAME_HEADER)?;
         if head.is_empty() {
-            return Ok(());
+            return Ok((seed, window.unreadable));
         }
-        let Some(header) = Header::decode(head) else {
+        let Some(header) = decode(head, seed) else {
             if head.len() < FRAME_HEADER && FRAME_MAGIC.starts_with(&head[..head.len().min(4)]) {
                 found(Found::Torn { offset });
-                return Ok(());
+                return Ok((seed, window.unreadable));
             }
             found(Found::Damaged { offset, what: "not a frame" });
-            if !resynchronise(&mut window)? {
-                return Ok(());
+            if !resynchronise(&mut window, &mut seed)? {
+                return Ok((seed, window.unreadable));
             }
             continue;
         };
         if offset + header.frame_len() > len {
             found(Found::Torn { offset });
-            return Ok(());
+            return Ok((seed, window.unreadable));
         }
         let frame = window.peek(FRAME_HEADER + header.body_len as usize)?;
         let body = &frame[FRAME_HEADER..];
@@ -341,8 +409,28 @@ pub fn scan(file: &dyn DiskFile, mut found: impl FnMut(Found)) -> io::Result<()>
     }
 }
 
+fn decode(head: &[u8], seed: Option<u32>) -> Option<Header> {
+    Header::decode(head, seed?)
+}
+
+/// The seed, if a whole frame begins here.
+fn guess(window: &mut Window<'_>) -> io::Result<Option<u32>> {
+    let most = (window.len - window.offset()).min(window.guesses);
+    let guess = Header::guess(window.peek(FRAME_HEADER)?).filter(|(header, _)| header.frame_len() <= most);
+    let Some((header, seed)) = guess else {
+        return Ok(None);
+    };
+    window.guesses -= header.frame_len();
+    let is_first = window.offset() == SEGMENT_HEADER as u64;
+    let end = FRAME_HEADER + header.body_len as usize;
+    let (frame, next) = window.peek(end + FRAME_HEADER)?.split_at(end);
+    // No payload begins there; and a frame that a payload holds is not followed by one of the same seed.
+    let is_trusted = is_first || Header::guess(next).is_some_and(|(_, its)| its == seed);
+    Ok((is_trusted && crc32c::crc32c(&frame[FRAME_HEADER..]) == header.body_crc).then_some(seed))
+}
+
 /// Goes on to the next header that is whole. False at the end of the file.
-fn resynchronise(window: &mut Window<'_>) -> io::Result<bool> {
+fn resynchronise(window: &mut Window<'_>, seed: &mut Option<u32>) -> io::Result<bool> {
     window.at += 1;
     loop {
         let block = window.peek(BLOCK)?;
@@ -360,7 +448,10 @@ fn resynchronise(window: &mut Window<'_>) -> io::Result<bool> {
         if head.len() < FRAME_HEADER {
             return Ok(false);
         }
-        if Header::decode(head).is_some() {
+        if seed.is_none() {
+            *seed = guess(window)?;
+        }
+        if decode(window.peek(FRAME_HEADER)?, *seed).is_some() {
             return Ok(true);
         }
         window.at += 1;

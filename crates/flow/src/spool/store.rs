@@ -179,12 +179,18 @@ impl StoreError {
 /// A segment, whether or not anything in it is live.
 struct Segment {
     file: Arc<dyn DiskFile>,
+    /// Of the checksums of its frames' headers.
+    seed: u32,
     /// Good bytes.
     size: u64,
     /// Bytes of its marks.
     marks_size: u64,
     /// What has not been written to its marks yet.
     pending: Marks,
+    /// Some of it could not be read when it was opened: it is not removed, because the next start may read it.
+    is_unreadable: bool,
+    /// Some of it cannot be read: nothing is copied out of it for now.
+    is_unmovable: bool,
 }
 
 #[derive(Default)]
@@ -238,13 +244,13 @@ impl Store {
         if self.is_closed() {
             return Err(StoreError::Gone);
         }
-        let active = self.active(&mut writer)?;
+        let (active, seed) = self.active(&mut writer)?;
         let mut buffer = std::mem::take(&mut writer.buffer);
         buffer.clear();
         let mut heads = Vec::with_capacity(pieces.len());
         for (n, piece) in pieces.iter().enumerate() {
             let start = buffer.len();
-            match frame::begin(piece, writer.next_id + n as u64, &mut buffer) {
+            match frame::begin(piece, writer.next_id + n as u64, seed, &mut buffer) {
                 Some(header) => heads.push((header, start..buffer.len())),
                 None => {
                     writer.buffer = buffer;
@@ -257,8 +263,9 @@ impl Store {
             parts.push(IoSlice::new(&buffer[range.clone()]));
             parts.extend(piece.payload.body.iter().map(|chunk| IoSlice::new(chunk)));
         }
-        let offset = self.append(&mut writer, active, &mut parts)?;
+        // Not even a group that fails gives its numbers back: what is left of it on disk must not be taken for others.
         writer.next_id += pieces.len() as u64;
+        let offset = self.append(&mut writer, active, &mut parts)?;
         let headers: Vec<Header> = heads.into_iter().map(|(header, _)| header).collect();
         let keys = self.admit(active, offset, &headers, pieces);
         buffer.shrink_to(1 << 20);
@@ -313,11 +320,13 @@ impl Store {
     }
 
     /// The segment to write to: the present one, or a new one if that is full or was given up.
-    fn active(&self, writer: &mut Writer) -> Result<u32, StoreError> {
+    /// With the seed of its checksums.
+    fn active(&self, writer: &mut Writer) -> Result<(u32, u32), StoreError> {
         if let Some(active) = writer.active
-            && self.state.lock().segments.get(&active).is_some_and(|s| s.size < self.config.segment_bytes)
+            && let Some(segment) = self.state.lock().segments.get(&active)
+            && segment.size < self.config.segment_bytes
         {
-            return Ok(active);
+            return Ok((active, segment.seed));
         }
         writer.active = None;
         let number = writer.next_segment;
@@ -326,7 +335,8 @@ impl Store {
         // A number is never used twice, not even if this fails: what is left of the file is then somebody else's.
         writer.next_segment += 1;
         let file = self.disk.open(&path).map_err(fail)?;
-        let header = frame::segment_header(number.into(), writer.next_id);
+        let seed = fastrand::u32(..);
+        let header = frame::segment_header(number, writer.next_id, seed);
         let made = file.append(&mut [IoSlice::new(&header)]).and_then(|()| file.sync());
         if let Err(error) = made.and_then(|()| self.disk.sync_dir(&self.dir)) {
             let _ = self.disk.remove(&path);
@@ -335,9 +345,22 @@ impl Store {
         let size = SEGMENT_HEADER as u64;
         let mut state = self.state.lock();
         state.counts.written_bytes += size;
-        state.segments.insert(number, Segment { file, size, marks_size: 0, pending: Marks::default() });
+        state.segments.insert(
+            number,
+            Segment {
+                file,
+                seed,
+                size,
+                marks_size: 0,
+                pending: Marks::default(),
+                is_unreadable: false,
+                is_unmovable: false,
+            },
+        );
+        // Another try for those that could not be read.
+        state.segments.values_mut().for_each(|segment| segment.is_unmovable = segment.is_unreadable);
         writer.active = Some(number);
-        Ok(number)
+        Ok((number, seed))
     }
 
     /// Lets go of the directory: from now on nothing is written any more. Everything live stays there.
@@ -378,12 +401,12 @@ impl Store {
     /// # Errors
     /// It is damaged, or not live, or the disk cannot be read.
     pub fn read(&self, key: Key) -> Result<Piece, StoreError> {
-        let (file, entry) = {
+        let (file, entry, seed) = {
             let state = self.state.lock();
             let entry = *state.index.get(key).ok_or(StoreError::Gone)?;
             let segment = state.segments.get(&entry.segment).ok_or(StoreError::Gone)?;
             // The file stays readable even if the piece is moved and the file removed meanwhile.
-            (segment.file.clone(), entry)
+            (segment.file.clone(), entry, segment.seed)
         };
         let mut bytes = vec![0; entry.frame as usize];
         let damaged = |what| StoreError::Damaged(Place { segment: entry.segment, offset: entry.offset.into(), what });
@@ -391,7 +414,7 @@ impl Store {
             io::ErrorKind::UnexpectedEof => damaged("the end of the file"),
             _ => StoreError::Io { action: "reading", path: self.path(entry.segment, "seg"), source },
         })?;
-        let header = Header::decode(&bytes).ok_or_else(|| damaged("not a frame"))?;
+        let header = Header::decode(&bytes, seed).ok_or_else(|| damaged("not a frame"))?;
         let body = Bytes::from(bytes).slice(FRAME_HEADER..);
         if body.len() != header.body_len as usize || crc32c::crc32c(&body) != header.body_crc {
             return Err(damaged("a wrong checksum"));
@@ -423,7 +446,11 @@ impl Store {
             pieces: index.pieces,
             records: index.records,
             bytes: index.bytes,
-            disk_bytes: state.segments.values().map(|s| s.size + s.marks_size).sum(),
+            disk_bytes: state
+                .segments
+                .values()
+                .map(|s| s.size.saturating_add(s.marks_size))
+                .fold(0, u64::saturating_add),
             segments: state.segments.len() as u64,
             oldest: index.oldest(),
         }
@@ -455,5 +482,7 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

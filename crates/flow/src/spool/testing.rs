@@ -22,6 +22,8 @@ pub enum Fault {
     Sync,
     /// Reads fail.
     Read,
+    /// Reads of what is in files fail; directories can be read.
+    ReadFiles,
     /// The file system is read-only.
     ReadOnly,
 }
@@ -42,6 +44,8 @@ struct Inner {
     removed: BTreeMap<PathBuf, Contents>,
     locks: HashSet<PathBuf>,
     fault: Option<Fault>,
+    /// After so many operations the machine goes down.
+    power: Option<usize>,
     /// Counts crashes.
     epoch: u64,
     is_down: bool,
@@ -91,6 +95,11 @@ impl SimDisk {
         gate.0.1.notify_all();
     }
 
+    /// After so many operations nothing works any more, until a crash.
+    pub fn die_after(&self, operations: usize) {
+        self.0.lock().power = Some(operations);
+    }
+
     /// The machine goes down: see the module.
     pub fn crash(&self) {
         let mut inner = self.0.lock();
@@ -127,6 +136,9 @@ impl SimDisk {
     pub fn revive(&self) -> SimDisk {
         let mut inner = self.0.lock();
         inner.is_down = false;
+        inner.power = None;
+        inner.epoch += 1;
+        inner.locks.clear();
         inner.removed.clear();
         SimDisk(self.0.clone(), inner.epoch)
     }
@@ -146,13 +158,24 @@ impl SimDisk {
         contents.is_entered = true;
     }
 
+    /// All files.
+    pub fn files(&self) -> Vec<(PathBuf, usize)> {
+        self.0.lock().files.iter().map(|(path, contents)| (path.clone(), contents.bytes.len())).collect()
+    }
+
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.0.lock().files.values().map(|contents| contents.bytes.len() as u64).sum()
     }
 
     fn check(&self, faults: &[Fault]) -> io::Result<parking_lot::MutexGuard<'_, Inner>> {
-        let inner = self.0.lock();
+        let mut inner = self.0.lock();
+        if let Some(left) = &mut inner.power {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => inner.is_down = true,
+            }
+        }
         if inner.is_down || inner.epoch != self.1 {
             return Err(io::Error::other("a ghost"));
         }
@@ -265,7 +288,7 @@ impl DiskFile for SimFile {
         if self.0.0.lock().spoiled.as_ref() == Some(&self.1) {
             return Err(io::Error::other("input/output error"));
         }
-        self.with(&[Fault::Read], |contents| {
+        self.with(&[Fault::Read, Fault::ReadFiles], |contents| {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
             let from = contents.bytes.get(start..).and_then(|rest| rest.get(..into.len()));
             into.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);

@@ -32,10 +32,11 @@ impl Store {
         if self.is_closed() {
             return Ok(());
         }
-        let mut result = self.remove_finished(&mut writer);
+        let mut result = Ok(());
+        let over = self.finished(&writer);
         let pending: Vec<(u32, Marks)> = {
             let mut state = self.state.lock();
-            let marked = state.segments.iter_mut().filter(|(_, s)| !s.pending.is_empty());
+            let marked = state.segments.iter_mut().filter(|(n, s)| !s.pending.is_empty() && !over.contains(n));
             marked.map(|(number, s)| (*number, std::mem::take(&mut s.pending))).collect()
         };
         for (number, marks) in pending {
@@ -44,7 +45,7 @@ impl Store {
                     let mut state = self.state.lock();
                     state.counts.written_bytes += bytes;
                     if let Some(segment) = state.segments.get_mut(&number) {
-                        segment.marks_size += bytes;
+                        segment.marks_size = segment.marks_size.saturating_add(bytes);
                     }
                 }
                 Err(error) => {
@@ -53,39 +54,44 @@ impl Store {
                 }
             }
         }
-        result
+        // After the marks: what is removed may be what makes a frame in an older segment void. And whether or not they could be
+        // written: this is what makes room on a full disk.
+        self.remove_finished(&mut writer).and(result)
     }
 
     fn write_marks(&self, segment: u32, marks: &Marks) -> Result<u64, StoreError> {
         let path = self.path(segment, "marks");
         let bytes = marks.encode();
+        let good = self.state.lock().segments.get(&segment).map_or(0, |segment| segment.marks_size);
         let written = self.disk.open(&path).and_then(|file| {
-            let before = file.len()?;
-            file.append(&mut [IoSlice::new(&bytes)]).inspect_err(|_| drop(file.truncate(before)))
+            // What is left of an attempt that failed would hide all that follows.
+            if file.len()? > good {
+                file.truncate(good)?;
+            }
+            file.append(&mut [IoSlice::new(&bytes)]).inspect_err(|_| drop(file.truncate(good)))
         });
         written.map_err(|source| StoreError::Io { action: "writing", path, source })?;
         Ok(bytes.len() as u64)
     }
 
-    fn remove_finished(&self, writer: &mut Writer) -> Result<(), StoreError> {
+    /// The segments that can go.
+    fn finished(&self, writer: &Writer) -> Vec<u32> {
         let active = writer.active;
         let idle = IDLE_BYTES.min(self.config.segment_bytes);
-        let finished: Vec<u32> = {
-            let state = self.state.lock();
-            let is_over = |number: &u32, segment: &Segment| {
-                state.index.live(*number).is_none() && (active != Some(*number) || segment.size >= idle)
-            };
-            state
-                .segments
-                .iter()
-                .filter(|(number, segment)| is_over(number, segment))
-                .map(|(number, _)| *number)
-                .collect()
+        let state = self.state.lock();
+        let is_over = |number: &u32, segment: &Segment| {
+            let is_used = segment.is_unreadable || active == Some(*number) && segment.size < idle;
+            !is_used && state.index.live(*number).is_none()
         };
+        state.segments.iter().filter(|(number, segment)| is_over(number, segment)).map(|(number, _)| *number).collect()
+    }
+
+    fn remove_finished(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let finished = self.finished(writer);
         if finished.is_empty() {
             return Ok(());
         }
-        if active.is_some_and(|active| finished.contains(&active)) {
+        if writer.active.is_some_and(|active| finished.contains(&active)) {
             writer.active = None;
         }
         let gone = |result: io::Result<()>| match result {
@@ -117,17 +123,20 @@ impl Store {
         if self.is_closed() {
             return Ok(false);
         }
-        let Some((number, file)) = ({
+        let Some((number, file, old_seed)) = ({
             let state = self.state.lock();
-            self.worth_copying(&state, writer.active).map(|n| (n, state.segments[&n].file.clone()))
+            self.worth_copying(&state, writer.active)
+                .map(|n| (n, state.segments[&n].file.clone(), state.segments[&n].seed))
         }) else {
             return Ok(false);
         };
+        let (active, seed) = self.active(&mut writer)?;
         let (mut moving, mut size) = (vec![], 0);
         {
             let state = self.state.lock();
             for (key, entry) in state.index.of(number) {
-                if size >= bytes {
+                // One at least, so that it ends.
+                if size >= bytes && !moving.is_empty() {
                     break;
                 }
                 size += u64::from(entry.frame);
@@ -139,9 +148,8 @@ impl Store {
         for moving in &moving {
             let (frame, others) = rest.split_at_mut(moving.frame as usize);
             rest = others;
-            self.copy_frame(file.as_ref(), number, moving, frame)?;
+            self.copy_frame(file.as_ref(), number, moving, (old_seed, seed), frame)?;
         }
-        let active = self.active(&mut writer)?;
         let begin = self.append(&mut writer, active, &mut [IoSlice::new(&buffer)])?;
         self.relocate(number, active, begin, &moving);
         self.remove_finished(&mut writer)?;
@@ -150,16 +158,24 @@ impl Store {
     }
 
     /// Reads a frame to be written elsewhere. Its body is not verified: what is damaged is found by whoever reads it.
-    fn copy_frame(&self, file: &dyn DiskFile, from: u32, moving: &Moving, frame: &mut [u8]) -> Result<(), StoreError> {
-        file.read_at(frame, moving.offset.into()).map_err(|source| StoreError::Io {
-            action: "reading",
-            path: self.path(from, "seg"),
-            source,
+    fn copy_frame(
+        &self,
+        file: &dyn DiskFile,
+        from: u32,
+        moving: &Moving,
+        seeds: (u32, u32),
+        frame: &mut [u8],
+    ) -> Result<(), StoreError> {
+        file.read_at(frame, moving.offset.into()).map_err(|source| {
+            if let Some(segment) = self.state.lock().segments.get_mut(&from) {
+                segment.is_unmovable = true;
+            }
+            StoreError::Io { action: "reading", path: self.path(from, "seg"), source }
         })?;
-        if let Some(mut header) = Header::decode(frame) {
+        if let Some(mut header) = Header::decode(frame, seeds.0) {
             header.flags |= COPIED;
             header.first = moving.first;
-            frame[..FRAME_HEADER].copy_from_slice(&header.encode());
+            frame[..FRAME_HEADER].copy_from_slice(&header.encode(seeds.1));
         }
         Ok(())
     }
@@ -171,6 +187,11 @@ impl Store {
             if state.index.relocate(moved.key, (from, moved.offset), (to, new)) {
                 // If the old segment cannot be removed, this is what makes it void there.
                 state.mark(from, |marks| marks.done.push(moved.offset));
+                let first = state.index.get(moved.key).map_or(moved.first, |entry| entry.first);
+                if first != moved.first {
+                    // It was first attempted while it was copied.
+                    state.mark(to, |marks| marks.tried.push((new, first)));
+                }
             } else {
                 // It was finished while it was copied.
                 state.mark(to, |marks| marks.done.push(new));
@@ -181,7 +202,11 @@ impl Store {
     }
 
     fn worth_copying(&self, state: &State, active: Option<u32>) -> Option<u32> {
-        let sealed = || state.segments.iter().filter(|(number, _)| Some(**number) != active);
+        // What copying cannot give back does not count: what is finished goes by itself, what cannot be read stays.
+        let is_worth = |number: u32, segment: &Segment| {
+            Some(number) != active && !segment.is_unmovable && state.index.live(number).is_some()
+        };
+        let sealed = || state.segments.iter().filter(|(number, segment)| is_worth(**number, segment));
         let all: u64 = sealed().map(|(_, segment)| segment.size).sum();
         if all <= 2 * state.index.frames + self.config.segment_bytes {
             return None;

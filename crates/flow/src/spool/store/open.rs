@@ -25,8 +25,9 @@ struct Reading {
     recovered: Recovered,
     /// The live pieces with their ids.
     live: Vec<(u64, Key)>,
-    /// Ids that were copied forward.
-    copied: HashSet<u64>,
+    /// What was copied forward: the id, the time and the checksum of the body, so that no number that was used twice, whatever made
+    /// that happen, costs a piece.
+    copied: HashSet<(u64, u64, u32)>,
     next_id: u64,
 }
 
@@ -56,12 +57,20 @@ impl Store {
             names.iter().filter_map(|name| number(name.strip_suffix(extension)?)).collect()
         };
         let (segments, marks) = (numbers(".seg"), numbers(".marks"));
+        // Who wrote last may have died between making a file and syncing it: nothing may be built on what a crash can still undo.
+        let is_durable = disk.sync_dir(dir).is_ok();
         let mut reading = Reading::default();
         let mut active = None;
         for segment in segments.iter().rev() {
             let is_last = Some(segment) == segments.last();
-            let file =
-                SegmentFile { disk: disk.as_ref(), dir, number: *segment, is_last, has_marks: marks.contains(segment) };
+            let file = SegmentFile {
+                disk: disk.as_ref(),
+                dir,
+                number: *segment,
+                is_last,
+                has_marks: marks.contains(segment),
+                is_durable,
+            };
             let is_open = file.read(&mut reading)?;
             if is_open && reading.state.segments[segment].size < config.segment_bytes {
                 active = Some(*segment);
@@ -95,10 +104,12 @@ struct SegmentFile<'a> {
     number: u32,
     is_last: bool,
     has_marks: bool,
+    /// The entries of the directory survive a crash.
+    is_durable: bool,
 }
 
 impl SegmentFile<'_> {
-    /// Reads it. Whether it may be written to again: only the last one, whose end is cut where it is torn.
+    /// Reads it. Whether it may be written to again: only the last one, and only if all of it is as it was written.
     fn read(&self, reading: &mut Reading) -> Result<bool, StoreError> {
         let SegmentFile { disk, dir, number, is_last, .. } = *self;
         let path = dir.join(format!("{number:010}.seg"));
@@ -106,17 +117,23 @@ impl SegmentFile<'_> {
         let file = disk.open(&path).map_err(fail)?;
         let len = file.len().map_err(fail)?;
         let mut header = [0; SEGMENT_HEADER];
-        if len < SEGMENT_HEADER as u64 {
-            // It was being made; nothing in it was ever acknowledged.
+        let known = SEGMENT_HEADER.min(usize::try_from(len).unwrap_or(SEGMENT_HEADER));
+        if file.read_at(&mut header[..known], 0).is_err() {
+            // The seed can be told from the frames.
+            header.fill(0);
+        } else if frame::is_unfinished(&header, len) {
+            // It was being made; nothing in it was ever acknowledged. If this fails, it is tried again at the next start.
             reading.recovered.torn += 1;
-            disk.remove(&path).map_err(fail)?;
+            let _ = disk.remove(&path);
             return Ok(false);
         }
-        file.read_at(&mut header, 0).map_err(fail)?;
         let start = frame::read_segment_header(&header);
-        let is_foreign = start == SegmentStart::Foreign;
+        let mut seed = None;
         match start {
-            SegmentStart::Segment(first_id) => reading.next_id = reading.next_id.max(first_id),
+            SegmentStart::Segment { first_id, seed: its } => {
+                reading.next_id = reading.next_id.max(first_id);
+                seed = Some(its);
+            }
             SegmentStart::Newer(_) => {
                 reading.damage(number, 0, "a segment of a newer version, left alone");
                 return Ok(false);
@@ -125,33 +142,34 @@ impl SegmentFile<'_> {
             SegmentStart::Foreign => reading.damage(number, 0, "no header of a segment"),
         }
         let marks_path = dir.join(format!("{number:010}.marks"));
-        let (marks, marks_size) = self.read_marks(reading).map_err(|source| StoreError::Io {
-            action: "reading",
-            path: marks_path,
-            source,
-        })?;
+        let (marks, marks_size) = self.read_marks(reading).unwrap_or_else(|error| {
+            tracing::error!(%error, file = %marks_path.display(), "marks cannot be read: what they marked is sent again");
+            reading.damage(number, 0, "marks that cannot be read: what they marked is sent again");
+            // Nothing of it is cut off.
+            (Marks::default(), u64::MAX)
+        });
+        let last_mark = marks.done.iter().chain(marks.tried.iter().map(|(at, _)| at)).max().copied();
         let done: HashSet<u32> = marks.done.into_iter().collect();
         let tried: HashMap<u32, u64> = marks.tried.into_iter().collect();
         let mut pending = Marks::default();
-        let mut end = SEGMENT_HEADER as u64;
-        let mut good = true;
-        let mut damage_at = None;
-        let (mut torn, mut frames) = (false, 0u64);
-        frame::scan(file.as_ref(), |found| match found {
-            Found::Torn { .. } => torn = true,
+        // A copy that a crash can undo makes nothing void.
+        let is_durable = self.is_durable && file.sync().is_ok();
+        let mut is_whole = true;
+        let scanned = frame::scan(file.as_ref(), seed, |found| match found {
+            Found::Torn { .. } => {
+                is_whole = false;
+                reading.recovered.torn += 1;
+            }
             Found::Damaged { offset, what } => {
-                damage_at = Some(offset);
-                good = false;
+                is_whole = false;
                 reading.damage(number, offset, what);
             }
             Found::Frame { offset, header, target } => {
-                frames += 1;
-                damage_at = None;
-                end = offset + header.frame_len();
                 reading.next_id = reading.next_id.max(header.id + 1);
-                let is_void = reading.copied.contains(&header.id);
-                if header.flags & COPIED != 0 {
-                    reading.copied.insert(header.id);
+                let copied = (header.id, header.at, header.body_crc);
+                let is_void = reading.copied.contains(&copied);
+                if is_durable && header.flags & COPIED != 0 {
+                    reading.copied.insert(copied);
                 }
                 let place = u32::try_from(offset).unwrap_or(u32::MAX);
                 if done.contains(&place) {
@@ -175,18 +193,25 @@ impl SegmentFile<'_> {
                 };
                 reading.live.push((header.id, reading.state.index.insert(&new)));
             }
-        })
-        .map_err(fail)?;
-        reading.recovered.torn += u64::from(torn);
-        if is_foreign && frames == 0 {
+        });
+        let (seed, is_unreadable) = match scanned {
+            Ok((found, unreadable)) => (found.or(seed), unreadable > 0),
+            Err(error) => {
+                tracing::error!(%error, file = %path.display(), "the rest of a segment cannot be read");
+                reading.damage(number, 0, "the rest of a segment cannot be read");
+                (seed, true)
+            }
+        };
+        let Some(seed) = seed else {
             // Whatever it is, it is not ours to write to or to remove.
             return Ok(false);
-        }
-        // What is behind the last frame is cut off, so that the next one follows it.
-        let is_clean = good || damage_at.is_none();
-        let is_open = is_last && is_clean && (end == len || file.truncate(end).is_ok());
-        let size = if is_open { end } else { len };
-        reading.state.segments.insert(number, Segment { file, size, marks_size, pending });
+        };
+        // It is only written on if nothing is behind its last frame, and no mark is for what will come there.
+        let is_open =
+            is_last && is_durable && is_whole && !is_unreadable && last_mark.is_none_or(|last| u64::from(last) < len);
+        let segment =
+            Segment { file, seed, size: len, marks_size, pending, is_unreadable, is_unmovable: is_unreadable };
+        reading.state.segments.insert(number, segment);
         Ok(is_open)
     }
 
@@ -200,7 +225,7 @@ impl SegmentFile<'_> {
         let (marks, good) = Marks::decode(&bytes);
         if good < bytes.len() {
             // Marks that follow would not be read behind what is damaged.
-            file.truncate(good as u64)?;
+            let _ = file.truncate(good as u64);
             if bytes.len() - good > 8 {
                 reading.damage(self.number, good as u64, "damaged marks: what they marked is sent again");
             }
