@@ -66,6 +66,11 @@ impl Router for Direct {
         out.push((self.0.clone(), payload));
     }
 
+    /// What comes from disk may be meant for the target of a configuration before this.
+    fn knows(&self, target: &Target) -> bool {
+        *target == self.0
+    }
+
     fn is_dynamic(&self) -> bool {
         false
     }

@@ -38,8 +38,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use wire::Signal;
 
-/// How long the mark of a finished piece may wait to be written: what a crash of the machine can make be sent twice.
-const MARKS_WITHIN: Duration = Duration::from_millis(100);
+/// How long the mark of a finished piece may wait to be written: what a crash can make be sent twice, beside what was under way.
+const MARKS_WITHIN: Duration = Duration::from_millis(20);
 /// How often dead letters are looked at for their age when nothing else happens.
 const IDLE_ROUND: Duration = Duration::from_secs(600);
 /// How long nothing is taken after the disk failed; the first request after that is the probe.

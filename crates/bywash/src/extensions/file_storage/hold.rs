@@ -82,13 +82,25 @@ pub fn try_hold(directory: &Path) -> Result<Held, HoldError> {
     }
 }
 
-/// Makes a directory and those above it, with these permissions less the umask.
+/// Makes a directory and those above it, with these permissions less the umask. That they are there outlives a crash of the
+/// machine: otherwise what is synced in them later would not.
 ///
 /// # Errors
 /// It cannot be made.
 pub fn make(directory: &Path, mode: u32) -> Result<(), HoldError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
     let failed = |source| HoldError::Io { path: directory.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(mode).create(directory).map_err(failed)
+    let above = match directory.parent() {
+        Some(above) if above != Path::new("") => above,
+        _ => Path::new("."),
+    };
+    make(above, mode)?;
+    match DirBuilder::new().mode(mode).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !directory.is_dir() => Err(failed(error)),
+        _ => File::open(above).and_then(|above| above.sync_all()).map_err(failed),
+    }
 }
 
 /// The directories of exporters and signals below a held one that none of `used` is: what they hold waits for nobody.

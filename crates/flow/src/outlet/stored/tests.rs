@@ -338,6 +338,33 @@ async fn a_new_outlet_takes_over_what_is_on_disk() {
     b.end().await;
 }
 
+/// Scenario: a request is on its way to disk while a reload puts an outlet with another target in the place of its own. Guarantee: it goes to the new
+/// target.
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_to_disk_goes_to_the_new_target() {
+    let b = Bench::new();
+    b.destination.always(Some(Script::Answer(unavailable())));
+    b.disk.hold_syncs(true);
+    let heard = b.send(logs("s", &["1"])).unwrap();
+    let (spool, budget) = (b.spool.clone(), b.budget.clone());
+    let new = Outlet::durable(
+        config(),
+        Share::new(1 << 20),
+        Destination::default(),
+        Direct(Target::new("b")),
+        Arc::new(()),
+        spool,
+        budget,
+    );
+    b.disk.hold_syncs(false);
+    assert_eq!(heard.await.unwrap(), Outcome::Delivered);
+    b.drained().await;
+    let lanes: Vec<String> = new.view().lanes.iter().map(|lane| lane.target.to_string()).collect();
+    assert_eq!(lanes, ["b"]);
+    new.close(clock::now()).await;
+    b.end().await;
+}
+
 /// Scenario: many pieces wait for a target, those of one segment cannot be read for a while, and then can; batches are on. Guarantee: all others
 /// are delivered meanwhile, those afterwards, each once; nothing is given up.
 #[tokio::test(start_paused = true)]
