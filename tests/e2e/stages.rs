@@ -205,7 +205,7 @@ fn the_commands_of_the_page_work() {
     assert_eq!(blocks.len(), 2);
     let dir = TempDir::new().unwrap();
     let run = |block: &str| {
-        let script = block.replace("bywash", BYWASH).replace("/tmp", dir.path().to_str().unwrap());
+        let script = block.replace("/tmp", dir.path().to_str().unwrap()).replace("bywash", BYWASH);
         let run = Command::new("sh").args(["-ec", &script]).current_dir(root()).output().unwrap();
         assert_eq!((run.status.code(), text(&run.stderr).as_str()), (Some(0), ""), "{block}");
         text(&run.stdout)
