@@ -8,6 +8,7 @@ use crate::payload::Meta;
 use crate::spool::frame::COPIED;
 use crate::spool::testing::{Fault, SimDisk};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use std::collections::HashMap;
 use wire::Signal;
 
@@ -464,8 +465,14 @@ fn run(steps: &[Step], seed: u64) {
     model.check();
 }
 
+/// The same cases each time; `PROPTEST_RNG_SEED` gives others.
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, max_shrink_iters: 20_000, ..ProptestConfig::default() }
+    let config = ProptestConfig::default();
+    let rng_seed = match config.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(2026),
+        given => given,
+    };
+    ProptestConfig { cases, max_shrink_iters: 20_000, rng_seed, ..config }
 }
 
 proptest! {
