@@ -8,7 +8,7 @@
 
 use crate::batcher::Item;
 use crate::{Ack, Batch, clock};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -37,13 +37,19 @@ struct Held {
 
 /// What became of a request.
 #[allow(clippy::large_enum_variant)] // Moved once and never kept.
-pub(crate) enum Added {
+pub(crate) enum Added<'a> {
     /// It waits for others.
     Held,
     /// It is in this, with all others.
-    Enough(Item),
+    Enough(Gathered<'a>),
     /// Nothing is held any more: it comes back.
     Closed(Item),
+}
+
+/// What is to be divided now. While it is, the end of the exporter waits: its senders were told that it was taken.
+pub(crate) struct Gathered<'a> {
+    pub(crate) item: Item,
+    pub(crate) _turn: RwLockReadGuard<'a, ()>,
 }
 
 /// See the module.
@@ -51,15 +57,17 @@ pub(crate) struct Gather {
     config: GatherConfig,
     held: Mutex<Held>,
     begun: Notify,
+    /// Read by those who divide what was gathered.
+    turn: RwLock<()>,
 }
 
 impl Gather {
     pub(crate) fn new(config: GatherConfig) -> Gather {
-        Gather { config, held: Mutex::default(), begun: Notify::new() }
+        Gather { config, held: Mutex::default(), begun: Notify::new(), turn: RwLock::default() }
     }
 
     /// Adds a request, unless it is too late for that, and gives all of them as one if they are enough for so many targets.
-    pub(crate) fn add(&self, item: Item, targets: usize) -> Added {
+    pub(crate) fn add(&self, item: Item, targets: usize) -> Added<'_> {
         let mut held = self.held.lock();
         if held.closed {
             return Added::Closed(item);
@@ -69,7 +77,7 @@ impl Gather {
         held.items.push(item);
         let enough = self.config.records.min(self.config.per_target.saturating_mul(targets as u64));
         if held.records >= enough || held.bytes >= self.config.bytes {
-            return take(&mut held).map_or(Added::Held, Added::Enough);
+            return self.gathered(&mut held).map_or(Added::Held, Added::Enough);
         }
         if held.items.len() == 1 {
             held.until = Some(clock::now() + self.config.wait);
@@ -80,8 +88,14 @@ impl Gather {
     }
 
     /// Everything that is held, as one.
-    pub(crate) fn take(&self) -> Option<Item> {
-        take(&mut self.held.lock())
+    pub(crate) fn take(&self) -> Option<Gathered<'_>> {
+        self.gathered(&mut self.held.lock())
+    }
+
+    /// The turn is taken under the lock of what is held, so that who closes finds it in one place or the other.
+    fn gathered(&self, held: &mut Held) -> Option<Gathered<'_>> {
+        let item = take(held)?;
+        Some(Gathered { item, _turn: self.turn.read_recursive() })
     }
 
     /// Gives what is held, and holds nothing any more.
@@ -89,17 +103,18 @@ impl Gather {
         let mut held = self.held.lock();
         let last = take(&mut held);
         held.closed = true;
+        drop(held);
+        // What was taken out before is divided by now.
+        drop(self.turn.write());
         last
     }
 
-    /// Waits until something has been held for long enough, and gives all of it. One caller at a time.
-    pub(crate) async fn due(&self) -> Item {
+    /// Waits until something has been held for long enough. One caller at a time.
+    pub(crate) async fn due(&self) {
         loop {
             let until = self.held.lock().until;
-            if until.is_some_and(|until| until <= clock::now())
-                && let Some(item) = self.take()
-            {
-                return item;
+            if until.is_some_and(|until| until <= clock::now()) {
+                return;
             }
             tokio::select! {
                 () = clock::sleep_until(until) => {}
@@ -161,7 +176,7 @@ mod tests {
         let (a, heard_a) = item(&capacity, &["1", "2"]);
         let (b, heard_b) = item(&capacity, &["3", "4", "5"]);
         assert!(matches!(gather.add(a, 5), Added::Held));
-        let Added::Enough(both) = gather.add(b, 5) else { panic!("it is held") };
+        let Added::Enough(Gathered { item: both, .. }) = gather.add(b, 5) else { panic!("it is held") };
         assert_eq!(ids(&both.batch.payload), ["1", "2", "3", "4", "5"]);
         assert_eq!((both.batch.payload.records, both.slot.bytes(), capacity.size()), (5, capacity.bytes(), 2));
         let failed = Outcome::failed(5, Why::new(Kind::Timeout, ""));
@@ -179,7 +194,8 @@ mod tests {
         let (a, _heard) = item(&capacity, &["1"]);
         let start = clock::now();
         assert!(matches!(gather.add(a, 5), Added::Held));
-        let due = gather.due().await;
+        gather.due().await;
+        let due = gather.take().unwrap().item;
         assert_eq!(clock::now() - start, CONFIG.wait);
         due.batch.ack.settle(Outcome::Delivered);
     }
@@ -195,5 +211,23 @@ mod tests {
         let Added::Closed(next) = gather.add(b, 5) else { panic!("it is held") };
         assert_eq!((ids(&last.batch.payload), ids(&next.batch.payload)), (vec!["1".to_owned()], vec!["2".to_owned()]));
         [last, next].into_iter().for_each(|item| item.batch.ack.settle(Outcome::Delivered));
+    }
+
+    /// Scenario: the exporter ends while somebody divides what was gathered. Guarantee: the end waits for that.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_what_is_being_divided() {
+        let (gather, capacity) = (Gather::new(CONFIG), capacity());
+        let (a, _heard) = item(&capacity, &["1", "2", "3", "4", "5"]);
+        let Added::Enough(Gathered { item, _turn }) = gather.add(a, 5) else { panic!("it is held") };
+        std::thread::scope(|scope| {
+            let end = scope.spawn(|| gather.close().is_none());
+            while !gather.held.lock().closed {
+                std::thread::yield_now();
+            }
+            assert!(!end.is_finished());
+            item.batch.ack.settle(Outcome::Delivered);
+            drop(_turn);
+            assert!(end.join().unwrap());
+        });
     }
 }

@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::capacity::{Capacity, Share, Slot};
 use crate::dead_letters::LetterBox;
 use crate::exporter::Exporter;
-use crate::gather::{Added, Gather};
+use crate::gather::{Added, Gather, Gathered};
 use crate::lane::{Context, Durable, Item, Lane, LaneLimits, Left};
 use crate::orphans::Orphans;
 use crate::router::{Router, Routes, Target};
@@ -191,7 +191,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         let gathered = async {
             match &self.gather {
                 Some(gather) => loop {
-                    self.divide(gather.due().await);
+                    gather.due().await;
+                    if let Some(gathered) = gather.take() {
+                        let Gathered { item, _turn } = gathered;
+                        self.divide(item);
+                    }
                 },
                 None => std::future::pending().await,
             }
@@ -434,7 +438,8 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             match gather.add(item, self.lane_count.load(Relaxed)) {
                 Added::Held => return Outcome::Delivered,
                 Added::Enough(all) => {
-                    self.divide(all);
+                    let Gathered { item, _turn } = all;
+                    self.divide(item);
                     return Outcome::Delivered;
                 }
                 Added::Closed(back) => item = back,
