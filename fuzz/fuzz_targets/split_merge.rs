@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use bywash_fuzz::strict;
 use libfuzzer_sys::fuzz_target;
-use wire::{CheckLimits, PackLimits, Packer, Part, Signal, SplitScratch, check};
+use wire::{CheckLimits, PackLimits, Packer, Part, Pile, Sheaf, Signal, SplitScratch, check};
 use wire::{split_limit, split_priority, split_records, split_resources};
 
 /// The parts are accepted, hold what they say, and hold `records` together.
@@ -15,6 +15,34 @@ fn conserved(signal: Signal, utf8: bool, parts: &[Part], records: usize) {
         assert_eq!(check(signal, &part.body, &limits).map(|census| census.records), Ok(part.records));
     }
     assert_eq!(parts.iter().map(|part| part.records).sum::<usize>(), records);
+}
+
+/// Records that are sorted into two sheaves, twice over, come out as accepted requests within the limits.
+fn sheaves(signal: Signal, body: &Bytes, route: impl Fn(usize) -> usize, limits: PackLimits, records: usize) {
+    let (mut pile, mut picks) = (Pile::new(), Vec::new());
+    for _ in 0..2 {
+        if !pile.add(signal, body.clone()).expect("checked") {
+            return;
+        }
+        pile.pick(&mut picks);
+    }
+    let (even, odd): (Vec<_>, Vec<_>) = picks.iter().enumerate().partition(|(ordinal, _)| route(*ordinal) % 2 == 0);
+    let mut found = 0;
+    for picks in [even, odd] {
+        let (picks, mut sheaf) = (picks.into_iter().map(|(_, pick)| *pick).collect::<Vec<_>>(), Sheaf::new(limits));
+        let mut left = &picks[..];
+        while !left.is_empty() {
+            left = &left[sheaf.append(&pile, left)..];
+            let (count, bound) = (sheaf.records(), sheaf.bound());
+            let request = sheaf.finish().contiguous();
+            assert!(request.len() <= bound && count > 0);
+            assert!(count == 1 || limits.max_records == 0 || count <= limits.max_records);
+            assert!(count == 1 || limits.max_bytes == 0 || request.len() <= limits.max_bytes);
+            assert_eq!(check(signal, &request, &CheckLimits::default()).map(|census| census.records), Ok(count));
+            found += count;
+        }
+    }
+    assert_eq!(found, 2 * records);
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -44,6 +72,8 @@ fuzz_target!(|input: &[u8]| {
     split_resources(signal, &body, outputs, &mut scratch, |entry| route(entry.range().start), &mut parts)
         .expect("checked");
     conserved(signal, utf8, &parts, census.records);
+
+    sheaves(signal, &body, route, PackLimits { max_records, max_bytes }, census.records);
 
     let limited = split_limit(signal, &body, max_records, max_bytes);
     conserved(signal, utf8, &limited, census.records);

@@ -11,7 +11,7 @@
 //! Invariants: the node's reference count *is* the number of unsettled forks; an `Ack` that is dropped unsettled settles as
 //! `Failed`, is counted ([`leaked`]), logged, and panics in debug builds, because it is always a bug.
 
-use crate::budget::Permit;
+use crate::budget::{Budget, Permit};
 use crate::outcome::{Kind, Outcome, Why};
 use parking_lot::Mutex;
 use std::fmt;
@@ -148,6 +148,15 @@ impl Ack {
             || charge.parent.as_ref().is_some_and(Ack::is_short_of_memory)
     }
 
+    /// The budget that its request is charged to, if copies of its records, charged for themselves, may stand in its place: nobody
+    /// waits for it, and neither a tenant's account nor a limit on records has to know of them.
+    #[must_use]
+    pub fn replaceable(&self) -> Option<Budget> {
+        let node = self.node.as_ref().filter(|node| matches!(node.listener, Listener::Nobody))?;
+        let charge = node.charge.lock();
+        charge.permit.as_ref().filter(|_| charge.parent.is_none())?.untold()
+    }
+
     /// One duty in place of many: its outcome becomes the outcome of each.
     pub fn join(acks: Vec<Ack>) -> Ack {
         Ack::with(Listener::Parents(acks), None, None)
@@ -209,7 +218,7 @@ impl Drop for Ack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::{Budget, BudgetConfig};
+    use crate::budget::BudgetConfig;
     use proptest::prelude::*;
 
     fn rejected() -> Outcome {

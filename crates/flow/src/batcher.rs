@@ -54,6 +54,11 @@ impl BatchConfig {
         self.max_records == 0 && self.max_bytes == 0
     }
 
+    /// Whether so much makes a batch.
+    pub(crate) fn is_enough(&self, records: u64, bytes: u64) -> bool {
+        (self.min_records > 0 && records >= self.min_records) || (self.min_bytes > 0 && bytes >= self.min_bytes)
+    }
+
     fn is_oversized(&self, records: u32, bytes: usize) -> bool {
         let fits = (self.max_records == 0 || records as usize <= self.max_records)
             && (self.max_bytes == 0 || bytes <= self.max_bytes);
@@ -185,6 +190,8 @@ pub struct Batcher {
     records: u64,
     bytes: u64,
     waiting: usize,
+    /// Items that are requests as they are.
+    ready: usize,
     packer: Option<Packer>,
     formed: u64,
 }
@@ -193,7 +200,8 @@ impl Batcher {
     /// An empty one.
     #[must_use]
     pub fn new(config: BatchConfig) -> Batcher {
-        Batcher { config, queue: VecDeque::new(), records: 0, bytes: 0, waiting: 0, packer: None, formed: 0 }
+        let (records, bytes, waiting, ready, formed) = (0, 0, 0, 0, 0);
+        Batcher { config, queue: VecDeque::new(), records, bytes, waiting, ready, packer: None, formed }
     }
 
     /// Queues an item behind the others.
@@ -253,7 +261,7 @@ impl Batcher {
     pub fn due(&self, now: Instant, idle: bool, hurry: bool) -> Due {
         let Some(oldest) = self.oldest() else { return Due::Never };
         let (records, bytes) = self.missing();
-        if hurry || records == 0 || bytes == 0 || (idle && self.waiting > 0) {
+        if hurry || self.ready > 0 || records == 0 || bytes == 0 || (idle && self.waiting > 0) {
             return Due::Now;
         }
         let at = oldest + self.config.flush_interval;
@@ -264,6 +272,9 @@ impl Batcher {
     #[must_use]
     pub fn cause(&self, idle: bool, hurry: bool) -> Cause {
         let (records, bytes) = self.missing();
+        if let Some(cause) = self.queue.front().and_then(|item| item.formed) {
+            return cause;
+        }
         match () {
             () if hurry => Cause::Closing,
             () if !self.config.enabled => Cause::Direct,
@@ -280,7 +291,7 @@ impl Batcher {
     }
 
     fn form(&mut self) -> Option<Request> {
-        if !self.config.enabled {
+        if !self.config.enabled || self.queue.front().is_some_and(|item| item.formed.is_some()) {
             return Some(pack(vec![self.pop()?]));
         }
         self.split_oversized();
@@ -293,10 +304,10 @@ impl Batcher {
         let mut bytes = first.size() as u64;
         packer.try_add(&first_body, first.batch.payload.records as usize);
         let mut parts = vec![first];
-        while !(self.config.is_open_ended() && self.is_enough(records, bytes)) {
+        while !(self.config.is_open_ended() && self.config.is_enough(records, bytes)) {
             self.split_oversized();
             // One that cannot be read makes the next request, by itself.
-            let Some(next) = self.queue.front() else { break };
+            let Some(next) = self.queue.front().filter(|next| next.formed.is_none()) else { break };
             let Some(body) = next.body() else { break };
             if !packer.try_add(&body, next.batch.payload.records as usize) {
                 break;
@@ -365,7 +376,7 @@ impl Batcher {
                 break;
             }
             count += 1;
-            if !c.enabled || is_over || (c.is_open_ended() && self.is_enough(records, bytes)) {
+            if !c.enabled || is_over || (c.is_open_ended() && c.is_enough(records, bytes)) {
                 break;
             }
         }
@@ -380,13 +391,8 @@ impl Batcher {
 
     /// Everything that is queued.
     pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
-        (self.records, self.bytes, self.waiting) = (0, 0, 0);
+        (self.records, self.bytes, self.waiting, self.ready) = (0, 0, 0, 0);
         self.queue.drain(..)
-    }
-
-    fn is_enough(&self, records: u64, bytes: u64) -> bool {
-        let c = &self.config;
-        (c.min_records > 0 && records >= c.min_records) || (c.min_bytes > 0 && bytes >= c.min_bytes)
     }
 
     fn count(&mut self, item: &Item, add: bool) {
@@ -395,9 +401,11 @@ impl Batcher {
         if add {
             (self.records, self.bytes, self.waiting) =
                 (self.records + records, self.bytes + bytes, self.waiting + waits);
+            self.ready += usize::from(item.formed.is_some());
         } else {
             (self.records, self.bytes, self.waiting) =
                 (self.records - records, self.bytes - bytes, self.waiting - waits);
+            self.ready -= usize::from(item.formed.is_some());
         }
     }
 

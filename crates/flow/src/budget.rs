@@ -338,6 +338,11 @@ impl Permit {
         self.budget.level(&self.budget.config.load(), 0, 0, 0) > Level::Open
     }
 
+    /// The budget, if it does not tell whose requests these are, nor limits their records.
+    pub(crate) fn untold(&self) -> Option<Budget> {
+        (self.tenant.is_none() && self.budget.config.load().records == 0).then(|| Budget(self.budget.clone()))
+    }
+
     /// Gives back all but `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         let back = self.bytes.saturating_sub(bytes as u64);

@@ -264,14 +264,39 @@ impl Slot {
         Slot { capacity: self.capacity.clone(), held: Held { requests: 0, records, bytes }, saved }
     }
 
+    /// A slot of the same account that stands for nothing yet.
+    #[must_use]
+    pub fn nothing(&self) -> Slot {
+        Slot { capacity: self.capacity.clone(), held: Held::default(), saved: 0 }
+    }
+
+    /// Hands a part of what it stands for over to another slot of the same account, as [`Slot::split`] does, and says how many bytes
+    /// that were.
+    pub fn hand_over(&mut self, to: &mut Slot, records: usize, bytes: usize) -> u64 {
+        debug_assert!(Arc::ptr_eq(&self.capacity, &to.capacity));
+        let (records, bytes) = ((records as u64).min(self.held.records), (bytes as u64).min(self.held.bytes));
+        self.held.records -= records;
+        self.held.bytes -= bytes;
+        to.held.records += records;
+        to.held.bytes += bytes;
+        bytes
+    }
+
     /// Stands for what `other`, of the same account, stood for as well.
     pub fn absorb(&mut self, mut other: Slot) {
-        debug_assert!(Arc::ptr_eq(&self.capacity, &other.capacity));
-        let held = std::mem::take(&mut other.held);
-        self.held.requests += held.requests;
-        self.held.records += held.records;
-        self.held.bytes += held.bytes;
-        self.saved += std::mem::take(&mut other.saved);
+        other.hand_over_rest(self);
+    }
+
+    /// Hands all that is left over to another slot of the same account, the count of its request with it; says how many bytes that
+    /// were.
+    pub fn hand_over_rest(&mut self, to: &mut Slot) -> u64 {
+        debug_assert!(Arc::ptr_eq(&self.capacity, &to.capacity));
+        let held = std::mem::take(&mut self.held);
+        to.held.requests += held.requests;
+        to.held.records += held.records;
+        to.held.bytes += held.bytes;
+        to.saved += std::mem::take(&mut self.saved);
+        held.bytes
     }
 
     /// Stands for only so many bytes from now on, and gives the rest back. Says how many those are.

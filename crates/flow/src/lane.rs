@@ -14,6 +14,9 @@
 //! request that failed goes back to being keys; it is read again within the send that tries it next, so that the memory of
 //! halted targets is that of their keys, and the memory of what is read is bounded by the permits.
 //!
+//! Where records are sorted as they are routed, the last thing in the queue of a lane is a batch that is still open
+//! ([`open_batch`]).
+//!
 //! It does not know protocols, routing or admission, and never decides to lose data: what it cannot deliver it settles as
 //! `Failed` or `Rejected`, with a reason, counted.
 
@@ -34,6 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
+use wire::Sheaf;
 
 /// How long a lane that is put away waits for answers to what is on disk: what would have been delivered is not sent twice, and a
 /// backend that never answers holds up no end.
@@ -172,6 +176,12 @@ impl LaneView {
 struct Inbox {
     open: bool,
     queue: VecDeque<Item>,
+    /// What records are written into as they come, behind all of `queue`.
+    batch: Option<OpenBatch>,
+    /// Where the next one is written.
+    sheaf: Option<Sheaf>,
+    /// Wake the task when a batch is begun: it does not know when the next one is due.
+    wake_batch: bool,
     /// What waits on disk only, behind all of `queue`.
     backlog: VecDeque<Key>,
     /// Something waits on disk only, here or in the task: what is pushed comes after it, so it must wait there too.
@@ -195,6 +205,26 @@ struct Inbox {
     stuck_bytes: u64,
     /// When a closing lane must have ended.
     deadline: Option<Instant>,
+}
+
+impl Inbox {
+    /// Whether nothing was pushed that is not on disk.
+    fn has_nothing_new(&self) -> bool {
+        self.queue.is_empty() && self.batch.is_none()
+    }
+
+    /// Queues an item. Whether the task is to be woken for it.
+    fn put(&mut self, item: Item) -> bool {
+        let is_formed = item.formed.is_some() && self.wake_records < u64::MAX;
+        self.records += u64::from(item.batch.payload.records);
+        self.bytes += item.slot.bytes();
+        self.queue.push_back(item);
+        let wake = is_formed || self.records >= self.wake_records || self.bytes >= self.wake_bytes;
+        if wake {
+            (self.wake_records, self.wake_bytes) = (u64::MAX, u64::MAX);
+        }
+        wake
+    }
 }
 
 struct Shared {
@@ -253,6 +283,9 @@ impl Lane {
             inbox: Mutex::new(Inbox {
                 open: true,
                 queue: VecDeque::new(),
+                batch: None,
+                sheaf: None,
+                wake_batch: true,
                 backlog: VecDeque::new(),
                 has_backlog: false,
                 keeps: true,
@@ -295,19 +328,20 @@ impl Lane {
 
     fn enqueue(&self, mut inbox: MutexGuard<'_, Inbox>, item: Item) {
         let (records, bytes, saved) = (u64::from(item.batch.payload.records), item.slot.bytes(), item.slot.saved());
-        inbox.queue.push_back(item);
-        inbox.records += records;
-        inbox.bytes += bytes;
-        let wake = inbox.records >= inbox.wake_records || inbox.bytes >= inbox.wake_bytes;
-        if wake {
-            (inbox.wake_records, inbox.wake_bytes) = (u64::MAX, u64::MAX);
-        }
+        let wake = inbox.put(item);
         drop(inbox);
-        self.0.bytes.fetch_add(bytes, Relaxed);
-        self.0.saved.fetch_add(saved, Relaxed);
-        self.0.records.fetch_add(records, Relaxed);
+        self.count(records, bytes, saved);
         if wake {
             self.0.wake.notify_one();
+        }
+    }
+
+    /// Counts what it holds now as well.
+    fn count(&self, records: u64, bytes: u64, saved: u64) {
+        self.0.bytes.fetch_add(bytes, Relaxed);
+        self.0.records.fetch_add(records, Relaxed);
+        if saved > 0 {
+            self.0.saved.fetch_add(saved, Relaxed);
         }
     }
 
@@ -419,15 +453,22 @@ impl Lane {
             bytes: self.bytes(),
             size: self.bytes() + self.0.saved.load(Relaxed),
             records: self.0.records.load(Relaxed),
-            oldest: oldest.into_iter().chain(inbox.queue.front().map(|i| i.at)).min(),
+            oldest: [oldest, inbox.queue.front().map(|i| i.at), inbox.batch.as_ref().map(|b| b.at)]
+                .into_iter()
+                .flatten()
+                .min(),
             waiting,
             stored: self.0.stored.load(Relaxed) as usize + inbox.backlog.len(),
         }
     }
 }
 
+mod open_batch;
 mod stored;
 mod worker;
+
+use open_batch::OpenBatch;
+pub(crate) use open_batch::Sorted;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@
 //! | what a stage is, and how requests are kept open while stages hold records back | [`stage`] |
 //! | how held records come out when no request carries them along | [`release`] |
 //! | an exporter's queue, its capacity and its lanes | [`outlet`], [`capacity`] |
-//! | how requests are divided together | [`gather`] |
+//! | how requests are sorted together | [`gather`] |
 //! | which target a record goes to | [`router`] |
 //! | what is kept on disk | [`spool`], [`dead_letters`] |
 //! | what one destination does: queueing, batching, sending, retrying | [`lane`], [`batcher`], [`breaker`], [`retry`] |

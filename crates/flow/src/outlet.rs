@@ -25,7 +25,6 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -59,8 +58,6 @@ pub struct Outlet<E: Exporter, R: Router> {
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
     orphans: Orphans,
     gather: Option<Gather>,
-    /// Lanes, as far as the last one that was made or retired tells.
-    lane_count: AtomicUsize,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
     draining: watch::Sender<Vec<Lane>>,
     /// The router may know more targets than before.
@@ -140,7 +137,6 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             lanes,
             orphans,
             gather,
-            lane_count: AtomicUsize::new(0),
             draining: watch::channel(vec![]).0,
             rerouting: Notify::new(),
         }
@@ -161,7 +157,6 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             let mut lanes = self.lanes.lock();
             let gone = lanes.iter_mut().flat_map(|lanes| lanes.extract_if(|target, _| !live(target)));
             let gone: Vec<Lane> = gone.map(|(_, lane)| lane).collect();
-            self.lane_count.store(lanes.as_ref().map_or(0, HashMap::len), Relaxed);
             // Under the lock, so that whoever closes the outlet finds each lane in one place or the other.
             self.draining.send_modify(|draining| draining.extend(gone.iter().cloned()));
             gone
@@ -184,7 +179,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
     }
 
-    /// What has to be done in time, whoever pushes or does not: gathered requests are divided, and what has had no target for
+    /// What has to be done in time, whoever pushes or does not: gathered requests are sorted, and what has had no target for
     /// `max_elapsed_time`, or whose time had begun before, is given up. Never ends: whoever has a dynamic router runs it, once, for
     /// as long as the outlet lives. Loses nothing when it is dropped.
     pub async fn keep(&self) {
@@ -192,26 +187,14 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             match &self.gather {
                 Some(gather) => loop {
                     gather.due().await;
-                    if let Some(gathered) = gather.take() {
-                        let Gathered { item, _turn } = gathered;
-                        self.divide(item);
+                    if let Some(Gathered { items, _turn }) = gather.take() {
+                        self.sort(items);
                     }
                 },
                 None => std::future::pending().await,
             }
         };
         tokio::join!(gathered, self.expire_orphans());
-    }
-
-    /// Divides what was gathered.
-    fn divide(&self, item: Item) {
-        drop(self.route(item, Fullness::Counts).unwrap_or_else(|item| self.orphan(item)));
-    }
-
-    fn end_gathering(&self) {
-        if let Some(item) = self.gather.as_ref().and_then(Gather::close) {
-            self.divide(item);
-        }
     }
 
     async fn expire_orphans(&self) {
@@ -345,7 +328,6 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         }
         let lane = Lane::start(target.clone(), self.context.clone());
         lanes.insert(target.clone(), lane.clone());
-        self.lane_count.store(lanes.len(), Relaxed);
         Found::Lane(lane)
     }
 
@@ -431,25 +413,20 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
-        let (batch, at) = (Batch { payload, ack }, clock::now());
-        let mut item = Item { batch, packed: None, slot, at, waits, tried: None, ticket: None };
-        // Only while no lane can be full: whoever sent what finds its lane full is told so.
-        if let Some(gather) = self.gather.as_ref().filter(|_| !waits && self.capacity.bytes() <= self.lane_limit()) {
-            match gather.add(item, self.lane_count.load(Relaxed)) {
+        let mut item = Item::new(Batch { payload, ack }, slot, clock::now(), waits);
+        let targets = self.router.sorts_by();
+        if let Some(gather) = self.gather.as_ref().filter(|_| targets > 1 && self.is_sortable(&item)) {
+            match gather.add(item, targets) {
                 Added::Held => return Outcome::Delivered,
-                Added::Enough(all) => {
-                    let Gathered { item, _turn } = all;
-                    self.divide(item);
+                Added::Enough(Gathered { items, _turn }) => {
+                    self.sort(items);
                     return Outcome::Delivered;
                 }
                 Added::Closed(back) => item = back,
             }
         }
-        match self.route(item, Fullness::Counts) {
-            Ok(lost) => lost,
-            // The last target went away since room was taken: it waits for the next one, with its room.
-            Err(item) => self.orphan(item),
-        }
+        // If the last target went away since room was taken it waits for the next one, with its room.
+        self.route(item, Fullness::Counts).unwrap_or_else(|item| self.orphan(item))
     }
 
     fn send_now(&self, payload: Payload) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
@@ -507,7 +484,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            self.end_gathering();
+            self.sort(self.gather.as_ref().map(Gather::close).unwrap_or_default());
             let lanes: Vec<Lane> = self.lanes.lock().take().into_iter().flat_map(HashMap::into_values).collect();
             for lane in &lanes {
                 lane.put_away(deadline);
@@ -536,6 +513,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 mod config;
 mod direct;
 mod outgoing;
+mod sort;
 mod stored;
 
 pub use config::OutletConfig;

@@ -4,6 +4,7 @@ use crate::{Payload, Why};
 use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
+use wire::Record;
 
 /// One destination: a backend's address, a log group and stream, a tenant. The name is unique within its exporter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +37,17 @@ pub trait Router: Send + Sync + 'static {
     /// Appends to `out` the pieces of `payload` with their targets. Together they hold exactly its records. Where there is no
     /// target at all, `out` stays empty.
     fn route(&self, payload: Payload, out: &mut Routes);
+
+    /// How many targets records are sorted by; fewer than two: requests are not to be sorted, but routed.
+    fn sorts_by(&self) -> usize {
+        0
+    }
+
+    /// Appends the owner of each record of a request, as its place among the targets that are answered. What [`Router::route`] would
+    /// divide can then be sorted into batches. Without any target none is answered, whatever was appended.
+    fn owners<'a>(&self, _records: &mut dyn Iterator<Item = Record<'a>>, _owners: &mut Vec<u32>) -> Arc<[Target]> {
+        Arc::new([])
+    }
 
     /// Whether there is any target now.
     ///

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use wire::build::{Log, MessageWriter};
 use wire::key::{AnyValue, trace_id};
 use wire::{
-    CheckLimits, Index, PackLimits, Packer, Record, Signal, SplitScratch, check, split_limit, split_priority,
-    split_records, split_resources,
+    CheckLimits, Index, PackLimits, Packer, Pick, Pile, Record, Sheaf, Signal, SplitScratch, check, split_limit,
+    split_priority, split_records, split_resources,
 };
 
 const ROUND: Duration = Duration::from_millis(5);
@@ -201,6 +201,51 @@ fn packs(bench: &Bench) {
     });
 }
 
+/// Requests of a hundred records of traces of their own, twenty at a time, whose records are sorted into a sheaf for each output; what
+/// becomes of it is read once, as a socket does.
+fn sorts(bench: &Bench) {
+    for (outputs, services) in [(8, 1), (8, 50), (256, 1), (256, 50)] {
+        let bodies: Vec<Bytes> = (0..200).map(|i| logs(1, 100, i % services)).collect();
+        let bytes: usize = bodies.iter().map(Bytes::len).sum();
+        let limits = PackLimits { max_records: 900, max_bytes: 1 << 20 };
+        let mut sheaves: Vec<Sheaf> = (0..outputs).map(|_| Sheaf::new(limits)).collect();
+        let (mut pile, mut picks, mut owners) = (Pile::new(), vec![], vec![]);
+        let mut sorted: Vec<Vec<Pick>> = vec![vec![]; outputs];
+        let mut socket = vec![0; 64 * 1024];
+        let mut send = |sheaf: &mut Sheaf| {
+            for chunk in &sheaf.finish() {
+                chunk.chunks(socket.len()).for_each(|part| socket[..part.len()].copy_from_slice(part));
+            }
+            black_box(&socket);
+        };
+        let name = format!("sort 200 requests of 100 over {outputs}, {services} services");
+        bench.time(&name, 20_000, bytes, || {
+            for bodies in bodies.chunks(20) {
+                for body in bodies {
+                    assert!(pile.add(Signal::Logs, black_box(body).clone()).expect("sound"));
+                    pile.pick(&mut picks);
+                    let owner = |record: Record| {
+                        trace_id(&record).map_or(0, |id| usize::from(id[0]) | usize::from(id[1]) << 8) % outputs
+                    };
+                    owners.extend(pile.records().map(owner));
+                }
+                picks.drain(..).zip(owners.drain(..)).for_each(|(pick, owner)| sorted[owner].push(pick));
+                for (sheaf, picks) in sheaves.iter_mut().zip(&mut sorted) {
+                    let mut left = &picks[..];
+                    while !left.is_empty() {
+                        left = &left[sheaf.append(&pile, left)..];
+                        if !left.is_empty() {
+                            send(sheaf);
+                        }
+                    }
+                    picks.clear();
+                }
+                pile.clear();
+            }
+        });
+    }
+}
+
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let bench = Bench { filter };
@@ -208,4 +253,5 @@ fn main() {
     checks(&bench);
     splits(&bench);
     packs(&bench);
+    sorts(&bench);
 }

@@ -195,8 +195,8 @@ impl Index {
         self.runs.clear();
     }
 
-    /// Gives memory back after an unusually large request.
-    pub(crate) fn trim(&mut self) {
+    /// Forgets the request, and gives memory back if that was unusually large.
+    pub fn trim(&mut self) {
         trim(&mut self.nodes);
         trim(&mut self.leaves);
         trim(&mut self.runs);

@@ -19,6 +19,8 @@
 //! | which records enter under overload | [`priority`] |
 //! | how a request is cut to a limit | [`limit`] |
 //! | how requests are merged and equal headers folded | [`pack`] |
+//! | how records of several requests are put into another order | [`pile`] |
+//! | how a request grows out of records of many | [`sheaf`] |
 //! | how messages are written from parts | [`build`] |
 //! | what messages OTLP has and which fields they carry | [`schema`] |
 //! | how OTLP/JSON is read and written | [`json`] |
@@ -34,8 +36,10 @@ pub mod key;
 pub mod limit;
 pub mod loki;
 pub mod pack;
+pub mod pile;
 pub mod priority;
 pub mod schema;
+pub mod sheaf;
 pub mod signal;
 pub mod split;
 #[cfg(test)]
@@ -47,6 +51,8 @@ pub use field::{Fault, Malformed};
 pub use index::{Entry, Index, Record};
 pub use limit::split_limit;
 pub use pack::{PackLimits, Packer};
+pub use pile::{Pick, Pile};
 pub use priority::{Priority, split_priority};
+pub use sheaf::Sheaf;
 pub use signal::Signal;
 pub use split::{Part, SplitScratch, split_records, split_resources};

@@ -23,7 +23,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 /// Runs of records from this size on are sent as slices of their request rather than copied.
-const SLICE_FROM: usize = 4096;
+pub(crate) const SLICE_FROM: usize = 4096;
 /// How many different headers are remembered for folding; later ones get entries of their own.
 const MAX_FOLDED: usize = 4096;
 
@@ -420,14 +420,14 @@ impl Run {
 }
 
 /// What is being written: one buffer, and the slices that go between its parts.
-struct Output {
-    buffer: Vec<u8>,
+pub(crate) struct Output {
+    pub(crate) buffer: Vec<u8>,
     /// Each with its place in the buffer.
-    slices: Vec<(usize, Bytes)>,
+    pub(crate) slices: Vec<(usize, Bytes)>,
 }
 
 impl Output {
-    fn into_chunks(self) -> Chunks {
+    pub(crate) fn into_chunks(self) -> Chunks {
         let buffer = Bytes::from(self.buffer);
         let mut chunks = Chunks::new();
         let mut at = 0;
@@ -442,7 +442,7 @@ impl Output {
 }
 
 /// Brings a header into one piece with its fields in the order of their numbers.
-fn canonicalize(runs: impl Iterator<Item = Range<usize>>, in_order: bool, body: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn canonicalize(runs: impl Iterator<Item = Range<usize>>, in_order: bool, body: &[u8], out: &mut Vec<u8>) {
     out.clear();
     if in_order {
         runs.for_each(|run| out.extend_from_slice(&body[run]));
@@ -457,7 +457,7 @@ fn canonicalize(runs: impl Iterator<Item = Range<usize>>, in_order: bool, body: 
 
 /// The keys are hashes already.
 #[derive(Default)]
-struct Identity(u64);
+pub(crate) struct Identity(u64);
 
 impl Hasher for Identity {
     fn finish(&self) -> u64 {
@@ -470,6 +470,10 @@ impl Hasher for Identity {
 
     fn write_u64(&mut self, hash: u64) {
         self.0 = hash;
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::capacity::Slot;
 use crate::packed::Packed;
 use crate::spool::{Key, Ticket};
+use crate::watch::Cause;
 use crate::{Ack, Batch, Outcome, Payload};
 use std::time::Instant;
 
@@ -23,14 +24,25 @@ pub struct Item {
     pub tried: Option<Instant>,
     /// The piece on disk that this is a copy of, or a part of it. Its sender was told long ago; `ack` only holds the memory.
     pub ticket: Option<Ticket>,
+    /// It is a request as it is, formed for this reason: nothing is to be put before or behind it.
+    pub formed: Option<Cause>,
+    /// Its records are of many senders: if it is rejected it is divided down to the record that is bad.
+    pub is_mixed: bool,
 }
 
 impl Item {
+    /// A piece of a sender's request as it came, never tried and in memory only.
+    #[must_use]
+    pub fn new(batch: Batch, slot: Slot, at: Instant, waits: bool) -> Item {
+        let (packed, tried, ticket, formed, is_mixed) = (None, None, None, None, false);
+        Item { batch, packed, slot, at, waits, tried, ticket, formed, is_mixed }
+    }
+
     /// Items in place of this one, each with a fork of its duty and a part of its room. Without any piece the duty is settled as
     /// delivered: there was nothing to deliver.
     /// Pieces of a packed item are packed: it stays the copy that it is.
     pub fn divide(self, pieces: impl ExactSizeIterator<Item = Payload>) -> Vec<Item> {
-        let Item { at, waits, tried, .. } = self;
+        let Item { at, waits, tried, is_mixed, .. } = self;
         let codec = self.packed.map(|packed| packed.codec());
         let count = pieces.len();
         let (mut ack, mut slot, mut ticket) = (Some(self.batch.ack), Some(self.slot), self.ticket);
@@ -44,7 +56,8 @@ impl Item {
             let of_slot = if last { slot.take() } else { slot.as_mut().map(|s| s.split(payload.records, held)) };
             let ticket = if last { ticket.take() } else { ticket.as_ref().map(Ticket::share) };
             if let (Some(ack), Some(slot)) = (of_ack, of_slot) {
-                let mut item = Item { batch: Batch { payload, ack }, packed: None, slot, at, waits, tried, ticket };
+                let piece = Item::new(Batch { payload, ack }, slot, at, waits);
+                let mut item = Item { tried, ticket, is_mixed, ..piece };
                 packed.into_iter().for_each(|packed| item.replace(packed));
                 items.push(item);
             }

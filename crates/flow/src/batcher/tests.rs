@@ -10,7 +10,7 @@ fn item(names: &[&str], waits: bool, at: Instant) -> Item {
     let capacity = Capacity::new(CapacityConfig { size: 1 << 30, sizer: Sizer::Items, max_bytes: 1 << 30 });
     let slot = capacity.take(payload.records, payload.len()).unwrap();
     let batch = Batch { payload, ack: Ack::unwatched(None) };
-    Item { batch, packed: None, slot, at, waits, tried: None, ticket: None }
+    Item::new(batch, slot, at, waits)
 }
 
 fn settle(request: Request) {

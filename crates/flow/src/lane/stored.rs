@@ -155,7 +155,7 @@ impl<E: Exporter> Worker<E> {
         let ticket = Some(Ticket::new(durable.spool.clone(), key));
         let at = durable.spool.calendar().instant(piece.at);
         let batch = Batch { payload: piece.payload.clone(), ack };
-        let item = Item { batch, packed: None, slot, at, waits: false, tried: request.first, ticket };
+        let item = Item { tried: request.first, ticket, ..Item::new(batch, slot, at, false) };
         self.shared.bytes.fetch_add(item.slot.bytes(), Relaxed);
         if !request.unpack {
             return self.batcher.push_front(item);

@@ -41,7 +41,7 @@ impl Bench {
         let slot = self.capacity.take(payload.records, payload.len()).unwrap();
         let (ack, rx) = Ack::watched(None);
         let batch = Batch { payload, ack };
-        (Item { batch, packed: None, slot, at: clock::now(), waits, tried: None, ticket: None }, rx)
+        (Item::new(batch, slot, clock::now(), waits), rx)
     }
 
     fn push(&self, ids: &[&str]) -> oneshot::Receiver<Outcome> {

@@ -11,6 +11,7 @@ use crate::breaker::{Admit, Breaker, State};
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::packed::BACKLOG;
 use crate::spool::Key;
+use crate::watch::Cause;
 use crate::{Kind, Outcome, Why, clock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub(super) struct Worker<E> {
     leaves_stored: bool,
     /// Until when answers to what is on disk are waited for then.
     answers_until: Option<Instant>,
+    /// When the batch that is open in the inbox was begun.
+    open_since: Option<Instant>,
     /// The empty queue that changes places with the inbox's.
     spare: VecDeque<Item>,
     /// Divided requests that go out before anything else.
@@ -77,6 +80,7 @@ impl<E: Exporter> Worker<E> {
             backlog: VecDeque::new(),
             leaves_stored: false,
             answers_until: None,
+            open_since: None,
             spare: VecDeque::new(),
             ready: VecDeque::new(),
             retries: vec![],
@@ -94,8 +98,8 @@ impl<E: Exporter> Worker<E> {
     pub(super) async fn run(mut self) -> Left {
         let mut shared_changed = self.context.shared_changed.subscribe();
         loop {
-            self.collect();
             let now = clock::now();
+            self.collect(now);
             self.expire(now);
             let waiting = self.dispatch(now);
             let has_nothing = self.has_nothing();
@@ -119,10 +123,13 @@ impl<E: Exporter> Worker<E> {
     }
 
     /// Takes over what was pushed.
-    fn collect(&mut self) {
+    fn collect(&mut self, now: Instant) {
         let mut inbox = self.shared.inbox.lock();
         // The two queues change places, so that a steady flow allocates nothing.
         std::mem::swap(&mut inbox.queue, &mut self.spare);
+        let (interval, is_closing) = (self.context.batch.flush_interval, inbox.deadline.is_some());
+        let batch = inbox.batch.take_if(|batch| is_closing || batch.at + interval <= now);
+        self.open_since = inbox.batch.as_ref().map(|batch| batch.at);
         (inbox.records, inbox.bytes) = (0, 0);
         (self.deadline, self.leaves_stored) = (inbox.deadline, inbox.leaves_stored);
         self.answers_until = inbox.answers_until;
@@ -134,6 +141,11 @@ impl<E: Exporter> Worker<E> {
         let forgets = !inbox.keeps && has_copies && self.context.durable.is_some();
         inbox.has_backlog = forgets || !self.backlog.is_empty() || !pushed.is_empty();
         drop(inbox);
+        if let Some(batch) = batch {
+            let (item, sheaf) = batch.close(if is_closing { Cause::Closing } else { Cause::Timeout });
+            self.spare.push_back(item);
+            self.shared.inbox.lock().sheaf.get_or_insert(sheaf);
+        }
         for item in self.spare.drain(..) {
             self.batcher.push(item);
         }
@@ -216,7 +228,8 @@ impl<E: Exporter> Worker<E> {
             Due::Never if self.backlog.is_empty() || self.leaves_stored => None,
             Due::Never => Some(now),
         };
-        retry.into_iter().chain(batch).min()
+        let open = self.open_since.map(|at| at + self.context.batch.flush_interval);
+        [retry, batch, open].into_iter().flatten().min()
     }
 
     fn next(&mut self, now: Instant) -> Option<Request> {
@@ -433,6 +446,7 @@ impl<E: Exporter> Worker<E> {
     /// another's.
     fn reject(&mut self, request: Request, why: Why) {
         let by_records = why.kind == Kind::TooLarge;
+        let by_records = by_records || request.parts.iter().any(|part| part.is_mixed);
         let may_divide = matches!(why.kind, Kind::BadData | Kind::TooLarge | Kind::Other);
         let request = match if may_divide { self.divide(request, by_records) } else { Err(request) } {
             Ok(parts) => {
@@ -464,6 +478,7 @@ impl<E: Exporter> Worker<E> {
 
     fn has_nothing(&self) -> bool {
         self.batcher.is_empty()
+            && self.open_since.is_none()
             && self.ready.is_empty()
             && self.flights.is_empty()
             && self.retries.iter().all(|(_, r)| self.stays(r))
@@ -475,7 +490,7 @@ impl<E: Exporter> Worker<E> {
         let requests = self.ready.iter().chain(self.retries.iter().map(|(_, request)| request));
         let mut requests = requests.chain(self.flights.values().map(|flight| &flight.request));
         self.batcher.is_empty()
-            && self.shared.inbox.lock().queue.is_empty()
+            && self.shared.inbox.lock().has_nothing_new()
             && requests.all(|request| request.parts.iter().all(|part| part.ticket.is_some()))
     }
 
@@ -489,13 +504,13 @@ impl<E: Exporter> Worker<E> {
         if let Some(deadline) = self.deadline {
             let hopeless =
                 self.flights.is_empty() && waiting.permit.is_none() && waiting.until.is_some_and(|u| u > deadline);
-            let is_empty = self.has_nothing() && self.shared.inbox.lock().queue.is_empty();
+            let is_empty = self.has_nothing() && self.shared.inbox.lock().has_nothing_new();
             let is_left = self.answers_until.is_some_and(|until| now >= until) && self.is_all_on_disk();
             return is_empty || hopeless || is_left || now >= deadline;
         }
         if self.idle_end(self.has_nothing()).is_some_and(|end| end <= now) {
             let mut inbox = self.shared.inbox.lock();
-            inbox.open = !inbox.queue.is_empty() || !inbox.backlog.is_empty();
+            inbox.open = !inbox.has_nothing_new() || !inbox.backlog.is_empty();
             return !inbox.open;
         }
         false
@@ -508,17 +523,20 @@ impl<E: Exporter> Worker<E> {
             .oldest()
             .into_iter()
             .chain(self.ready.iter().chain(self.retries.iter().map(|(_, r)| r)).filter_map(Request::oldest));
-        let oldest = oldest.chain(self.flights.values().filter_map(|f| f.request.oldest())).min();
+        let oldest =
+            oldest.chain(self.flights.values().filter_map(|f| f.request.oldest())).chain(self.open_since).min();
         *self.shared.view.lock() = (self.breaker.state(), oldest, self.retries.len());
         // While a permit, an answer or the breaker is waited for, a push changes nothing.
         let is_halted = self.admit(now).is_err();
         let can_send = waiting.permit.is_none() && self.flights.len() < self.context.limits.in_flight && !is_halted;
         let mut inbox = self.shared.inbox.lock();
         let takes_stored = has_nothing || (can_send && self.backlog.is_empty());
-        if !inbox.queue.is_empty() || (takes_stored && !inbox.backlog.is_empty()) || inbox.evict > 0 {
+        let is_unknown = inbox.batch.is_some() && self.open_since.is_none() && (has_nothing || can_send);
+        if !inbox.queue.is_empty() || is_unknown || (takes_stored && !inbox.backlog.is_empty()) || inbox.evict > 0 {
             return false;
         }
         inbox.wake_stored = takes_stored;
+        inbox.wake_batch = self.open_since.is_none() && (has_nothing || can_send);
         (inbox.wake_records, inbox.wake_bytes) = match can_send {
             _ if has_nothing => (0, 0),
             true if self.batcher.is_empty() => (0, 0),
@@ -558,8 +576,10 @@ impl<E: Exporter> Worker<E> {
         left.keys.extend(self.backlog);
         let mut inbox = self.shared.inbox.lock();
         let (queue, backlog) = (std::mem::take(&mut inbox.queue), std::mem::take(&mut inbox.backlog));
+        let batch = inbox.batch.take();
         drop(inbox);
-        queue.into_iter().for_each(|item| self.shared.give_back(item, &mut left));
+        let batch = batch.map(|batch| batch.close(Cause::Closing).0);
+        queue.into_iter().chain(batch).for_each(|item| self.shared.give_back(item, &mut left));
         left.keys.extend(backlog);
         left
     }
@@ -575,7 +595,7 @@ impl Shared {
     }
 
     /// Counts an item as held no more.
-    fn forget(&self, item: &Item) {
+    pub(super) fn forget(&self, item: &Item) {
         self.bytes.fetch_sub(item.slot.bytes(), Relaxed);
         self.saved.fetch_sub(item.slot.saved(), Relaxed);
         self.records.fetch_sub(item.batch.payload.records.into(), Relaxed);

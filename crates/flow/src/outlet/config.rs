@@ -34,7 +34,8 @@ pub struct OutletConfig {
     pub lane_idle: Duration,
     /// How what waits is compressed.
     pub codec: Codec,
-    /// How much is divided at once, if requests are gathered: whoever asks for that runs [`Outlet::keep`].
+    /// How much is sorted at once, where records of senders that do not wait are sorted straight into open batches: for a router of
+    /// many targets, where batches are formed. Whoever asks for that runs [`Outlet::keep`](crate::Outlet::keep).
     pub gather: Option<GatherConfig>,
 }
 

@@ -188,7 +188,7 @@ impl<E: Exporter, R: Router> Landing for Outlet<E, R> {
             Some(slot) => {
                 let Fresh { ticket, payload, held, .. } = fresh;
                 let batch = Batch { payload, ack: held };
-                Stored::Copied(Item { batch, packed: None, slot, at, waits: false, tried: None, ticket: Some(ticket) })
+                Stored::Copied(Item { ticket: Some(ticket), ..Item::new(batch, slot, at, false) })
             }
             None => Stored::Only(fresh.forget(), records),
         };

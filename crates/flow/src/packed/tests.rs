@@ -72,7 +72,7 @@ impl Books {
         permit.grow(payload.len()).unwrap();
         let slot = self.capacity.take(payload.records, payload.len()).unwrap();
         let batch = Batch { payload, ack: Ack::unwatched(Some(permit)) };
-        Item { batch, packed: None, slot, at: crate::clock::now(), waits: false, tried: None, ticket: None }
+        Item::new(batch, slot, crate::clock::now(), false)
     }
 }
 

@@ -286,13 +286,13 @@ impl Backends {
         self.stats.quarantined(sick);
         let next = members.next_event(&self.health);
         let before = self.snapshot.load();
-        if before.ring.backends() == used
+        if before.ring.backends()[..] == used[..]
             && before.resolved == members.resolved
             && (*before.cause == members.cause || !used.is_empty())
         {
             return next;
         }
-        let ring = if before.ring.backends() == used {
+        let ring = if before.ring.backends()[..] == used[..] {
             before.ring.clone()
         } else {
             self.stats.updated();

@@ -18,6 +18,7 @@
 
 use flow::Target;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Positions of the collector's ring.
 const V2_POSITIONS: usize = 36_000;
@@ -70,7 +71,7 @@ impl Shape {
 /// The owners of all keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ring {
-    backends: Vec<Target>,
+    backends: Arc<[Target]>,
     slots: Box<[u16]>,
 }
 
@@ -85,7 +86,7 @@ impl Ring {
             RingKind::V2 => v2(&backends),
             RingKind::Even => even(&backends, weight),
         };
-        Ring { backends, slots }
+        Ring { backends: backends.into(), slots }
     }
 
     /// The backend that owns a key; `None` if there is no backend.
@@ -99,13 +100,13 @@ impl Ring {
     pub fn index(&self, key: &[u8]) -> Option<usize> {
         let hash = crc32fast::hash(key);
         // The collector's table takes the hash modulo its size; the other one is larger than 16 bits of CRC, so it takes all 32.
-        let slot = hash as usize % self.slots.len().max(1);
-        self.slots.get(slot).filter(|&&b| b != NOBODY).map(|&b| b as usize)
+        let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).max(1);
+        self.slots.get((hash % slots) as usize).filter(|&&b| b != NOBODY).map(|&b| b as usize)
     }
 
     /// The backends, sorted.
     #[must_use]
-    pub fn backends(&self) -> &[Target] {
+    pub fn backends(&self) -> &Arc<[Target]> {
         &self.backends
     }
 

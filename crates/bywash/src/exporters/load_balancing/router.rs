@@ -6,6 +6,7 @@
 
 use super::backends::{Backends, Snapshot};
 use super::keys::{Holder, Keys, RoutingKey};
+use super::ring::Ring;
 use flow::router::{Router, Routes};
 use flow::{Kind, Payload, Target, Why};
 use std::cell::RefCell;
@@ -28,6 +29,11 @@ pub struct RingRouter {
 struct Scratch {
     split: SplitScratch,
     parts: Vec<Part>,
+    tables: Tables,
+}
+
+#[derive(Default)]
+struct Tables {
     key: Vec<u8>,
     groups: HashMap<(usize, [u8; 16]), usize>,
 }
@@ -43,14 +49,16 @@ impl RingRouter {
         RingRouter { backends, key, attributes, ignore_trace_id }
     }
 
-    fn divide(&self, snapshot: &Snapshot, payload: &Payload, scratch: &mut Scratch) {
-        let Scratch { split, parts, key, groups } = scratch;
+    /// Finds the owners of a request's records, one after the other.
+    fn owner<'a>(&'a self, ring: &'a Ring, tables: &'a mut Tables) -> impl FnMut(&Record) -> usize + 'a {
+        let Tables { key, groups } = tables;
         groups.clear();
-        parts.clear();
-        let ring = &snapshot.ring;
+        if groups.capacity() > 2 * MAX_GROUPS {
+            *groups = HashMap::new();
+        }
         let mut keys = Keys::new(self.key, &self.attributes, self.ignore_trace_id);
         let mut last: Option<(usize, usize)> = None;
-        let mut owner = |record: &Record| {
+        move |record| {
             let holder = keys.holder(record);
             match holder {
                 Holder::Entry(id) if last.is_some_and(|(of, _)| of == id) => return last.map_or(0, |(_, owner)| owner),
@@ -69,10 +77,17 @@ impl RingRouter {
                 _ => {}
             }
             owner
-        };
+        }
+    }
+
+    fn divide(&self, snapshot: &Snapshot, payload: &Payload, scratch: &mut Scratch) {
+        let Scratch { split, parts, tables } = scratch;
+        parts.clear();
+        let ring = &snapshot.ring;
         let outputs = ring.backends().len();
         let body = payload.body.contiguous();
-        if let Err(malformed) = wire::split_records(payload.signal, &body, outputs, split, &mut owner, parts) {
+        let owner = self.owner(ring, tables);
+        if let Err(malformed) = wire::split_records(payload.signal, &body, outputs, split, owner, parts) {
             // What came in was checked at the door, so this does not happen; if it does, the backend shall judge.
             tracing::error!(%malformed, "a request that was checked cannot be divided");
             parts.push(whole(payload, ring.index(&[]).unwrap_or_default()));
@@ -88,7 +103,7 @@ impl Router for RingRouter {
     fn route(&self, payload: Payload, out: &mut Routes) {
         let snapshot = self.backends.snapshot();
         let backends = snapshot.ring.backends();
-        match backends {
+        match &backends[..] {
             [] => {}
             [only] => out.push((only.clone(), payload)),
             _ if payload.records == 0 => out.extend(snapshot.ring.owner(&[]).map(|owner| (owner.clone(), payload))),
@@ -104,11 +119,21 @@ impl Router for RingRouter {
                     }));
                 }
                 scratch.parts.clear();
-                if scratch.groups.capacity() > 2 * MAX_GROUPS {
-                    scratch.groups = HashMap::new();
-                }
             }),
         }
+    }
+
+    fn sorts_by(&self) -> usize {
+        self.backends.snapshot().ring.backends().len()
+    }
+
+    fn owners<'a>(&self, records: &mut dyn Iterator<Item = Record<'a>>, owners: &mut Vec<u32>) -> Arc<[Target]> {
+        let snapshot = self.backends.snapshot();
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut owner = self.owner(&snapshot.ring, &mut scratch.tables);
+            owners.extend(records.map(|record| owner(&record) as u32));
+        });
+        snapshot.ring.backends().clone()
     }
 
     fn knows(&self, target: &Target) -> bool {

@@ -1,0 +1,301 @@
+//! Records of many requests, copied together, become one request.
+//!
+//! A [`Sheaf`] is what grows for each destination while requests are divided: records of a [`Pile`] are appended as they come, and
+//! [`Sheaf::finish`] writes them under their headers, each header once. Appending touches little memory, because there are
+//! hundreds of sheaves and none of them is in the cache: the bytes are copied behind those that are there, a line of a log says under
+//! which header they belong, and everything else is left for the end. If all are under one header they leave where they are;
+//! otherwise they are put into order then. Records keep their order under each header.
+//!
+//! Of metrics it takes data points; those of metrics with equal headers are put together.
+//!
+//! It keeps its limits by a bound of its size that is a few bytes for each header above the truth: it may be full a little early,
+//! never late.
+
+use crate::chunks::Chunks;
+use crate::field::{len_field_len, put_len_prefix};
+use crate::index::{ROOT, trim};
+use crate::pack::{Output, PackLimits, SLICE_FROM};
+use crate::pile::{BySeal, Class, Pick, Pile, REQUESTS, header};
+use bytes::Bytes;
+use std::ops::Range;
+
+/// The first and the largest piece of memory that records are copied into; each is twice the one before.
+const PIECE: Range<usize> = 4096..64 * 1024;
+/// Headers that the table keeps room for when it is not in use.
+const KEPT: usize = 512;
+/// The most that an entry takes beside its header: its tag (no number is above 11) and a length below 2^35.
+const LENGTH: usize = 6;
+
+/// An entry of the request: the request itself, a resource entry, a scope entry …
+#[derive(Clone, Debug)]
+struct Group {
+    /// Its header: a range of `Sheaf::headers`.
+    header: Range<usize>,
+    /// Its field number in the entry above.
+    number: u8,
+    parent: u32,
+}
+
+/// Neighbouring records of one group. They never cross from one piece of memory to the next.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    group: u32,
+    len: u32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Sheaf {
+    limits: PackLimits,
+    records: usize,
+    /// At least what it takes in the end.
+    bound: usize,
+    /// Copied records: pieces that are full, and the one that is being filled.
+    full: Vec<Bytes>,
+    open: Vec<u8>,
+    /// The memory of those that are full.
+    held: usize,
+    /// What was copied, in order.
+    log: Vec<Run>,
+    /// The groups; one always stands after its parent.
+    groups: Vec<Group>,
+    headers: Vec<u8>,
+    known: BySeal<u32>,
+}
+
+impl Sheaf {
+    /// An empty one.
+    #[must_use]
+    pub fn new(limits: PackLimits) -> Sheaf {
+        Sheaf { limits, ..Sheaf::default() }
+    }
+
+    /// Copies records of a pile, all of one signal, and answers how many of them there is room for. An empty sheaf takes at least one.
+    pub fn append(&mut self, pile: &Pile, picks: &[Pick]) -> usize {
+        let or_none = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+        let (max_records, max_bytes) = (or_none(self.limits.max_records), or_none(self.limits.max_bytes));
+        let (mut class, mut group) = (None, ROOT);
+        for (taken, &pick) in picks.iter().enumerate() {
+            let record = pile.record(pick);
+            let mut added = record.len();
+            let is_known = class == Some(pick.class);
+            if !is_known {
+                added += self.missing(pile, pick.class);
+            }
+            let is_over = self.records >= max_records || self.bound + added > max_bytes;
+            if is_over && self.records > 0 {
+                return taken;
+            }
+            if !is_known {
+                (class, group) = (Some(pick.class), self.group_of(pile, pick.class));
+            }
+            self.copy(group, record);
+            self.records += 1;
+            self.bound += record.len();
+        }
+        picks.len()
+    }
+
+    /// How many records it holds.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// The most bytes that its request may have.
+    #[must_use]
+    pub fn bound(&self) -> usize {
+        self.bound
+    }
+
+    /// Memory that copied records take, with what is kept free for the next ones.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held + self.open.capacity()
+    }
+
+    /// The most bytes that a class and those above it would add, as far as they are not there.
+    fn missing(&self, pile: &Pile, mut class: u32) -> usize {
+        let mut missing = 0;
+        while class != REQUESTS && !self.known.contains_key(&pile.class(class).seal) {
+            let Class { parent, request, node, .. } = pile.class(class);
+            missing += pile.request(request).0.nodes[node as usize].header_len as usize + LENGTH;
+            class = parent;
+        }
+        missing
+    }
+
+    /// The group of a class, found or made.
+    fn group_of(&mut self, pile: &Pile, class: u32) -> u32 {
+        if class == REQUESTS {
+            if self.groups.is_empty() {
+                self.groups.push(Group { header: 0..0, number: 0, parent: ROOT });
+            }
+            return ROOT;
+        }
+        let Class { seal, parent, request, node } = pile.class(class);
+        if let Some(&group) = self.known.get(&seal) {
+            return group;
+        }
+        let parent = self.group_of(pile, parent);
+        let (index, body) = pile.request(request);
+        let (start, group) = (self.headers.len(), self.groups.len() as u32);
+        self.headers.extend_from_slice(header(index, body, node, &mut Vec::new()));
+        let header = start..self.headers.len();
+        self.bound += header.len() + LENGTH;
+        self.groups.push(Group { header, number: index.nodes[node as usize].number, parent });
+        self.known.insert(seal, group);
+        group
+    }
+
+    fn copy(&mut self, group: u32, record: &[u8]) {
+        let is_new = self.open.capacity() - self.open.len() < record.len();
+        if is_new {
+            let twice = (self.open.capacity() * 2).clamp(PIECE.start, PIECE.end);
+            self.seal_piece();
+            self.open = Vec::with_capacity(twice.max(record.len()));
+        }
+        self.open.extend_from_slice(record);
+        match self.log.last_mut() {
+            Some(last) if last.group == group && !is_new => last.len += record.len() as u32,
+            _ => self.log.push(Run { group, len: record.len() as u32 }),
+        }
+    }
+
+    fn seal_piece(&mut self) {
+        if !self.open.is_empty() {
+            self.held += self.open.capacity();
+            self.full.push(Bytes::from(std::mem::take(&mut self.open)));
+        }
+    }
+
+    /// The request. The sheaf is empty afterwards and keeps its tables for the next one.
+    pub fn finish(&mut self) -> Chunks {
+        self.seal_piece();
+        let request = if self.groups.is_empty() { Chunks::new() } else { self.write() };
+        trim(&mut self.full);
+        trim(&mut self.log);
+        trim(&mut self.groups);
+        trim(&mut self.headers);
+        self.known.clear();
+        self.known.shrink_to(KEPT);
+        (self.records, self.bound, self.held) = (0, 0, 0);
+        request
+    }
+
+    /// The sizes of the groups' payloads.
+    fn sizes(&self) -> Vec<usize> {
+        let mut sizes: Vec<usize> = self.groups.iter().map(|group| group.header.len()).collect();
+        self.log.iter().for_each(|run| sizes[run.group as usize] += run.len as usize);
+        for group in (1..self.groups.len()).rev() {
+            let Group { number, parent, .. } = self.groups[group];
+            sizes[parent as usize] += len_field_len(number.into(), sizes[group]);
+        }
+        sizes
+    }
+
+    fn write(&self) -> Chunks {
+        let sizes = self.sizes();
+        let sorted = self.sort();
+        let long: usize = sorted.runs.iter().map(Placed::len).filter(|&len| len >= SLICE_FROM).sum();
+        let mut out = Output { buffer: Vec::with_capacity(sizes[ROOT as usize] - long), slices: Vec::new() };
+        self.write_group(ROOT, &sizes, &sorted, &mut out);
+        debug_assert!(out.buffer.len() == out.buffer.capacity(), "sizes were found wrong");
+        let chunks = out.into_chunks();
+        debug_assert_eq!(chunks.len(), sizes[ROOT as usize]);
+        chunks
+    }
+
+    fn write_group(&self, id: u32, sizes: &[usize], sorted: &Sorted, out: &mut Output) {
+        let group = &self.groups[id as usize];
+        if id != ROOT {
+            put_len_prefix(&mut out.buffer, group.number.into(), sizes[id as usize]);
+        }
+        out.buffer.extend_from_slice(&self.headers[group.header.clone()]);
+        for run in &sorted.runs[sorted.runs_of(id)] {
+            let piece = &self.full[run.piece as usize];
+            match run.len() < SLICE_FROM {
+                true => out.buffer.extend_from_slice(&piece[run.start as usize..run.end as usize]),
+                false => out.slices.push((out.buffer.len(), piece.slice(run.start as usize..run.end as usize))),
+            }
+        }
+        for &child in &sorted.children[sorted.children_of(id)] {
+            self.write_group(child, sizes, sorted, out);
+        }
+    }
+
+    /// Brings runs and groups into the order in which they are written.
+    fn sort(&self) -> Sorted {
+        let mut run_ends = vec![0; self.groups.len()];
+        let mut child_ends = vec![0; self.groups.len()];
+        self.log.iter().for_each(|run| run_ends[run.group as usize] += 1);
+        self.groups.iter().skip(1).for_each(|group| child_ends[group.parent as usize] += 1);
+        for ends in [&mut run_ends, &mut child_ends] {
+            let mut start = 0;
+            ends.iter_mut().for_each(|end| start += std::mem::replace(end, start));
+        }
+        let mut runs = vec![Placed::default(); self.log.len()];
+        let (mut piece, mut start) = (0, 0);
+        for run in &self.log {
+            let end = &mut run_ends[run.group as usize];
+            runs[*end as usize] = Placed { piece, start, end: start + run.len };
+            (*end, start) = (*end + 1, start + run.len);
+            if start as usize == self.full[piece as usize].len() {
+                (piece, start) = (piece + 1, 0);
+            }
+        }
+        let mut children = vec![0; self.groups.len().saturating_sub(1)];
+        for (id, group) in self.groups.iter().enumerate().skip(1) {
+            let end = &mut child_ends[group.parent as usize];
+            children[*end as usize] = id as u32;
+            *end += 1;
+        }
+        Sorted { runs, run_ends, children, child_ends }
+    }
+}
+
+/// A run with its place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Placed {
+    piece: u32,
+    start: u32,
+    end: u32,
+}
+
+impl Placed {
+    fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+}
+
+/// Runs and children group by group, with where those of each group end.
+struct Sorted {
+    runs: Vec<Placed>,
+    run_ends: Vec<u32>,
+    children: Vec<u32>,
+    child_ends: Vec<u32>,
+}
+
+impl Sorted {
+    fn runs_of(&self, group: u32) -> Range<usize> {
+        range_of(&self.run_ends, group)
+    }
+
+    fn children_of(&self, group: u32) -> Range<usize> {
+        range_of(&self.child_ends, group)
+    }
+}
+
+fn range_of(ends: &[u32], group: u32) -> Range<usize> {
+    let start = group.checked_sub(1).map_or(0, |before| ends[before as usize]);
+    start as usize..ends[group as usize] as usize
+}
+
+#[cfg(test)]
+mod tests;
