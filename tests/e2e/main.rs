@@ -27,6 +27,7 @@ mod loki;
 mod loki_stages;
 mod overload;
 mod reload;
+mod spool_speed;
 mod stages;
 mod stopping;
 mod telemetry;
