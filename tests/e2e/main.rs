@@ -21,6 +21,7 @@ mod fan_out;
 mod forwarding;
 mod hostile_backends;
 mod lb_churn;
+mod lb_durable;
 mod lb_network;
 mod load_balancing;
 mod loki;
