@@ -17,6 +17,11 @@ fuzz seconds="60":
 bench:
     cargo bench -p bywash-wire
 
+# What the queue on disk costs, and what it takes from the throughput; on a real disk, below the target directory.
+spool-bench:
+    cargo bench -p bywash-flow --bench spool
+    cargo test --release -p bywash --test e2e throughput_on_disk -- --ignored --nocapture
+
 # Kill the process a thousand times under load, and see that nothing acknowledged is lost: `just crash 5000`.
 crash rounds="1000":
     BYWASH_CRASH_ROUNDS={{rounds}} cargo test -p bywash --test e2e crash_loop -- --nocapture

@@ -1,5 +1,5 @@
-//! Writes the seed corpora from the generators of the property tests, and from the stages' conformance cases; the same ones on
-//! every run.
+//! Writes the seed corpora from the generators of the property tests, from the stages' conformance cases, and from the queues that
+//! tests read; the same ones on every run.
 
 use otlp_oracle::generate;
 use proptest::strategy::{Strategy, ValueTree as _};
@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write(&corpus, Signal::Traces, generate::traces(), &mut runner)?;
     write(&corpus, Signal::Metrics, generate::metrics(), &mut runner)?;
     write_pushes(&corpus.join("loki_push"), &mut runner)?;
+    write_queues(&corpus.join("spool_recovery"))?;
     stages(&corpus)
 }
 
@@ -38,6 +39,35 @@ fn write_pushes(corpus: &Path, runner: &mut TestRunner) -> Result<(), Box<dyn st
     fs::write(corpus.join("json-v1"), r#"{"streams":[{"stream":{"a":"b"},"values":[["1700000000000000000","line",{"k":"v"}]]}]}"#)?;
     fs::write(corpus.join("json-v0"), r#"{"streams":[{"labels":"{a=\"b\"}","entries":[{"ts":"2024-05-06T07:08:09.1Z","line":"x"}]}]}"#)?;
     Ok(fs::write(corpus.join("labels"), r#"{a="b\n\x41\u00e9", c='d', "e.f"=`g`, }"#)?)
+}
+
+/// Pieces of queues of format version 1, as they are and with their checksums mended by the target: a segment, whether its marks are
+/// there, and what stands for the next segment.
+fn write_queues(corpus: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(corpus)?;
+    let queues = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/flow/tests/spool-v1");
+    let read = |path: &str| fs::read(queues.join(path));
+    let cases = [
+        ("alone", "logs/0000000002", true, None),
+        ("copied-forward", "logs/0000000001", true, Some("logs/0000000005.seg")),
+        ("two", "logs/0000000003", true, Some("logs/0000000004.seg")),
+        ("dead-letters", "logs/dead/0000000001", true, None),
+        ("one-piece", "traces/0000000001", false, Some("metrics/0000000001.seg")),
+    ];
+    for (name, segment, has_marks, next) in cases {
+        let first = read(&format!("{segment}.seg"))?;
+        let marks = if has_marks { read(&format!("{segment}.marks"))? } else { vec![] };
+        let second = next.map_or(Ok(vec![]), read)?;
+        let lengths = [marks.len() as u16, second.len() as u16].map(u16::to_le_bytes).concat();
+        let rest = [lengths, marks, second].concat();
+        fs::write(corpus.join(name), [&[0], &rest[..], &first].concat())?;
+        fs::write(corpus.join(format!("{name}-mended")), [&[3], &rest[..], &first].concat())?;
+        fs::write(corpus.join(format!("{name}-small")), [&[7], &rest[..], &first].concat())?;
+        // Where the header of a segment is damaged, its seed is guessed.
+        let damaged = [&first[..3], b"?", &first[4..]].concat();
+        fs::write(corpus.join(format!("{name}-guessed")), [&[0], &rest[..], &damaged].concat())?;
+    }
+    Ok(())
 }
 
 /// What a case's first stage of this kind was given, and its line.
