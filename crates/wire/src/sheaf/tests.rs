@@ -1,7 +1,7 @@
 use super::*;
-use crate::Signal;
 use crate::check::{CheckLimits, check};
 use crate::testing::{Flat, any_requests, flatten};
+use crate::{Index, Signal};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
