@@ -463,6 +463,7 @@ impl Lane {
     }
 }
 
+mod answer;
 mod open_batch;
 mod stored;
 mod worker;

@@ -1,5 +1,4 @@
-//! The task of a lane: takes over what was pushed, sends what may be sent, judges the answers, and sleeps until one of these can
-//! change.
+//! The task of a lane: takes over what was pushed, sends what may be sent, and sleeps until something changes.
 //!
 //! Invariants: every item is in exactly one of the batcher, `ready`, `retries` and `flights`, every piece on disk in one of those or
 //! the backlog; whatever leaves them is settled or handed back. The loop waits only for things that end: an answer (bounded by the timeout), a permit, an instant, a push.
@@ -8,15 +7,15 @@ use super::stored::{self, Unread};
 use super::{Context, Item, Left, Shared};
 use crate::batcher::{Batcher, Due, Request};
 use crate::breaker::{Admit, Breaker, State};
-use crate::exporter::{Attempt, Exporter, Scope};
+use crate::exporter::{Attempt, Exporter};
 use crate::packed::BACKLOG;
 use crate::spool::Key;
 use crate::watch::Cause;
-use crate::{Kind, Outcome, Why, clock};
+use crate::{Kind, Why, clock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{Id, JoinSet};
 
@@ -62,13 +61,13 @@ pub(super) struct Worker<E> {
     pub(super) retries: Vec<(Instant, Request)>,
     pub(super) breaker: Breaker,
     sends: JoinSet<Landed>,
-    flights: HashMap<Id, Flight>,
+    pub(super) flights: HashMap<Id, Flight>,
     /// A permit that was waited for and not used yet.
     held: Option<(Arc<Semaphore>, OwnedSemaphorePermit)>,
     deadline: Option<Instant>,
-    idle_since: Instant,
+    pub(super) idle_since: Instant,
     /// Whether the target answered the last time.
-    proven: bool,
+    pub(super) proven: bool,
 }
 
 impl<E: Exporter> Worker<E> {
@@ -318,162 +317,6 @@ impl<E: Exporter> Worker<E> {
             Landed::Answer(attempt.await, bytes)
         });
         self.flights.insert(send.id(), Flight { request, probe, shared_probe });
-    }
-
-    /// A send ended.
-    fn landed(&mut self, done: Result<(Id, Landed), tokio::task::JoinError>) {
-        let (id, landed) = match done {
-            Ok(done) => done,
-            Err(error) => {
-                tracing::error!(target = %self.shared.target, %error, "exporter panicked");
-                let why = Why::new(Kind::Other, "the exporter panicked");
-                (error.id(), Landed::Answer(Attempt::Retry { after: None, why, scope: Scope::Target }, 0))
-            }
-        };
-        let Some(flight) = self.flights.remove(&id) else { return };
-        let now = clock::now();
-        let (attempt, bytes) = match landed {
-            Landed::Answer(attempt, bytes) => (attempt, bytes),
-            Landed::Unread(unread) => return self.not_read(now, flight, unread),
-        };
-        self.judge(now, &attempt, flight.shared_probe);
-        let request = flight.request;
-        let records = u64::from(request.payload.records);
-        match attempt {
-            Attempt::Sent => {
-                self.count_sent(records, bytes);
-                self.settle(request, |_| Outcome::Delivered);
-            }
-            Attempt::Partial { rejected, why } => {
-                let rejected = rejected.min(records);
-                self.count_sent(records - rejected, bytes);
-                self.context.stats.partial.add(rejected);
-                if rejected > 0 {
-                    self.context.stats.failed.add(Kind::Partial, rejected);
-                }
-                tracing::warn!(target = %self.shared.target, rejected, %why, "destination took the request only in part");
-                // Of a merged request nobody knows whose records were refused; a sender alone is told.
-                let alone = request.parts.len() == 1 && rejected > 0;
-                self.settle(request, |_| {
-                    if alone { Outcome::Rejected { records: rejected, why: why.clone() } } else { Outcome::Delivered }
-                });
-            }
-            Attempt::Reject { why } => self.reject(request, why),
-            Attempt::Retry { after, why, .. } => self.retry(now, request, after, why),
-        }
-        self.idle_since = now;
-    }
-
-    /// What an attempt says about the health of the target and of what all targets share.
-    pub(super) fn judge(&mut self, now: Instant, attempt: &Attempt, shared_probe: bool) {
-        let (retry, random) = (&self.context.retry, fastrand::f64());
-        let mut shared = self.context.shared.lock();
-        let changed = match attempt {
-            Attempt::Retry { after, why, scope: Scope::Target } => {
-                self.proven = false;
-                if self.breaker.failure(now, retry, *after, random) {
-                    tracing::warn!(target = %self.shared.target, %why, "destination halted");
-                }
-                if self.breaker.state() != State::Passing {
-                    self.context.watch.halted(&self.shared.target, why);
-                }
-                if shared_probe {
-                    shared.unprobe(now);
-                }
-                shared_probe
-            }
-            Attempt::Retry { after, why, scope } => {
-                self.breaker.unprobe(now);
-                let began = shared.failure(now, retry, *after, random);
-                if began {
-                    tracing::warn!(target = %self.shared.target, ?scope, %why, "all destinations that share it halted");
-                }
-                began || shared_probe
-            }
-            _ => {
-                self.proven = true;
-                if self.breaker.success() {
-                    tracing::info!(target = %self.shared.target, "destination passes again");
-                    self.context.watch.passing(&self.shared.target);
-                }
-                shared_probe && shared.success()
-            }
-        };
-        drop(shared);
-        if changed {
-            self.context.shared_changed.send_replace(());
-        }
-    }
-
-    fn count_sent(&self, records: u64, bytes: u64) {
-        let stats = &self.context.stats;
-        stats.sent.add(records);
-        stats.requests.add(1);
-        stats.bytes.add(bytes);
-    }
-
-    fn retry(&mut self, now: Instant, mut request: Request, after: Option<Duration>, why: Why) {
-        request.failures = request.failures.saturating_add(1);
-        let first = *request.first.get_or_insert(now);
-        match self.context.retry.next(now, first, request.failures, after, fastrand::f64()) {
-            Some(at) => {
-                self.context.stats.retries.add(why.kind, u64::from(request.payload.records));
-                self.context.stats.waiting.add(1);
-                let mut request = self.put_back(request, first);
-                let saved = request.fold(self.context.codec);
-                self.shared.bytes.fetch_sub(saved, Relaxed);
-                self.shared.saved.fetch_add(saved, Relaxed);
-                self.retries.push((at, request));
-            }
-            None if self.context.retry.enabled => {
-                self.fail(request, Why::new(Kind::Expired, format!("no time left to retry; last failure: {why}")));
-            }
-            None => self.fail(request, why),
-        }
-    }
-
-    /// Gives up a request.
-    pub(super) fn fail(&mut self, request: Request, why: Why) {
-        let records = u64::from(request.payload.records);
-        self.context.stats.failed.add(why.kind, records);
-        self.context.watch.lost(&self.shared.target, &why, records);
-        tracing::error!(target = %self.shared.target, records, %why, "records given up");
-        let request = self.bury(request, &why);
-        self.settle(request, |records| Outcome::failed(records, why.clone()));
-    }
-
-    /// A rejected request is tried again in its parts if the data can be the reason, so that one sender's bad record cannot cost
-    /// another's.
-    fn reject(&mut self, request: Request, why: Why) {
-        let by_records = why.kind == Kind::TooLarge;
-        let by_records = by_records || request.parts.iter().any(|part| part.is_mixed);
-        let may_divide = matches!(why.kind, Kind::BadData | Kind::TooLarge | Kind::Other);
-        let request = match if may_divide { self.divide(request, by_records) } else { Err(request) } {
-            Ok(parts) => {
-                self.context.stats.divided.add(1);
-                parts.into_iter().rev().for_each(|part| self.ready.push_front(part));
-                return;
-            }
-            Err(request) => request,
-        };
-        let records = u64::from(request.payload.records);
-        self.context.stats.failed.add(why.kind, records);
-        self.context.watch.lost(&self.shared.target, &why, records);
-        tracing::error!(target = %self.shared.target, records, %why, "records rejected by the destination");
-        let request = self.bury(request, &why);
-        self.settle(request, |records| Outcome::Rejected { records, why: why.clone() });
-    }
-
-    pub(super) fn settle(&mut self, request: Request, outcome: impl Fn(u64) -> Outcome) {
-        self.finish(request.stored);
-        for item in request.parts {
-            self.shared.forget(&item);
-            drop(item.slot);
-            if let Some(ticket) = item.ticket {
-                ticket.finish();
-            }
-            item.batch.ack.settle(outcome(u64::from(item.batch.payload.records)));
-        }
     }
 
     fn has_nothing(&self) -> bool {
