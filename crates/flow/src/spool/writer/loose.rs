@@ -61,6 +61,12 @@ impl Spool {
         let mut loose = self.loose.lock();
         let count = most.min(loose.keys.len());
         loose.busy = count > 0;
-        loose.keys.drain(..count).collect()
+        let taken = loose.keys.drain(..count).collect();
+        // After a start there may have been millions, which are elsewhere now.
+        if loose.keys.len() < loose.keys.capacity() / 4 {
+            let room = 2 * loose.keys.len();
+            loose.keys.shrink_to(room);
+        }
+        taken
     }
 }
