@@ -220,6 +220,12 @@ impl Header {
         FRAME_HEADER as u64 + u64::from(self.body_len)
     }
 
+    /// Whether this is the body, undamaged.
+    #[must_use]
+    pub fn is_of(&self, body: &[u8]) -> bool {
+        body.len() == self.body_len as usize && crc32c::crc32c(body) == self.body_crc
+    }
+
     /// The piece in a body that was verified.
     #[must_use]
     pub fn piece(&self, body: &Bytes) -> Piece {
@@ -398,7 +404,7 @@ pub fn scan(
         }
         let frame = window.peek(FRAME_HEADER + header.body_len as usize)?;
         let body = &frame[FRAME_HEADER..];
-        if crc32c::crc32c(body) == header.body_crc {
+        if header.is_of(body) {
             let target = body[..usize::from(header.target_len)].to_vec();
             window.at += FRAME_HEADER + header.body_len as usize;
             found(Found::Frame { offset, header, target });
@@ -426,7 +432,7 @@ fn guess(window: &mut Window<'_>) -> io::Result<Option<u32>> {
     let (frame, next) = window.peek(end + FRAME_HEADER)?.split_at(end);
     // No payload begins there; and a frame that a payload holds is not followed by one of the same seed.
     let is_trusted = is_first || Header::guess(next).is_some_and(|(_, its)| its == seed);
-    Ok((is_trusted && crc32c::crc32c(&frame[FRAME_HEADER..]) == header.body_crc).then_some(seed))
+    Ok((is_trusted && header.is_of(&frame[FRAME_HEADER..])).then_some(seed))
 }
 
 /// Goes on to the next header that is whole. False at the end of the file.
