@@ -5,7 +5,8 @@
 //!
 //! Invariants: what [`Store::write`] gave keys for is on disk and found again after any crash, until it is finished; a group that
 //! failed was not written (at worst it is found again after a crash: a duplicate). A segment is removed only when nothing in it
-//! is live, and a frame made void only when its piece is done with, or was synced elsewhere by this process. Opening never fails for damage: it is counted, and costs the frames it touches.
+//! is live, and a frame made void only when its piece is done with, or was synced elsewhere by this process. Opening never fails for
+//! damage: it is counted, and costs the frames it touches.
 //!
 //! It does not decide when to write, what is sent, or when a piece is given up.
 

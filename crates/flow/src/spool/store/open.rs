@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// Damaged places that are named; the others are counted.
 const NAMED: usize = 100;
 
+/// No segment holds so many pieces: a frame has 56 bytes, and offsets four. So no id is above the number of the next segment times as much.
+const ID_BITS: u32 = 32;
+
 /// What reading all segments has found so far.
 #[derive(Default)]
 struct Reading {
@@ -93,6 +96,9 @@ impl Store {
         recovered.records = state.index.records;
         recovered.bytes = state.index.bytes;
         let next_segment = segments.union(&marks).max().map_or(1, |last| last + 1);
+        // What is damaged may hide ids, and so may what can be read again at the next start: then the number of the segment tells.
+        let hidden = if recovered.damaged_total > 0 { u64::from(next_segment) << ID_BITS } else { 0 };
+        let next_id = next_id.max(hidden);
         let writer = Writer { active, next_segment, next_id, buffer: vec![] };
         let (state, writer) = (Mutex::new(state), Mutex::new(writer));
         Ok((Store { disk, dir: dir.to_owned(), config, state, writer, lock: Mutex::new(Some(lock)) }, recovered))

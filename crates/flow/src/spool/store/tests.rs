@@ -91,6 +91,23 @@ fn a_damaged_or_newer_segment_does_not_stop_the_start() {
     assert!(disk.names().contains(&"0000000001.seg".to_owned()), "{:?}", disk.names());
 }
 
+/// Scenario: nothing in a segment can be read, so that nothing tells the ids in it; pieces are written; then it can be read again. Guarantee: all are
+/// found, in the order in which they were written.
+#[test]
+fn ids_begin_above_those_that_are_hidden() {
+    let (disk, _) = ten();
+    disk.spoil(Some(SEGMENT));
+    let (store, found) = open(&disk).unwrap();
+    assert!(found.keys.is_empty() && found.damaged_total > 0);
+    store.write(&[&piece(10)]).unwrap();
+    store.write(&[&piece(11)]).unwrap();
+    store.close();
+    disk.spoil(None);
+    let (store, found) = open(&disk).unwrap();
+    let found: Vec<u64> = found.keys.iter().map(|key| store.read(*key).unwrap().at).collect();
+    assert_eq!(found, (0..12).collect::<Vec<_>>());
+}
+
 /// Scenario: files that are not ours, one of them with a name of ours; an empty segment; marks without a segment. Guarantee: the start does not
 /// fail, and what is not ours is left alone.
 #[test]
