@@ -42,7 +42,7 @@ struct Known {
     /// It could not be written: what is there of it even so may be gone again.
     is_refused: bool,
     is_finished: bool,
-    /// Its marks may be lost.
+    /// Something was damaged since it was written: marks of it may be lost.
     is_unmarked: bool,
 }
 
@@ -252,15 +252,13 @@ impl Model {
             assert!(fails, "{error}");
             return;
         }
-        if self.is_flipped {
-            // Marks that come behind damaged ones are lost.
-            return;
-        }
         for known in &mut self.known {
             if known.is_finished && !known.is_unmarked {
                 known.fate = Fate::Flushed;
             }
-            known.firsts = vec![known.first];
+            if !known.is_unmarked {
+                known.firsts = vec![known.first];
+            }
         }
     }
 
@@ -307,8 +305,9 @@ impl Model {
         // Which copy of a finished piece, or which mark of it, was hit is not known.
         for known in &mut self.known {
             known.firsts.push(0);
+            known.is_unmarked = true;
             if known.is_finished {
-                (known.fate, known.is_unmarked) = (Fate::Maybe, true);
+                known.fate = Fate::Maybe;
             }
         }
         if path.extension().unwrap() == "marks" {
@@ -370,7 +369,7 @@ impl Model {
             assert!(known.firsts.contains(&piece.first), "first tried at {}: {known:?}", piece.first);
             assert!(piece.at > last_at && last_id < Some(look.id), "out of order: {known:?}");
             (last_at, last_id) = (piece.at, Some(look.id));
-            known.firsts.retain(|_| self.is_flipped);
+            known.firsts.retain(|_| known.is_unmarked);
             known.firsts.push(piece.first);
             known.first = piece.first;
             known.target = piece.target.clone();

@@ -10,7 +10,7 @@ use crate::Target;
 use crate::spool::disk::Disk;
 use crate::spool::frame::{self, COPIED, Found, Header, SEGMENT_HEADER, SegmentStart};
 use crate::spool::index::{Key, New};
-use crate::spool::marks::Marks;
+use crate::spool::marks::{Decoded, Marks};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// Damaged places that are named; the others are counted.
 const NAMED: usize = 100;
+
+const LOST_MARKS: &str = "damaged marks: what they marked is sent again";
 
 /// No segment holds so many pieces: a frame has 56 bytes, and offsets four. So no id is above the number of the next segment times as much.
 const ID_BITS: u32 = 32;
@@ -198,12 +200,15 @@ impl SegmentFile<'_> {
         let file = self.disk.open(&self.dir.join(format!("{:010}.marks", self.number)))?;
         let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
         file.read_at(&mut bytes, 0)?;
-        let (marks, good) = Marks::decode(&bytes);
+        let Decoded { marks, good, gaps } = Marks::decode(&bytes);
+        for _ in 0..gaps {
+            reading.damage(self.number, 0, LOST_MARKS);
+        }
         if good < bytes.len() {
-            // Marks that follow would not be read behind what is damaged.
+            // What is behind the last whole one would be in the way of those that follow.
             let _ = file.truncate(good as u64);
             if bytes.len() - good > 8 {
-                reading.damage(self.number, good as u64, "damaged marks: what they marked is sent again");
+                reading.damage(self.number, good as u64, LOST_MARKS);
             }
         }
         Ok((marks, good as u64))

@@ -129,6 +129,27 @@ fn ids_begin_above_those_that_are_hidden() {
     assert_eq!(found, (0..12).collect::<Vec<_>>());
 }
 
+/// Scenario: nine of ten pieces are delivered one after the other, and the mark of one is damaged. Guarantee: that one is sent again, and no other; the
+/// damage is counted, and marks that come later are read as well.
+#[test]
+fn a_damaged_mark_hides_no_other() {
+    let disk = SimDisk::new(3);
+    let (store, _) = open(&disk).unwrap();
+    let keys: Vec<Key> = (0..10).map(|n| store.write(&[&piece(n)]).unwrap()[0]).collect();
+    for key in &keys[..9] {
+        store.finish(*key);
+        store.flush_marks().unwrap();
+    }
+    store.close();
+    disk.edit(Path::new("/q/0000000001.marks"), |bytes| bytes[4 * 12 + 9] ^= 1);
+    let (store, found) = open(&disk).unwrap();
+    assert_eq!((numbers(&store), found.damaged_total), (vec![4, 9], 1));
+    store.finish(found.keys[0]);
+    store.flush_marks().unwrap();
+    let (_, store) = restart(&disk, store, false);
+    assert_eq!(numbers(&store), [9]);
+}
+
 /// Scenario: files that are not ours, one of them with a name of ours; an empty segment; marks without a segment. Guarantee: the start does not
 /// fail, and what is not ours is left alone.
 #[test]
