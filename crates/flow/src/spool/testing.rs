@@ -59,6 +59,8 @@ struct Inner {
     random: fastrand::Rng,
     /// This file cannot be read.
     spoiled: Option<PathBuf>,
+    /// This file cannot be opened.
+    forbidden: Option<PathBuf>,
     gate: Gate,
 }
 
@@ -121,6 +123,11 @@ impl SimDisk {
     /// From now on this file cannot be read, or all can.
     pub fn spoil(&self, path: Option<&str>) {
         self.0.lock().spoiled = path.map(PathBuf::from);
+    }
+
+    /// From now on this file cannot be opened, or all can.
+    pub fn forbid(&self, path: Option<&Path>) {
+        self.0.lock().forbidden = path.map(PathBuf::from);
     }
 
     /// From now on syncs wait until they may go on.
@@ -236,6 +243,9 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        if self.0.lock().forbidden.as_deref() == Some(path) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let exists = self.check(&[])?.files.contains_key(path);
         if !exists {
             self.check(CHANGES)?.files.insert(path.to_owned(), Contents::default());

@@ -7,14 +7,14 @@
 
 use super::{Place, Recovered, Segment, State, Store, StoreConfig, StoreError, Writer};
 use crate::Target;
-use crate::spool::disk::Disk;
+use crate::spool::disk::{Disk, DiskFile};
 use crate::spool::frame::{self, COPIED, Found, Header, SEGMENT_HEADER, SegmentStart};
 use crate::spool::index::{Key, New};
 use crate::spool::marks::{Decoded, Marks};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Damaged places that are named; the others are counted.
@@ -22,7 +22,8 @@ const NAMED: usize = 100;
 
 const LOST_MARKS: &str = "damaged marks: what they marked is sent again";
 
-/// No segment holds so many pieces: a frame has 56 bytes, and offsets four. So no id is above the number of the next segment times as much.
+/// No segment holds so many pieces: a frame has 56 bytes, and offsets four. So what is written to a segment has ids below the next one's number
+/// times as much.
 const ID_BITS: u32 = 32;
 
 /// What reading all segments has found so far.
@@ -54,7 +55,7 @@ impl Store {
     /// Opens the store in a directory, or makes one.
     ///
     /// # Errors
-    /// The directory is in use, or cannot be read or written to. Damage is no error.
+    /// The directory is in use, or cannot be read or written to. Damage is no error, nor is a file that cannot be read.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: StoreConfig) -> Result<(Store, Recovered), StoreError> {
         let fail = |action| move |source| StoreError::Io { action, path: dir.to_owned(), source };
         disk.make_dir(dir).map_err(fail("creating"))?;
@@ -81,7 +82,7 @@ impl Store {
                 has_marks: marks.contains(segment),
                 is_durable,
             };
-            let is_open = file.read(&mut reading)?;
+            let is_open = file.read(&mut reading);
             if is_open && reading.state.segments[segment].size < config.segment_bytes {
                 active = Some(*segment);
             }
@@ -98,9 +99,10 @@ impl Store {
         recovered.records = state.index.records;
         recovered.bytes = state.index.bytes;
         let next_segment = segments.union(&marks).max().map_or(1, |last| last + 1);
-        // What is damaged may hide ids, and so may what can be read again at the next start: then the number of the segment tells.
-        let hidden = if recovered.damaged_total > 0 { u64::from(next_segment) << ID_BITS } else { 0 };
-        let next_id = next_id.max(hidden);
+        // What is damaged may hide ids, and so may what can be read again at the next start. Then the number of the segment that comes
+        // next tells; if that is the last one, all of it is known.
+        let next_number = u64::from(active.unwrap_or(next_segment));
+        let next_id = if recovered.damaged_total > 0 { next_id.max(next_number << ID_BITS) } else { next_id };
         let writer = Writer { active, next_segment, next_id, buffer: vec![] };
         let (state, writer) = (Mutex::new(state), Mutex::new(writer));
         Ok((Store { disk, dir: dir.to_owned(), config, state, writer, lock: Mutex::new(Some(lock)) }, recovered))
@@ -124,41 +126,42 @@ struct SegmentFile<'a> {
 }
 
 impl SegmentFile<'_> {
+    fn path(&self, extension: &str) -> PathBuf {
+        self.dir.join(format!("{:010}.{extension}", self.number))
+    }
+
     /// Reads it. Whether it may be written to again: only the last one, and only if all of it is as it was written.
-    fn read(&self, reading: &mut Reading) -> Result<bool, StoreError> {
-        let SegmentFile { disk, dir, number, is_last, is_durable, .. } = *self;
-        let path = dir.join(format!("{number:010}.seg"));
-        let fail = |source| StoreError::Io { action: "reading", path: path.clone(), source };
-        let file = disk.open(&path).map_err(fail)?;
-        let len = file.len().map_err(fail)?;
-        let mut header = [0; SEGMENT_HEADER];
-        let known = SEGMENT_HEADER.min(usize::try_from(len).unwrap_or(SEGMENT_HEADER));
-        if file.read_at(&mut header[..known], 0).is_err() {
-            // The seed can be told from the frames.
-            header.fill(0);
-        } else if frame::is_unfinished(&header, len) {
-            // It was being made; nothing in it was ever acknowledged. If this fails, it is tried again at the next start.
-            reading.recovered.torn += 1;
-            let _ = disk.remove(&path);
-            return Ok(false);
-        }
-        let start = frame::read_segment_header(&header);
-        let mut seed = None;
-        match start {
-            SegmentStart::Segment { first_id, seed: its } => {
-                reading.next_id = reading.next_id.max(first_id);
-                seed = Some(its);
+    fn read(&self, reading: &mut Reading) -> bool {
+        let SegmentFile { number, is_last, is_durable, .. } = *self;
+        let path = self.path("seg");
+        let opened = self.disk.open(&path).and_then(|file| file.len().map(|len| (file, len)));
+        let (file, len) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(%error, file = %path.display(), "a segment cannot be opened: it is left alone until the next start");
+                reading.damage(number, 0, "a segment that cannot be opened, left alone");
+                return false;
             }
-            SegmentStart::Newer(_) => {
+        };
+        let seed = match self.read_start(file.as_ref(), len, reading) {
+            Some(SegmentStart::Segment { first_id, seed }) => {
+                reading.next_id = reading.next_id.max(first_id);
+                Some(seed)
+            }
+            Some(SegmentStart::Newer(_)) => {
                 reading.damage(number, 0, "a segment of a newer version, left alone");
-                return Ok(false);
+                return false;
             }
             // The frames have checksums of their own: those of a segment of ours are found even so.
-            SegmentStart::Foreign => reading.damage(number, 0, "no header of a segment"),
-        }
-        let marks_path = dir.join(format!("{number:010}.marks"));
+            Some(SegmentStart::Foreign) => {
+                reading.damage(number, 0, "no header of a segment");
+                None
+            }
+            None => return false,
+        };
         let (marks, marks_size) = self.read_marks(reading).unwrap_or_else(|error| {
-            tracing::error!(%error, file = %marks_path.display(), "marks cannot be read: what they marked is sent again");
+            let file = self.path("marks");
+            tracing::error!(%error, file = %file.display(), "marks cannot be read: what they marked is sent again");
             reading.damage(number, 0, "marks that cannot be read: what they marked is sent again");
             // Nothing of it is cut off.
             (Marks::default(), u64::MAX)
@@ -174,10 +177,8 @@ impl SegmentFile<'_> {
                 (seed, true)
             }
         };
-        let Some(seed) = seed else {
-            // Whatever it is, it is not ours to write to or to remove.
-            return Ok(false);
-        };
+        // Without a seed it is not ours to write to or to remove, whatever it is.
+        let Some(seed) = seed else { return false };
         // It is only written on if nothing is behind its last frame, and no mark is for what will come there. And if it has a frame: who
         // could not sync its header wrote none.
         let is_open = is_last
@@ -190,14 +191,32 @@ impl SegmentFile<'_> {
         let (pending, is_unmovable) = (frames.pending, is_unreadable);
         let segment = Segment { file, seed, size: len, marks_size, pending, is_unreadable, is_unmovable };
         reading.state.segments.insert(number, segment);
-        Ok(is_open)
+        is_open
+    }
+
+    /// What it begins with. None if it was being made, and is removed.
+    fn read_start(&self, file: &dyn DiskFile, len: u64, reading: &mut Reading) -> Option<SegmentStart> {
+        let mut header = [0; SEGMENT_HEADER];
+        let known = SEGMENT_HEADER.min(usize::try_from(len).unwrap_or(SEGMENT_HEADER));
+        if let Err(error) = file.read_at(&mut header[..known], 0) {
+            tracing::error!(%error, file = %self.path("seg").display(), "the header of a segment cannot be read");
+            // The seed can be told from the frames.
+            return Some(SegmentStart::Foreign);
+        }
+        if frame::is_unfinished(&header, len) {
+            // Nothing in it was ever acknowledged. If this fails, it is tried again at the next start.
+            reading.recovered.torn += 1;
+            let _ = self.disk.remove(&self.path("seg"));
+            return None;
+        }
+        Some(frame::read_segment_header(&header))
     }
 
     fn read_marks(&self, reading: &mut Reading) -> io::Result<(Marks, u64)> {
         if !self.has_marks {
             return Ok((Marks::default(), 0));
         }
-        let file = self.disk.open(&self.dir.join(format!("{:010}.marks", self.number)))?;
+        let file = self.disk.open(&self.path("marks"))?;
         let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
         file.read_at(&mut bytes, 0)?;
         let Decoded { marks, good, gaps } = Marks::decode(&bytes);

@@ -150,6 +150,50 @@ fn a_damaged_mark_hides_no_other() {
     assert_eq!(numbers(&store), [9]);
 }
 
+/// Scenario: one of several segments cannot be opened at a start, be it the first, one between, or the last. Guarantee: the start succeeds and finds all others; the
+/// segment is counted, with its number, and neither it nor its marks are touched while pieces are written, delivered and copied; the next start
+/// finds its pieces, before those that were written since.
+#[test]
+fn a_segment_that_cannot_be_opened_is_left_alone() {
+    let bytes_of = |disk: &SimDisk, number: u32| {
+        let (mut segment, mut marks) = (vec![], vec![]);
+        disk.edit(Path::new(&format!("/q/{number:010}.seg")), |bytes| segment.clone_from(bytes));
+        disk.edit(Path::new(&format!("/q/{number:010}.marks")), |bytes| marks.clone_from(bytes));
+        (segment, marks)
+    };
+    for refused in [1, 3, 5] {
+        let disk = SimDisk::new(1);
+        let (store, _) = open(&disk).unwrap();
+        for n in 0..700 {
+            let key = store.write(&[&piece(n)]).unwrap()[0];
+            if n % 20 != 0 {
+                store.finish(key);
+            }
+        }
+        store.flush_marks().unwrap();
+        store.close();
+        let before = bytes_of(&disk, refused);
+        disk.forbid(Some(Path::new(&format!("/q/{refused:010}.seg"))));
+        let (store, found) = open(&disk).unwrap();
+        assert_eq!((found.damaged_total, found.damaged[0].segment), (1, refused));
+        assert!(found.keys.len() < 35 && found.keys.len() >= 27, "{}", found.keys.len());
+        for n in 700..1400 {
+            store.finish(store.write(&[&piece(n)]).unwrap()[0]);
+            store.flush_marks().unwrap();
+            while store.copy_forward(500).unwrap() {}
+        }
+        store.write(&[&piece(1400)]).unwrap();
+        assert!(store.counts().copied_bytes > 0);
+        store.close();
+        assert_eq!(bytes_of(&disk, refused), before);
+        disk.forbid(None);
+        let (store, found) = open(&disk).unwrap();
+        let expected: Vec<u64> = (0..700).step_by(20).chain([1400]).collect();
+        let found: Vec<u64> = found.keys.iter().map(|key| store.read(*key).unwrap().at).collect();
+        assert_eq!(found, expected, "segment {refused}");
+    }
+}
+
 /// Scenario: files that are not ours, one of them with a name of ours; an empty segment; marks without a segment. Guarantee: the start does not
 /// fail, and what is not ours is left alone.
 #[test]

@@ -24,6 +24,8 @@ pub(super) enum Step {
     Fail(Fault, Box<Step>),
     /// The disk cannot be read during a start.
     BadStart,
+    /// One of the files cannot be opened during a start.
+    BadFile(usize),
     /// A byte is changed, or some are zeroed.
     Damage {
         file: usize,
@@ -78,4 +80,9 @@ pub(super) fn copying_step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Kill),
         1 => Just(Step::Crash),
     ]
+}
+
+/// Any, and starts at which files cannot be read.
+pub(super) fn blind_step() -> impl Strategy<Value = Step> {
+    prop_oneof![12 => any_step(), 1 => Just(Step::BadStart), 2 => any::<usize>().prop_map(Step::BadFile)]
 }
