@@ -166,6 +166,7 @@ impl SegmentFile<'_> {
             // Nothing of it is cut off.
             (Marks::default(), u64::MAX)
         });
+        let has_header = seed.is_some();
         let last_mark = marks.done.iter().chain(marks.tried.iter().map(|(at, _)| at)).max().copied();
         let mut frames = Frames::new(number, marks);
         let scanned = frame::scan(file.as_ref(), seed, |found| frames.take(reading, found));
@@ -183,6 +184,7 @@ impl SegmentFile<'_> {
         // could not sync its header wrote none.
         let is_open = is_last
             && is_durable
+            && has_header
             && frames.is_whole
             && frames.count > 0
             && !is_unreadable
