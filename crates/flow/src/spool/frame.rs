@@ -27,7 +27,7 @@ pub const FRAME_MAGIC: [u8; 4] = [0xb1, 0x57, 0xa5, 0x4b];
 const SEED: u64 = 16;
 /// Bytes of a frame's header.
 pub const FRAME_HEADER: usize = 56;
-/// The frame was copied out of an older segment: that one's is void.
+/// The frame was copied out of an older segment: a mark here makes that one's void as well.
 pub const COPIED: u8 = 1;
 
 /// The header of a segment.

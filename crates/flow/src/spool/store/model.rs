@@ -55,7 +55,6 @@ struct Model {
     is_smooth: bool,
     /// Bytes of the largest group.
     largest: u64,
-    is_flipped: bool,
     /// Segments whose header was damaged, and whose frames.
     hits: HashMap<u32, (bool, bool)>,
     /// A start has found damage.
@@ -118,7 +117,6 @@ impl Model {
             clock: 0,
             is_smooth: true,
             largest: 0,
-            is_flipped: false,
             hits: HashMap::new(),
             is_counted: false,
         }
@@ -303,7 +301,7 @@ impl Model {
         if files.is_empty() {
             return;
         }
-        (self.is_smooth, self.is_flipped) = (false, true);
+        self.is_smooth = false;
         let (path, size) = &files[file % files.len()];
         let at = at % size;
         let len = if zero { len.clamp(1, size - at) } else { 1 };
