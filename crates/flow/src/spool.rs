@@ -13,7 +13,7 @@
 //! | when a group is written, what happens when the disk fails | [`writer`] |
 //! | who owns a piece | [`ticket`] |
 //! | what is live, where, in how much memory | [`index`] |
-//! | how a group is written, when segments go | [`store`] |
+//! | how a group is written, when segments go, what a start finds | [`store`] |
 //! | how a piece lies on disk, and is found again | [`frame`], [`marks`] |
 //! | how files are reached | [`disk`] |
 

@@ -23,9 +23,11 @@ pub const VERSION: u16 = 1;
 pub const SEGMENT_HEADER: usize = 32;
 /// The first bytes of every frame.
 pub const FRAME_MAGIC: [u8; 4] = [0xb1, 0x57, 0xa5, 0x4b];
+/// Where a segment's header has the seed.
+const SEED: u64 = 16;
 /// Bytes of a frame's header.
 pub const FRAME_HEADER: usize = 56;
-/// The frame was copied out of an older segment: that one's is void.
+/// The frame was copied out of an older segment: a mark here makes that one's void as well.
 pub const COPIED: u8 = 1;
 
 /// The header of a segment.
@@ -220,6 +222,12 @@ impl Header {
         FRAME_HEADER as u64 + u64::from(self.body_len)
     }
 
+    /// Whether this is the body, undamaged.
+    #[must_use]
+    pub fn is_of(&self, body: &[u8]) -> bool {
+        body.len() == self.body_len as usize && crc32c::crc32c(body) == self.body_crc
+    }
+
     /// The piece in a body that was verified.
     #[must_use]
     pub fn piece(&self, body: &Bytes) -> Piece {
@@ -310,6 +318,8 @@ struct Window<'a> {
     unreadable: u64,
     /// Bytes that may still be read for guesses, so that a scan stays linear.
     guesses: u64,
+    /// What is left of the seed in a damaged header.
+    remains: [u8; 4],
 }
 
 /// Bytes that are read at once.
@@ -371,7 +381,11 @@ pub fn scan(
 ) -> io::Result<(Option<u32>, u64)> {
     let len = file.len()?;
     let start = (SEGMENT_HEADER as u64).min(len);
-    let mut window = Window { file, len, start, bytes: vec![], at: 0, unreadable: 0, guesses: 4 * len };
+    let mut remains = [0; 4];
+    if seed.is_none() && file.read_at(&mut remains, SEED).is_err() {
+        remains.fill(0);
+    }
+    let mut window = Window { file, len, start, bytes: vec![], at: 0, unreadable: 0, guesses: 4 * len, remains };
     loop {
         let offset = window.offset();
         if seed.is_none() {
@@ -398,7 +412,7 @@ pub fn scan(
         }
         let frame = window.peek(FRAME_HEADER + header.body_len as usize)?;
         let body = &frame[FRAME_HEADER..];
-        if crc32c::crc32c(body) == header.body_crc {
+        if header.is_of(body) {
             let target = body[..usize::from(header.target_len)].to_vec();
             window.at += FRAME_HEADER + header.body_len as usize;
             found(Found::Frame { offset, header, target });
@@ -421,12 +435,22 @@ fn guess(window: &mut Window<'_>) -> io::Result<Option<u32>> {
         return Ok(None);
     };
     window.guesses -= header.frame_len();
+    let remains = window.remains;
     let is_first = window.offset() == SEGMENT_HEADER as u64;
     let end = FRAME_HEADER + header.body_len as usize;
     let (frame, next) = window.peek(end + FRAME_HEADER)?.split_at(end);
-    // No payload begins there; and a frame that a payload holds is not followed by one of the same seed.
-    let is_trusted = is_first || Header::guess(next).is_some_and(|(_, its)| its == seed);
-    Ok((is_trusted && crc32c::crc32c(&frame[FRAME_HEADER..]) == header.body_crc).then_some(seed))
+    let next = Header::guess(next).map(|(_, its)| its);
+    let is_trusted = is_vouched(remains, seed, is_first, next);
+    Ok((is_trusted && header.is_of(&frame[FRAME_HEADER..])).then_some(seed))
+}
+
+/// Whether a seed can be believed that was told from a frame, whose header has a checksum of eight bits without it. Either the header of the
+/// segment still has it, or the next frame has the same: no payload knows the one, nor is followed by the other. Or it is the
+/// first frame, where no payload begins, and nothing speaks against it: neither the next frame nor all that is left in the header.
+fn is_vouched(remains: [u8; 4], seed: u32, is_first: bool, next: Option<u32>) -> bool {
+    let its = seed.to_le_bytes();
+    let may_be = remains == [0; 4] || remains.iter().zip(its).any(|(left, its)| *left == its);
+    remains == its || next.map_or(is_first && may_be, |next| next == seed)
 }
 
 /// Goes on to the next header that is whole. False at the end of the file.

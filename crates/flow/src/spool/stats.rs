@@ -19,7 +19,7 @@ pub struct SpoolStats {
     pub failures: Count,
     /// Records that were there when it was opened.
     pub recovered: Count,
-    /// Pieces that could not be read back and are lost.
+    /// Places that are damaged, and segments that could not be read when it was opened.
     pub damaged: Count,
     /// Ends of segments that were never synced.
     pub torn: Count,

@@ -5,15 +5,18 @@
 //!
 //! Invariants: what [`Store::write`] gave keys for is on disk and found again after any crash, until it is finished; a group that
 //! failed was not written (at worst it is found again after a crash: a duplicate). A segment is removed only when nothing in it
-//! is live. Opening never fails for damage: it is counted, and costs the frames it touches.
+//! is live, and a frame made void only when its piece is done with, or was synced elsewhere by this process. Opening never fails for
+//! damage: it is counted, and costs the frames it touches.
 //!
 //! It does not decide when to write, what is sent, or when a piece is given up.
 
 mod forward;
 mod open;
+mod read;
+mod twins;
 
 use super::disk::{Disk, DiskFile};
-use super::frame::{self, FRAME_HEADER, Header, SEGMENT_HEADER};
+use super::frame::{self, Header, SEGMENT_HEADER};
 pub use super::index::Key;
 use super::index::{Index, New};
 use super::marks::Marks;
@@ -25,6 +28,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use twins::{At, Twins};
 
 /// What is kept.
 #[derive(Clone, Debug)]
@@ -197,6 +201,7 @@ struct Segment {
 struct State {
     index: Index,
     segments: BTreeMap<u32, Segment>,
+    twins: Twins,
     counts: Counts,
 }
 
@@ -205,6 +210,14 @@ impl State {
     fn mark(&mut self, segment: u32, note: impl FnOnce(&mut Marks)) {
         if let Some(segment) = self.segments.get_mut(&segment) {
             note(&mut segment.pending);
+        }
+    }
+
+    /// A piece is not needed any more where it was, nor anywhere else that it lies.
+    fn void(&mut self, key: Key, (segment, offset): At) {
+        self.mark(segment, |marks| marks.done.push(offset));
+        for (segment, offset) in self.twins.remove(key) {
+            self.mark(segment, |marks| marks.done.push(offset));
         }
     }
 }
@@ -379,7 +392,7 @@ impl Store {
         let removed = state.index.remove(key);
         debug_assert!(removed.is_some(), "finished twice");
         if let Some(entry) = removed {
-            state.mark(entry.segment, |marks| marks.done.push(entry.offset));
+            state.void(key, (entry.segment, entry.offset));
         }
     }
 
@@ -394,47 +407,6 @@ impl Store {
     /// The piece is to go to another target than it was written for. Not written to disk.
     pub fn retarget(&self, key: Key, target: &Target) {
         self.state.lock().index.retarget(key, target);
-    }
-
-    /// Reads a piece.
-    ///
-    /// # Errors
-    /// It is damaged, or not live, or the disk cannot be read.
-    pub fn read(&self, key: Key) -> Result<Piece, StoreError> {
-        let (file, entry, seed) = {
-            let state = self.state.lock();
-            let entry = *state.index.get(key).ok_or(StoreError::Gone)?;
-            let segment = state.segments.get(&entry.segment).ok_or(StoreError::Gone)?;
-            // The file stays readable even if the piece is moved and the file removed meanwhile.
-            (segment.file.clone(), entry, segment.seed)
-        };
-        let mut bytes = vec![0; entry.frame as usize];
-        let damaged = |what| StoreError::Damaged(Place { segment: entry.segment, offset: entry.offset.into(), what });
-        file.read_at(&mut bytes, entry.offset.into()).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => damaged("the end of the file"),
-            _ => StoreError::Io { action: "reading", path: self.path(entry.segment, "seg"), source },
-        })?;
-        let header = Header::decode(&bytes, seed).ok_or_else(|| damaged("not a frame"))?;
-        let body = Bytes::from(bytes).slice(FRAME_HEADER..);
-        if body.len() != header.body_len as usize || crc32c::crc32c(&body) != header.body_crc {
-            return Err(damaged("a wrong checksum"));
-        }
-        Ok(Piece { first: entry.first, ..header.piece(&body) })
-    }
-
-    /// What is known of a live piece without reading it.
-    #[must_use]
-    pub fn look(&self, key: Key) -> Option<Look> {
-        let state = self.state.lock();
-        let entry = state.index.get(key)?;
-        Some(Look {
-            id: entry.id,
-            target: state.index.target(entry)?,
-            records: entry.records.into(),
-            bytes: entry.bytes.into(),
-            at: entry.at,
-            first: entry.first,
-        })
     }
 
     /// What it holds.

@@ -3,11 +3,14 @@
 //! What a crash does to a file: of what was appended since its last sync a prefix survives, any page of which may be zeroed; a file
 //! that was made or removed since the last sync of its directory may or may not be there. After a crash everything that was open
 //! is a ghost: it fails, and what it does reaches nothing.
+//!
+//! What a sync that failed had not written is *doomed*: it can be read, later syncs succeed, and the next crash drops it all the same.
 
 use super::disk::{Disk, DiskFile};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +23,8 @@ pub enum Fault {
     Write,
     /// Syncs fail, and what they were to make durable may be lost.
     Sync,
+    /// The same, and what was written cannot be taken back: files are neither cut nor removed.
+    Stuck,
     /// Reads fail.
     Read,
     /// Reads of what is in files fail; directories can be read.
@@ -33,6 +38,8 @@ struct Contents {
     bytes: Vec<u8>,
     /// This much of it survives a crash.
     synced: usize,
+    /// But not this.
+    doomed: Vec<Range<usize>>,
     /// Whether its entry in the directory survives a crash.
     is_entered: bool,
 }
@@ -52,6 +59,8 @@ struct Inner {
     random: fastrand::Rng,
     /// This file cannot be read.
     spoiled: Option<PathBuf>,
+    /// This file cannot be opened.
+    forbidden: Option<PathBuf>,
     gate: Gate,
 }
 
@@ -72,6 +81,34 @@ impl Gate {
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<Inner>>, u64);
 
+impl Contents {
+    /// What a crash leaves of it.
+    fn crash(&mut self, random: &mut fastrand::Rng) {
+        let unsynced = self.bytes.len() - self.synced;
+        self.bytes.truncate(self.synced + random.usize(0..=unsynced));
+        let page = 64;
+        let mut at = self.synced;
+        while at < self.bytes.len() {
+            let end = (at + page - at % page).min(self.bytes.len());
+            if random.u8(0..4) == 0 {
+                self.bytes[at..end].fill(0);
+            }
+            at = end;
+        }
+        for doomed in self.doomed.drain(..).rev() {
+            // A part of it may have been written before the sync failed.
+            let written = if random.bool() { 0 } else { random.usize(0..=doomed.len()) };
+            let from = doomed.start + written;
+            match doomed.end == self.bytes.len() && random.bool() {
+                true => self.bytes.truncate(from),
+                false => self.bytes[from..doomed.end].fill(0),
+            }
+        }
+        self.synced = self.bytes.len();
+        self.is_entered = true;
+    }
+}
+
 impl SimDisk {
     /// An empty disk whose crashes follow this seed.
     pub fn new(seed: u64) -> SimDisk {
@@ -86,6 +123,11 @@ impl SimDisk {
     /// From now on this file cannot be read, or all can.
     pub fn spoil(&self, path: Option<&str>) {
         self.0.lock().spoiled = path.map(PathBuf::from);
+    }
+
+    /// From now on this file cannot be opened, or all can.
+    pub fn forbid(&self, path: Option<&Path>) {
+        self.0.lock().forbidden = path.map(PathBuf::from);
     }
 
     /// From now on syncs wait until they may go on.
@@ -114,22 +156,7 @@ impl SimDisk {
         }
         let random = &mut inner.random;
         inner.files.retain(|_, contents| contents.is_entered || random.bool());
-        for contents in inner.files.values_mut() {
-            let unsynced = contents.bytes.len() - contents.synced;
-            let kept = random.usize(0..=unsynced);
-            contents.bytes.truncate(contents.synced + kept);
-            let page = 64;
-            let mut at = contents.synced;
-            while at < contents.bytes.len() {
-                let end = (at + page - at % page).min(contents.bytes.len());
-                if random.u8(0..4) == 0 {
-                    contents.bytes[at..end].fill(0);
-                }
-                at = end;
-            }
-            contents.synced = contents.bytes.len();
-            contents.is_entered = true;
-        }
+        inner.files.values_mut().for_each(|contents| contents.crash(random));
     }
 
     /// The machine is up again. The clone that is given is of the time after the crash.
@@ -189,6 +216,7 @@ impl SimDisk {
 }
 
 const CHANGES: &[Fault] = &[Fault::Full, Fault::Write, Fault::ReadOnly];
+const TAKES_BACK: &[Fault] = &[Fault::Write, Fault::Stuck, Fault::ReadOnly];
 
 struct SimFile(SimDisk, PathBuf);
 
@@ -215,6 +243,9 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        if self.0.lock().forbidden.as_deref() == Some(path) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let exists = self.check(&[])?.files.contains_key(path);
         if !exists {
             self.check(CHANGES)?.files.insert(path.to_owned(), Contents::default());
@@ -223,7 +254,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut inner = self.check(&[Fault::Write, Fault::ReadOnly])?;
+        let mut inner = self.check(TAKES_BACK)?;
         let contents = inner.files.remove(path).ok_or(io::ErrorKind::NotFound)?;
         if contents.is_entered {
             inner.removed.insert(path.to_owned(), contents);
@@ -232,7 +263,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
-        let mut inner = self.check(&[Fault::Sync, Fault::Write])?;
+        let mut inner = self.check(&[Fault::Sync, Fault::Stuck, Fault::Write])?;
         inner.removed.clear();
         inner.files.values_mut().for_each(|contents| contents.is_entered = true);
         Ok(())
@@ -278,8 +309,14 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         let gate = self.0.0.lock().gate.clone();
         gate.pass();
-        self.with(&[Fault::Sync], |contents| {
-            contents.synced = contents.bytes.len();
+        let fails = matches!(self.0.0.lock().fault, Some(Fault::Sync | Fault::Stuck));
+        self.with(&[], |contents| {
+            let new = contents.synced..contents.bytes.len();
+            contents.synced = new.end;
+            if fails {
+                contents.doomed.push(new);
+                return Err(io::Error::other("input/output error"));
+            }
             Ok(())
         })
     }
@@ -301,9 +338,12 @@ impl DiskFile for SimFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.with(&[Fault::Write, Fault::ReadOnly], |contents| {
+        self.with(TAKES_BACK, |contents| {
             contents.bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
-            contents.synced = contents.synced.min(contents.bytes.len());
+            let len = contents.bytes.len();
+            contents.synced = contents.synced.min(len);
+            contents.doomed.retain(|doomed| doomed.start < len);
+            contents.doomed.iter_mut().for_each(|doomed| doomed.end = doomed.end.min(len));
             Ok(())
         })
     }

@@ -27,7 +27,7 @@ pub struct SpoolView {
     pub sync_records: HistogramView,
     /// Records found on disk when it was opened.
     pub recovered_records: u64,
-    /// Frames that were damaged and skipped, when it was opened or since; their records are lost.
+    /// Places that were damaged and skipped, when it was opened or since, and segments that could not be read when it was opened.
     pub damaged: u64,
     /// Ends of segments that were never synced, and so were never acknowledged.
     pub torn: u64,

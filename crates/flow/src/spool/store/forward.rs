@@ -3,10 +3,10 @@
 //! Invariant: the file of a segment goes before its marks, with the directory synced between: marks that are missing would make
 //! everything in it live again.
 
+use super::twins::At;
 use super::{Segment, State, Store, StoreError, Writer};
-use crate::spool::disk::DiskFile;
 use crate::spool::frame::{COPIED, FRAME_HEADER, Header, SEGMENT_HEADER};
-use crate::spool::index::Key;
+use crate::spool::index::{Entry, Key};
 use crate::spool::marks::Marks;
 use std::io::{self, IoSlice};
 
@@ -16,9 +16,31 @@ const IDLE_BYTES: u64 = 1 << 20;
 /// A piece on its way to another segment.
 struct Moving {
     key: Key,
-    offset: u32,
+    id: u64,
+    from: At,
     frame: u32,
     first: u64,
+}
+
+impl Moving {
+    /// Where it lies now. None if it was finished meanwhile: the key may stand for another.
+    fn place(&self, state: &State) -> Option<At> {
+        state.index.get(self.key).filter(|entry| entry.id == self.id).map(|entry| (entry.segment, entry.offset))
+    }
+}
+
+/// Pieces of about so many bytes; one at least, so that copying ends.
+fn some_of<'a>(entries: impl Iterator<Item = (Key, &'a Entry)>, bytes: u64) -> Vec<Moving> {
+    let (mut moving, mut size) = (vec![], 0);
+    for (key, entry) in entries {
+        if size >= bytes && !moving.is_empty() {
+            break;
+        }
+        size += u64::from(entry.frame);
+        let from = (entry.segment, entry.offset);
+        moving.push(Moving { key, id: entry.id, from, frame: entry.frame, first: entry.first });
+    }
+    moving
 }
 
 impl Store {
@@ -79,8 +101,10 @@ impl Store {
         let active = writer.active;
         let idle = IDLE_BYTES.min(self.config.segment_bytes);
         let state = self.state.lock();
+        let doubled = state.twins.segments();
         let is_over = |number: &u32, segment: &Segment| {
-            let is_used = segment.is_unreadable || active == Some(*number) && segment.size < idle;
+            let is_written = active == Some(*number) && segment.size < idle;
+            let is_used = segment.is_unreadable || is_written || doubled.contains(number);
             !is_used && state.index.live(*number).is_none()
         };
         state.segments.iter().filter(|(number, segment)| is_over(number, segment)).map(|(number, _)| *number).collect()
@@ -123,70 +147,81 @@ impl Store {
         if self.is_closed() {
             return Ok(false);
         }
-        let Some((number, file, old_seed)) = ({
-            let state = self.state.lock();
-            self.worth_copying(&state, writer.active)
-                .map(|n| (n, state.segments[&n].file.clone(), state.segments[&n].seed))
-        }) else {
+        let moving = self.to_move(&self.state.lock(), writer.active, bytes);
+        if moving.is_empty() {
             return Ok(false);
-        };
-        let (active, seed) = self.active(&mut writer)?;
-        let (mut moving, mut size) = (vec![], 0);
-        {
-            let state = self.state.lock();
-            for (key, entry) in state.index.of(number) {
-                // One at least, so that it ends.
-                if size >= bytes && !moving.is_empty() {
-                    break;
-                }
-                size += u64::from(entry.frame);
-                moving.push(Moving { key, offset: entry.offset, frame: entry.frame, first: entry.first });
-            }
         }
-        let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+        let (active, seed) = self.active(&mut writer)?;
+        let size = moving.iter().map(|moving| moving.frame as usize).sum();
+        let mut buffer = vec![0; size];
         let mut rest = buffer.as_mut_slice();
         for moving in &moving {
             let (frame, others) = rest.split_at_mut(moving.frame as usize);
             rest = others;
-            self.copy_frame(file.as_ref(), number, moving, (old_seed, seed), frame)?;
+            self.copy_frame(moving, seed, frame)?;
         }
-        let begin = self.append(&mut writer, active, &mut [IoSlice::new(&buffer)])?;
-        self.relocate(number, active, begin, &moving);
-        self.remove_finished(&mut writer)?;
-        let state = self.state.lock();
-        Ok(self.worth_copying(&state, writer.active).is_some())
-    }
-
-    /// Reads a frame to be written elsewhere. Its body is not verified: what is damaged is found by whoever reads it.
-    fn copy_frame(
-        &self,
-        file: &dyn DiskFile,
-        from: u32,
-        moving: &Moving,
-        seeds: (u32, u32),
-        frame: &mut [u8],
-    ) -> Result<(), StoreError> {
-        file.read_at(frame, moving.offset.into()).map_err(|source| {
-            if let Some(segment) = self.state.lock().segments.get_mut(&from) {
-                segment.is_unmovable = true;
+        match self.append(&mut writer, active, &mut [IoSlice::new(&buffer)]) {
+            Ok(begin) => self.relocate(active, begin, &moving),
+            Err(error) => {
+                self.leave(active, &moving);
+                return Err(error);
             }
-            StoreError::Io { action: "reading", path: self.path(from, "seg"), source }
-        })?;
-        if let Some(mut header) = Header::decode(frame, seeds.0) {
-            header.flags |= COPIED;
-            header.first = moving.first;
-            frame[..FRAME_HEADER].copy_from_slice(&header.encode(seeds.1));
         }
-        Ok(())
+        self.remove_finished(&mut writer)?;
+        Ok(!self.to_move(&self.state.lock(), writer.active, 0).is_empty())
     }
 
-    fn relocate(&self, from: u32, to: u32, mut offset: u64, moving: &[Moving]) {
+    /// What is to be copied next, about so many bytes: what lies at several places, or else what is live in the segment that is
+    /// worth it most.
+    fn to_move(&self, state: &State, active: Option<u32>, bytes: u64) -> Vec<Moving> {
+        let is_movable = |entry: &&Entry| state.segments.get(&entry.segment).is_some_and(|s| !s.is_unmovable);
+        let entries = state.twins.keys().filter_map(|key| Some((key, state.index.get(key).filter(is_movable)?)));
+        let twins = some_of(entries, bytes);
+        if !twins.is_empty() {
+            return twins;
+        }
+        self.worth_copying(state, active).map_or(vec![], |number| some_of(state.index.of(number), bytes))
+    }
+
+    /// Reads a frame to be written elsewhere. What is damaged at each of its places is copied as it is: whoever reads it finds that.
+    fn copy_frame(&self, moving: &Moving, seed: u32, frame: &mut [u8]) -> Result<(), StoreError> {
+        loop {
+            let (file, old_seed, live_at, (number, offset)) = {
+                let state = self.state.lock();
+                let live_at = moving.place(&state);
+                let from = live_at.unwrap_or(moving.from);
+                let segment = state.segments.get(&from.0).ok_or(StoreError::Gone)?;
+                (segment.file.clone(), segment.seed, live_at, from)
+            };
+            file.read_at(frame, offset.into()).map_err(|source| {
+                if let Some(segment) = self.state.lock().segments.get_mut(&number) {
+                    segment.is_unmovable = true;
+                }
+                StoreError::Io { action: "reading", path: self.path(number, "seg"), source }
+            })?;
+            let header = Header::decode(frame, old_seed);
+            let is_whole = header.as_ref().is_some_and(|header| header.is_of(&frame[FRAME_HEADER..]));
+            if !is_whole && live_at.is_some_and(|at| self.lies_elsewhere(moving.key, at)) {
+                continue;
+            }
+            if let Some(mut header) = header {
+                header.flags |= COPIED;
+                header.first = moving.first;
+                frame[..FRAME_HEADER].copy_from_slice(&header.encode(seed));
+            }
+            return Ok(());
+        }
+    }
+
+    /// The pieces lie here from now on.
+    fn relocate(&self, to: u32, mut offset: u64, moving: &[Moving]) {
         let mut state = self.state.lock();
         for moved in moving {
             let new = offset as u32;
-            if state.index.relocate(moved.key, (from, moved.offset), (to, new)) {
-                // If the old segment cannot be removed, this is what makes it void there.
-                state.mark(from, |marks| marks.done.push(moved.offset));
+            if let Some(from) = moved.place(&state) {
+                state.index.relocate(moved.key, from, (to, new));
+                // If an old segment cannot be removed, this is what makes it void there.
+                state.void(moved.key, from);
                 let first = state.index.get(moved.key).map_or(moved.first, |entry| entry.first);
                 if first != moved.first {
                     // It was first attempted while it was copied.
@@ -198,6 +233,24 @@ impl Store {
             }
             state.counts.copied_bytes += u64::from(moved.frame);
             offset += u64::from(moved.frame);
+        }
+    }
+
+    /// The pieces could not be written here. What could not be cut off may be found by the next start.
+    fn leave(&self, to: u32, moving: &[Moving]) {
+        let segment = self.state.lock().segments.get(&to).map(|segment| (segment.file.clone(), segment.size));
+        let Some((file, mut offset)) = segment else { return };
+        if file.len().is_ok_and(|len| len <= offset) {
+            return;
+        }
+        let mut state = self.state.lock();
+        for left in moving {
+            let at = (to, offset as u32);
+            match left.place(&state) {
+                Some(_) => state.twins.add(left.key, at),
+                None => state.mark(to, |marks| marks.done.push(at.1)),
+            }
+            offset += u64::from(left.frame);
         }
     }
 
