@@ -98,10 +98,22 @@ impl Ring {
     /// The place of the owner among [`Ring::backends`].
     #[must_use]
     pub fn index(&self, key: &[u8]) -> Option<usize> {
-        let hash = crc32fast::hash(key);
-        // The collector's table takes the hash modulo its size; the other one is larger than 16 bits of CRC, so it takes all 32.
+        self.at(self.slot(key))
+    }
+
+    /// The slot of a key. The table is larger than the innermost cache: who has many keys finds the slots of all of them first, so
+    /// that the processor can wait for several owners at once.
+    #[must_use]
+    pub fn slot(&self, key: &[u8]) -> u32 {
         let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).max(1);
-        self.slots.get((hash % slots) as usize).filter(|&&b| b != NOBODY).map(|&b| b as usize)
+        // The collector's table takes the hash modulo its size; the other one is larger than 16 bits of CRC, so it takes all 32.
+        crc32fast::hash(key) % slots
+    }
+
+    /// The place of the owner of a slot among [`Ring::backends`].
+    #[must_use]
+    pub fn at(&self, slot: u32) -> Option<usize> {
+        self.slots.get(slot as usize).filter(|&&b| b != NOBODY).map(|&b| b as usize)
     }
 
     /// The backends, sorted.

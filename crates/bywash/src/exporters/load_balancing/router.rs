@@ -35,7 +35,7 @@ struct Scratch {
 #[derive(Default)]
 struct Tables {
     key: Vec<u8>,
-    groups: HashMap<(usize, [u8; 16]), usize>,
+    groups: HashMap<(usize, [u8; 16]), u32>,
 }
 
 thread_local! {
@@ -49,34 +49,34 @@ impl RingRouter {
         RingRouter { backends, key, attributes, ignore_trace_id }
     }
 
-    /// Finds the owners of a request's records, one after the other.
-    fn owner<'a>(&'a self, ring: &'a Ring, tables: &'a mut Tables) -> impl FnMut(&Record) -> usize + 'a {
+    /// Finds the slots of a request's records on the ring, one after the other.
+    fn slot<'a>(&'a self, ring: &'a Ring, tables: &'a mut Tables) -> impl FnMut(&Record) -> u32 + 'a {
         let Tables { key, groups } = tables;
         groups.clear();
         if groups.capacity() > 2 * MAX_GROUPS {
             *groups = HashMap::new();
         }
         let mut keys = Keys::new(self.key, &self.attributes, self.ignore_trace_id);
-        let mut last: Option<(usize, usize)> = None;
+        let mut last: Option<(usize, u32)> = None;
         move |record| {
             let holder = keys.holder(record);
             match holder {
-                Holder::Entry(id) if last.is_some_and(|(of, _)| of == id) => return last.map_or(0, |(_, owner)| owner),
+                Holder::Entry(id) if last.is_some_and(|(of, _)| of == id) => return last.map_or(0, |(_, slot)| slot),
                 Holder::Trace(scope, trace) => {
-                    if let Some(owner) = groups.get(&(scope, trace)) {
-                        return *owner;
+                    if let Some(slot) = groups.get(&(scope, trace)) {
+                        return *slot;
                     }
                 }
                 _ => {}
             }
             keys.write(record, key);
-            let owner = ring.index(key).unwrap_or_default();
+            let slot = ring.slot(key);
             match holder {
-                Holder::Entry(id) => last = Some((id, owner)),
-                Holder::Trace(scope, trace) if groups.len() < MAX_GROUPS => drop(groups.insert((scope, trace), owner)),
+                Holder::Entry(id) => last = Some((id, slot)),
+                Holder::Trace(scope, trace) if groups.len() < MAX_GROUPS => drop(groups.insert((scope, trace), slot)),
                 _ => {}
             }
-            owner
+            slot
         }
     }
 
@@ -86,7 +86,8 @@ impl RingRouter {
         let ring = &snapshot.ring;
         let outputs = ring.backends().len();
         let body = payload.body.contiguous();
-        let owner = self.owner(ring, tables);
+        let mut slot = self.slot(ring, tables);
+        let owner = |record: &Record| ring.at(slot(record)).unwrap_or_default();
         if let Err(malformed) = wire::split_records(payload.signal, &body, outputs, split, owner, parts) {
             // What came in was checked at the door, so this does not happen; if it does, the backend shall judge.
             tracing::error!(%malformed, "a request that was checked cannot be divided");
@@ -129,11 +130,13 @@ impl Router for RingRouter {
 
     fn owners<'a>(&self, records: &mut dyn Iterator<Item = Record<'a>>, owners: &mut Vec<u32>) -> Arc<[Target]> {
         let snapshot = self.backends.snapshot();
+        let (ring, before) = (&snapshot.ring, owners.len());
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut owner = self.owner(&snapshot.ring, &mut scratch.tables);
-            owners.extend(records.map(|record| owner(&record) as u32));
+            let mut slot = self.slot(ring, &mut scratch.tables);
+            owners.extend(records.map(|record| slot(&record)));
         });
-        snapshot.ring.backends().clone()
+        owners[before..].iter_mut().for_each(|slot| *slot = ring.at(*slot).unwrap_or_default() as u32);
+        ring.backends().clone()
     }
 
     fn knows(&self, target: &Target) -> bool {
