@@ -232,6 +232,9 @@ struct Writer {
     buffer: Vec<u8>,
 }
 
+/// The number that no segment has, so that there is always a next one.
+const NO_SEGMENT: u32 = u32::MAX;
+
 /// See the module.
 pub struct Store {
     disk: Arc<dyn Disk>,
@@ -345,6 +348,9 @@ impl Store {
         let number = writer.next_segment;
         let path = self.path(number, "seg");
         let fail = |source| StoreError::Io { action: "creating", path: path.clone(), source };
+        if number == NO_SEGMENT {
+            return Err(fail(io::Error::other("all numbers of segments are used: is there a file that is not ours?")));
+        }
         // A number is never used twice, not even if this fails: what is left of the file is then somebody else's.
         writer.next_segment += 1;
         let file = self.disk.open(&path).map_err(fail)?;

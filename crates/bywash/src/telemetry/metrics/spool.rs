@@ -56,7 +56,11 @@ fn written(page: &mut Page, labels: Labels<'_>, spool: &SpoolView) {
     for (name, help, value) in [
         ("bywash_spool_failed_syncs", "Writes and syncs that failed.", spool.failed_syncs),
         ("bywash_spool_recovered_records", "Records found on disk at the start.", spool.recovered_records),
-        ("bywash_spool_damaged", "Pieces on disk that were damaged and are lost.", spool.damaged),
+        (
+            "bywash_spool_damaged",
+            "Places on disk that were damaged, and segments that could not be read.",
+            spool.damaged,
+        ),
         ("bywash_spool_torn", "Writes that a crash interrupted before they were acknowledged.", spool.torn),
         ("bywash_spool_expired_records", "Records given up because of their age.", spool.expired_records),
         ("bywash_spool_stored_bytes", "Payload bytes that were to be kept.", spool.stored_bytes),

@@ -5,7 +5,7 @@
 //! synced where it went, or was done with. If neither frame is marked nothing says that the copy is durable, not even a sync: then the piece
 //! has several places (`twins.rs`).
 
-use super::{Place, Recovered, Segment, State, Store, StoreConfig, StoreError, Writer};
+use super::{NO_SEGMENT, Place, Recovered, Segment, State, Store, StoreConfig, StoreError, Writer};
 use crate::Target;
 use crate::spool::disk::{Disk, DiskFile};
 use crate::spool::frame::{self, COPIED, Found, Header, SEGMENT_HEADER, SegmentStart};
@@ -25,6 +25,9 @@ const LOST_MARKS: &str = "damaged marks: what they marked is sent again";
 /// No segment holds so many pieces: a frame has 56 bytes, and offsets four. So what is written to a segment has ids below the next one's number
 /// times as much.
 const ID_BITS: u32 = 32;
+
+/// No piece has an id above this: segments are numbered below 2^32. What says so all the same is not followed, so that ids never end.
+const LAST_ID: u64 = u64::MAX - (1 << ID_BITS);
 
 /// What reading all segments has found so far.
 #[derive(Default)]
@@ -111,7 +114,8 @@ impl Store {
 
 /// The number in the name of a file, if it is one of ours.
 fn number(stem: &str) -> Option<u32> {
-    (stem.len() == 10 && stem.bytes().all(|b| b.is_ascii_digit())).then(|| stem.parse().ok())?
+    let number = (stem.len() == 10 && stem.bytes().all(|b| b.is_ascii_digit())).then(|| stem.parse().ok())?;
+    number.filter(|number| *number < NO_SEGMENT)
 }
 
 /// A segment that is to be read.
@@ -145,7 +149,7 @@ impl SegmentFile<'_> {
         };
         let seed = match self.read_start(file.as_ref(), len, reading) {
             Some(SegmentStart::Segment { first_id, seed }) => {
-                reading.next_id = reading.next_id.max(first_id);
+                reading.next_id = reading.next_id.max(first_id.min(LAST_ID));
                 Some(seed)
             }
             Some(SegmentStart::Newer(_)) => {
@@ -266,7 +270,7 @@ impl Frames {
 
     fn take_frame(&mut self, reading: &mut Reading, offset: u64, header: &Header, target: &[u8]) {
         self.count += 1;
-        reading.next_id = reading.next_id.max(header.id.saturating_add(1));
+        reading.next_id = reading.next_id.max(header.id.saturating_add(1).min(LAST_ID));
         let identity = (header.id, header.at, header.body_crc);
         let copy = reading.copies.get(&identity).copied();
         let offset = u32::try_from(offset).unwrap_or(u32::MAX);

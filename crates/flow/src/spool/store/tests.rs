@@ -230,6 +230,39 @@ fn foreign_files_are_left_alone() {
     }
 }
 
+/// Scenario: files that are not ours have the last names that segments could have, or headers with the last ids. Guarantee: the start
+/// does not fail; either what is written is found again, or writing is refused; nothing that was there is touched.
+#[test]
+fn numbers_do_not_end_in_the_middle() {
+    for (name, works) in [
+        ("4294967295.seg", true),
+        ("4294967295.marks", true),
+        ("4294967294.seg", false),
+        ("4294967294.marks", true),
+        ("9999999999.seg", true),
+    ] {
+        let (disk, _) = ten();
+        disk.edit(&Path::new("/q").join(name), |bytes| bytes.extend([b'x'; 100]));
+        let (store, found) = open(&disk).unwrap();
+        assert_eq!((name, found.keys.len()), (name, 10));
+        let written = store.write(&[&piece(10)]);
+        assert_eq!(written.is_ok(), works, "{name}: {written:?}");
+        drop(store);
+        assert_eq!(open(&disk).unwrap().1.keys.len(), if works { 11 } else { 10 }, "{name}");
+    }
+    let (disk, _) = ten();
+    let header = frame::segment_header(2, u64::MAX, 7);
+    disk.edit(Path::new("/q/0000000002.seg"), |bytes| bytes.extend(header));
+    for count in 11..13 {
+        let (store, _) = open(&disk).unwrap();
+        store.write(&[&piece(count)]).unwrap();
+        drop(store);
+        let (store, found) = open(&disk).unwrap();
+        let read: Vec<u64> = found.keys.iter().map(|key| store.read(*key).unwrap().at).collect();
+        assert_eq!((read.len(), read.is_sorted()), (count, true));
+    }
+}
+
 /// Scenario: the directory is opened twice. Guarantee: the second is told that it is in use; after the first is closed it is free.
 #[test]
 fn a_directory_has_one_user() {
