@@ -414,9 +414,8 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
         let mut item = Item::new(Batch { payload, ack }, slot, clock::now(), waits);
-        let targets = self.router.sorts_by();
-        if let Some(gather) = self.gather.as_ref().filter(|_| targets > 1 && self.is_sortable(&item)) {
-            match gather.add(item, targets) {
+        if let Some(gather) = self.gather.as_ref().filter(|_| self.router.sorts_by() > 1 && self.is_sortable(&item)) {
+            match gather.add(item, self.router.sorts_by()) {
                 Added::Held => return Outcome::Delivered,
                 Added::Enough(Gathered { items, _turn }) => {
                     self.sort(items);
