@@ -414,8 +414,9 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
         let mut item = Item::new(Batch { payload, ack }, slot, clock::now(), waits);
-        if let Some(gather) = self.gather.as_ref().filter(|_| self.router.sorts_by() > 1 && self.is_sortable(&item)) {
-            match gather.add(item, self.router.sorts_by()) {
+        let targets = self.gather.as_ref().map_or(0, |_| self.router.sorts_by());
+        if let Some(gather) = self.gather.as_ref().filter(|_| targets > 1 && self.is_sortable(&item)) {
+            match gather.add(item, targets) {
                 Added::Held => return Outcome::Delivered,
                 Added::Enough(Gathered { items, _turn }) => {
                     self.sort(items);

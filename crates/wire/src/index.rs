@@ -195,8 +195,13 @@ impl Index {
         self.runs.clear();
     }
 
+    /// Entries that its largest table has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.nodes.capacity().max(self.leaves.capacity()).max(self.runs.capacity())
+    }
+
     /// Forgets the request, and gives memory back if that was unusually large.
-    pub fn trim(&mut self) {
+    pub(crate) fn trim(&mut self) {
         trim(&mut self.nodes);
         trim(&mut self.leaves);
         trim(&mut self.runs);

@@ -18,8 +18,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
 use std::sync::LazyLock;
 
-/// Requests whose tables are kept from pile to pile.
+/// Requests whose tables are kept from pile to pile, and the entries that a table may have room for then: together some megabytes
+/// at most, and a larger request does not notice that its tables are made anew.
 const KEPT: usize = 256;
+const SMALL: usize = 1024;
 
 /// The two keys of the seals.
 static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
@@ -172,11 +174,12 @@ impl Pile {
 
     /// Takes everything off it, and gives memory back after unusually large requests.
     pub fn clear(&mut self) {
-        self.indexes.iter_mut().take(self.bodies.len()).for_each(Index::trim);
+        self.indexes.retain(|index| index.room() <= SMALL);
         self.indexes.truncate(KEPT);
         trim(&mut self.bodies);
         trim(&mut self.classes);
         self.known.clear();
+        self.known.shrink_to(SMALL);
     }
 }
 
@@ -234,6 +237,20 @@ mod tests {
                 prop_assert!(pile.is_empty() && pile.records().len() == 0);
             }
         }
+    }
+
+    /// Scenario: a request of many records among small ones. Guarantee: what is kept for the next pile stays small.
+    #[test]
+    fn large_tables_are_not_kept() {
+        let mut pile = Pile::new();
+        // Resource entries of one scope entry of one empty record each.
+        let many = Bytes::from([0x0a, 4, 0x12, 2, 0x12, 0].repeat(10 * SMALL));
+        for body in [Bytes::new(), many, Bytes::new()] {
+            assert!(pile.add(Signal::Logs, body).expect("sound"));
+        }
+        assert!(pile.indexes.iter().any(|index| index.room() > SMALL));
+        pile.clear();
+        assert!(pile.indexes.len() == 2 && pile.indexes.iter().all(|index| index.room() <= SMALL));
     }
 
     /// Scenario: a request is taken off again; one has a field that nobody knows. Guarantee: what is left is as if they had not come.

@@ -314,3 +314,13 @@ fn put_value(message: &mut MessageWriter, number: u32, value: &ValueSpec) {
         }
     });
 }
+
+/// A request of one log record of a service.
+pub fn log_request(service: &str, body: &str) -> Bytes {
+    let mut request = crate::build::MessageWriter::new();
+    request.resource_entry(&[("service.name", crate::key::AnyValue::Str(service.as_bytes()))], "scope", |scope| {
+        let body = crate::key::AnyValue::Str(body.as_bytes());
+        scope.log(&crate::build::Log { time: 1, body, ..Default::default() });
+    });
+    request.finish()
+}

@@ -1,6 +1,6 @@
 use super::*;
 use crate::check::{CheckLimits, check};
-use crate::testing::{Flat, any_requests, flatten, signal};
+use crate::testing::{Flat, any_requests, flatten, log_request, signal};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -102,15 +102,6 @@ fn pack_all<'a>(signal: Signal, bodies: impl Iterator<Item = &'a Bytes>, last: &
     let mut packer = Packer::new(signal, PackLimits::default());
     bodies.chain([last]).for_each(|body| assert!(packer.try_add(body, 0)));
     packer.encoded_len()
-}
-
-fn log_request(service: &str, body: &str) -> Bytes {
-    let mut request = crate::build::MessageWriter::new();
-    request.resource_entry(&[("service.name", crate::key::AnyValue::Str(service.as_bytes()))], "scope", |scope| {
-        let body = crate::key::AnyValue::Str(body.as_bytes());
-        scope.log(&crate::build::Log { time: 1, body, ..Default::default() });
-    });
-    request.finish()
 }
 
 /// Scenario: one request only. Guarantee: it comes out as it came in, not copied.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::check::{CheckLimits, check};
-use crate::testing::{Flat, any_requests, flatten};
+use crate::testing::{Flat, any_requests, flatten, log_request};
 use crate::{Index, Signal};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -94,15 +94,6 @@ fn check_finished(signal: Signal, sheaf: &mut Sheaf, expected: Vec<Flat>) -> Res
     }
     prop_assert_eq!(by_headers(flatten(signal, &merged)), by_headers(expected));
     Ok(())
-}
-
-fn log_request(service: &str, body: &str) -> Bytes {
-    let mut request = crate::build::MessageWriter::new();
-    request.resource_entry(&[("service.name", crate::key::AnyValue::Str(service.as_bytes()))], "scope", |scope| {
-        let body = crate::key::AnyValue::Str(body.as_bytes());
-        scope.log(&crate::build::Log { time: 1, body, ..Default::default() });
-    });
-    request.finish()
 }
 
 /// A pile of one request, and its records.
