@@ -1,0 +1,125 @@
+use super::*;
+use proptest::prelude::*;
+
+fn budget(bytes: u64) -> Budget {
+    Budget::new(BudgetConfig { bytes, request_cost: 0, ..BudgetConfig::default() })
+}
+
+fn holding(b: &Budget, bytes: usize) -> Permit {
+    let mut p = b.open(None).unwrap();
+    p.grow(bytes).unwrap();
+    p
+}
+
+/// Scenario: a budget of 1000 fills up. Guarantee: open below 900, priority from 900 (inclusive), full at 1000.
+#[test]
+fn the_levels_are_where_they_are_said_to_be() {
+    let b = budget(1000);
+    let _a = holding(&b, 899);
+    assert_eq!(b.level(), Level::Open);
+    let _b = holding(&b, 1);
+    assert_eq!(b.level(), Level::Priority);
+    let _c = holding(&b, 100);
+    assert_eq!(b.level(), Level::Full);
+    let refusal = b.open(None).unwrap_err();
+    assert_eq!(refusal.why.kind, Kind::HardLimit);
+    assert!(refusal.retry_after.is_some());
+}
+
+/// Scenario: a request of 950 in an empty budget of 1000. Guarantee: what it holds itself does not count against it.
+#[test]
+fn a_request_is_not_judged_by_its_own_size() {
+    let b = budget(1000);
+    assert_eq!(holding(&b, 950).level(), (Level::Open, Kind::SoftLimit));
+}
+
+/// Scenario: a body larger than the whole budget. Guarantee: refused without a delay, since coming back cannot help; nothing stays taken.
+#[test]
+fn what_can_never_fit_is_told_so() {
+    let b = budget(1000);
+    let mut p = b.open(None).unwrap();
+    p.grow(600).unwrap();
+    let refusal = p.grow(600).unwrap_err();
+    assert_eq!((refusal.why.kind, refusal.retry_after), (Kind::TooLarge, None));
+    drop(p);
+    assert_eq!((b.bytes(), b.requests()), (0, 0));
+}
+
+/// Scenario: tenant a floods, tenant b sends a little. Guarantee: a stops at its share, b enters.
+#[test]
+fn a_tenant_cannot_take_more_than_its_share() {
+    let b =
+        Budget::new(BudgetConfig { bytes: 1000, request_cost: 0, tenant_share: Some(0.5), ..BudgetConfig::default() });
+    let mut a = b.open(Some("a")).unwrap();
+    a.grow(460).unwrap();
+    let second = b.open(Some("a")).unwrap();
+    assert_eq!(second.level(), (Level::Priority, Kind::TenantShare));
+    assert_eq!(b.open(Some("a")).unwrap().grow(41).unwrap_err().why.kind, Kind::TenantShare);
+    a.grow(40).unwrap();
+    assert_eq!(b.open(Some("a")).unwrap_err().why.kind, Kind::TenantShare);
+    let mut other = b.open(Some("b")).unwrap();
+    other.grow(300).unwrap();
+    assert_eq!(other.level().0, Level::Open);
+}
+
+/// Scenario: more tenants than accounts. Guarantee: the accounts stay bounded, idle ones are reused.
+#[test]
+fn tenants_are_bounded() {
+    let b = Budget::new(BudgetConfig {
+        bytes: 1 << 20,
+        tenant_share: Some(0.5),
+        max_tenants: 10,
+        ..BudgetConfig::default()
+    });
+    let held: Vec<_> = (0..50).map(|i| b.open(Some(&format!("t{i}"))).unwrap()).collect();
+    assert_eq!(b.tenants(), 10);
+    drop(held);
+    drop(b.open(Some("new")).unwrap());
+    assert_eq!(b.tenants(), 1);
+}
+
+/// Scenario: limits on records and requests. Guarantee: each closes the door by itself.
+#[test]
+fn records_and_requests_can_be_bounded_too() {
+    let b = Budget::new(BudgetConfig { records: 100, requests: 3, ..BudgetConfig::default() });
+    let mut p = b.open(None).unwrap();
+    p.set_records(95);
+    assert_eq!(b.level(), Level::Priority);
+    p.set_records(10);
+    let _q = b.open(None).unwrap();
+    let _r = b.open(None).unwrap();
+    assert!(b.open(None).is_err());
+}
+
+/// Scenario: a flood of requests without bodies. Guarantee: what they cost beside their bodies fills the budget too.
+#[test]
+fn tiny_requests_are_not_free() {
+    let b = Budget::new(BudgetConfig { bytes: 10 * REQUEST_COST, ..BudgetConfig::default() });
+    let held: Vec<_> = (0..10).map_while(|_| b.open(None).ok()).collect();
+    assert_eq!((held.len(), b.bytes()), (10, 10 * REQUEST_COST));
+    assert!(b.open(None).is_err());
+    drop(held);
+    assert_eq!((b.bytes(), b.requests()), (0, 0));
+}
+
+proptest! {
+    /// Scenario: any sequence of opening, growing, shrinking and dropping, with tenants. Guarantee: never past the limit, and exactly 0 at the end.
+    #[test]
+    fn the_books_always_balance(ops in prop::collection::vec((0u8..4, 0usize..8, 0usize..400), 0..200)) {
+        let b = Budget::new(BudgetConfig { bytes: 1000, request_cost: 7, tenant_share: Some(0.4), ..BudgetConfig::default() });
+        let mut held: Vec<Permit> = vec![];
+        for (op, i, n) in ops {
+            match op {
+                0 => if let Ok(p) = b.open([None, Some("a"), Some("b")][i % 3]) { held.push(p) },
+                1 => if let Some(p) = held.get_mut(i) { let _ = p.grow(n); p.set_records(n as u32) },
+                2 => if let Some(p) = held.get_mut(i) { p.shrink(n) },
+                _ => if i < held.len() { drop(held.swap_remove(i)) },
+            }
+            prop_assert!(b.bytes() <= 1000);
+            prop_assert_eq!(b.bytes(), held.iter().map(|p| p.bytes() + 7).sum::<u64>());
+            prop_assert_eq!(b.requests(), held.len() as u64);
+        }
+        held.clear();
+        prop_assert_eq!((b.bytes(), b.records(), b.requests()), (0, 0, 0));
+    }
+}
