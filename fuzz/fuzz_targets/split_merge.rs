@@ -21,7 +21,7 @@ fn conserved(signal: Signal, utf8: bool, parts: &[Part], records: usize) {
 fn sheaves(signal: Signal, body: &Bytes, route: impl Fn(usize) -> usize, limits: PackLimits, records: usize) {
     let (mut pile, mut picks) = (Pile::new(), Vec::new());
     for _ in 0..2 {
-        if !pile.add(signal, body.clone()).expect("checked") {
+        if !pile.add(signal, &body.clone().into()).expect("checked") {
             return;
         }
         pile.pick(&mut picks);

@@ -58,6 +58,8 @@ pub struct Outlet<E: Exporter, R: Router> {
     lanes: Mutex<Option<HashMap<Target, Lane>>>,
     orphans: Orphans,
     gather: Option<Gather>,
+    /// Of the targets that records were last sorted by.
+    lineup: Mutex<Option<Arc<Lineup>>>,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
     draining: watch::Sender<Vec<Lane>>,
     /// The router may know more targets than before.
@@ -137,6 +139,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             lanes,
             orphans,
             gather,
+            lineup: Mutex::default(),
             draining: watch::channel(vec![]).0,
             rerouting: Notify::new(),
         }
@@ -146,88 +149,6 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     #[must_use]
     pub fn router(&self) -> &R {
         &self.router
-    }
-
-    /// To be called after the router's targets changed: lanes of targets that are no longer `live` take nothing more at once, try
-    /// to send what they hold for `grace`, and what is left then is routed again, piece by piece, as is what had no target.
-    /// Waits for the drains; nobody else does but [`Outgoing::close`], which also brings their deadline nearer.
-    pub async fn retire(&self, live: impl Fn(&Target) -> bool, grace: Duration) {
-        let deadline = clock::now() + grace;
-        let gone: Vec<Lane> = {
-            let mut lanes = self.lanes.lock();
-            let gone = lanes.iter_mut().flat_map(|lanes| lanes.extract_if(|target, _| !live(target)));
-            let gone: Vec<Lane> = gone.map(|(_, lane)| lane).collect();
-            // Under the lock, so that whoever closes the outlet finds each lane in one place or the other.
-            self.draining.send_modify(|draining| draining.extend(gone.iter().cloned()));
-            gone
-        };
-        for lane in &gone {
-            lane.close(deadline);
-        }
-        self.orphans.take().into_iter().for_each(|item| drop(self.reroute(None, item)));
-        self.rerouting.notify_one();
-        // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
-        let mut ends = JoinSet::new();
-        gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
-        while let Some(Ok((lane, left))) = ends.join_next().await {
-            let Left { items, keys } = left;
-            items.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
-            if let Some(durable) = &self.context.durable {
-                durable.spool.loosen(keys);
-            }
-            self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
-        }
-    }
-
-    /// What has to be done in time, whoever pushes or does not: gathered requests are sorted, and what has had no target for
-    /// `max_elapsed_time`, or whose time had begun before, is given up. Never ends: whoever has a dynamic router runs it, once, for
-    /// as long as the outlet lives. Loses nothing when it is dropped.
-    pub async fn keep(&self) {
-        let gathered = async {
-            match &self.gather {
-                Some(gather) => loop {
-                    gather.due().await;
-                    if let Some(Gathered { items, _turn }) = gather.take() {
-                        self.sort(items);
-                    }
-                },
-                None => std::future::pending().await,
-            }
-        };
-        tokio::join!(gathered, self.expire_orphans());
-    }
-
-    async fn expire_orphans(&self) {
-        let max = self.config.retry.max_elapsed_time;
-        loop {
-            let over = self.orphans.expired(max).await;
-            let records: u64 = over.iter().map(|item| u64::from(item.batch.payload.records)).sum();
-            let why = Why::new(Kind::Expired, format!("no destination within {max:?}"));
-            tracing::error!(exporter = self.config.name, records, %why, "records given up");
-            over.into_iter().for_each(|item| self.context.give_up(None, item, why.clone()));
-        }
-    }
-
-    /// Routes what a lane gave back. It has its room already, so that no lane is too full for it.
-    fn reroute(&self, from: Option<&Target>, item: Item) -> Outcome {
-        let records = u64::from(item.batch.payload.records);
-        let routed = self.route(item, Fullness::Ignored);
-        if from.is_some() {
-            self.context.watch.rerouted(records, routed.is_ok());
-        }
-        routed.unwrap_or_else(|item| self.orphan(item))
-    }
-
-    /// Keeps an item until there is a target for it; once the outlet is closed there never will be.
-    fn orphan(&self, mut item: Item) -> Outcome {
-        item.pack(self.config.codec);
-        let lanes = self.lanes.lock();
-        if lanes.is_some() {
-            self.orphans.push(item);
-            return Outcome::Delivered;
-        }
-        drop(lanes);
-        self.stopping(None, item)
     }
 
     /// A request that was inside when the exporter ended: it never entered the queue, and its sender is told to come back.
@@ -305,6 +226,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
 
     /// Leaves out a lane that has closed.
     fn forget_lane(&self, target: &Target, lane: &Lane) {
+        *self.lineup.lock() = None;
         if let Some(lanes) = self.lanes.lock().as_mut()
             && lanes.get(target).is_some_and(|l| l.is_same(lane))
         {
@@ -512,12 +434,15 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
 mod config;
 mod direct;
+mod lineup;
 mod outgoing;
+mod retire;
 mod sort;
 mod stored;
 
 pub use config::OutletConfig;
 use direct::try_once;
+use lineup::Lineup;
 pub use outgoing::{Outgoing, OutletView};
 use stored::feed;
 

@@ -4,7 +4,7 @@ use crate::{Payload, Why};
 use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
-use wire::Record;
+use wire::Records;
 
 /// One destination: a backend's address, a log group and stream, a tenant. The name is unique within its exporter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,7 +45,7 @@ pub trait Router: Send + Sync + 'static {
 
     /// Appends the owner of each record of a request, as its place among the targets that are answered. What [`Router::route`] would
     /// divide can then be sorted into batches. Without any target none is answered, whatever was appended.
-    fn owners<'a>(&self, _records: &mut dyn Iterator<Item = Record<'a>>, _owners: &mut Vec<u32>) -> Arc<[Target]> {
+    fn owners(&self, _records: Records<'_>, _owners: &mut Vec<u32>) -> Arc<[Target]> {
         Arc::new([])
     }
 

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use wire::build::{Log, MessageWriter};
 use wire::key::{AnyValue, trace_id};
 use wire::{
-    CheckLimits, Index, PackLimits, Packer, Pick, Pile, Record, Sheaf, Signal, SplitScratch, check, split_limit,
-    split_priority, split_records, split_resources,
+    CheckLimits, Chunks, Index, PackLimits, Packer, Pick, Pile, Record, Sheaf, Signal, SplitScratch, check,
+    check_and_note, split_limit, split_priority, split_records, split_resources,
 };
 
 const ROUND: Duration = Duration::from_millis(5);
@@ -201,12 +201,19 @@ fn packs(bench: &Bench) {
     });
 }
 
+/// A request as it comes in: its trace ids are noted when it is checked.
+fn noted(body: Bytes) -> Chunks {
+    let mut traces = vec![];
+    check_and_note(Signal::Logs, &body, &CheckLimits::default(), &mut traces).expect("sound");
+    Chunks::noted(body, traces.into())
+}
+
 /// Requests of a hundred records of traces of their own, twenty at a time, whose records are sorted into a sheaf for each output; what
 /// becomes of it is read once, as a socket does.
 fn sorts(bench: &Bench) {
     for (outputs, services) in [(8, 1), (8, 50), (256, 1), (256, 50)] {
-        let bodies: Vec<Bytes> = (0..200).map(|i| logs(1, 100, i % services)).collect();
-        let bytes: usize = bodies.iter().map(Bytes::len).sum();
+        let requests: Vec<Chunks> = (0..200).map(|i| noted(logs(1, 100, i % services))).collect();
+        let bytes: usize = requests.iter().map(Chunks::len).sum();
         let limits = PackLimits { max_records: 900, max_bytes: 1 << 20 };
         let mut sheaves: Vec<Sheaf> = (0..outputs).map(|_| Sheaf::new(limits)).collect();
         let (mut pile, mut picks, mut owners) = (Pile::new(), vec![], vec![]);
@@ -220,9 +227,9 @@ fn sorts(bench: &Bench) {
         };
         let name = format!("sort 200 requests of 100 over {outputs}, {services} services");
         bench.time(&name, 20_000, bytes, || {
-            for bodies in bodies.chunks(20) {
-                for body in bodies {
-                    assert!(pile.add(Signal::Logs, black_box(body).clone()).expect("sound"));
+            for requests in requests.chunks(20) {
+                for request in requests {
+                    assert!(pile.add(Signal::Logs, black_box(request)).expect("sound"));
                     pile.pick(&mut picks);
                     let owner = |record: Record| {
                         trace_id(&record).map_or(0, |id| usize::from(id[0]) | usize::from(id[1]) << 8) % outputs

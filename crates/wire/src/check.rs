@@ -49,20 +49,30 @@ pub struct Census {
 
 /// Checks the bytes of an export request and counts what is in it.
 pub fn check(signal: Signal, body: &[u8], limits: &CheckLimits) -> Result<Census, Malformed> {
-    let request = schema::request(signal);
-    let mut pass = Pass {
-        signal,
-        max_depth: limits.max_depth.min(MAX_DEPTH),
-        strict_utf8: limits.strict_utf8,
-        key_value: nested(nested(nested(request, RESOURCE_ENTRY), RESOURCE), ATTRIBUTES),
-        census: Census::default(),
-    };
-    pass.level(Level::Request, body, 0, request)?;
+    let mut pass = Pass::new(signal, limits, None);
+    pass.level(Level::Request, body, 0, schema::request(signal))?;
+    Ok(pass.census)
+}
+
+/// The same, and notes where the trace id of each record begins, in order: 0 if it has none. Of metrics, whose points have none, and
+/// of requests of 4 GiB and more nothing is noted.
+pub fn check_and_note(
+    signal: Signal,
+    body: &[u8],
+    limits: &CheckLimits,
+    traces: &mut Vec<u32>,
+) -> Result<Census, Malformed> {
+    traces.clear();
+    let is_noted = signal != Signal::Metrics && u32::try_from(body.len()).is_ok();
+    let mut pass = Pass::new(signal, limits, is_noted.then_some(traces));
+    pass.level(Level::Request, body, 0, schema::request(signal))?;
     Ok(pass.census)
 }
 
 /// Field number of the attributes of a `Resource`.
 const ATTRIBUTES: u32 = 1;
+/// Bytes of a trace id.
+pub(crate) const TRACE_ID: usize = 16;
 
 /// The levels above the records, whose children are counted.
 #[derive(Clone, Copy, PartialEq)]
@@ -74,13 +84,19 @@ enum Level {
     Data,
 }
 
-struct Pass {
+struct Pass<'a> {
     signal: Signal,
     max_depth: usize,
     strict_utf8: bool,
     /// The table of `KeyValue`, to know one by.
     key_value: &'static Message,
+    /// That of `LogRecord` or `Span`.
+    record: &'static Message,
     census: Census,
+    /// Where the trace id of the record begins that is being read.
+    trace: usize,
+    /// Those of the records before it.
+    traces: Option<&'a mut Vec<u32>>,
 }
 
 /// The message in a field, for fields that are known to hold one.
@@ -91,7 +107,21 @@ fn nested(message: &'static Message, number: u32) -> &'static Message {
     }
 }
 
-impl Pass {
+impl<'a> Pass<'a> {
+    fn new(signal: Signal, limits: &CheckLimits, traces: Option<&'a mut Vec<u32>>) -> Pass<'a> {
+        let entry = nested(schema::request(signal), RESOURCE_ENTRY);
+        Pass {
+            signal,
+            max_depth: limits.max_depth.min(MAX_DEPTH),
+            strict_utf8: limits.strict_utf8,
+            key_value: nested(nested(entry, RESOURCE), ATTRIBUTES),
+            record: nested(nested(entry, SCOPE_ENTRY), RECORD),
+            census: Census::default(),
+            trace: 0,
+            traces,
+        }
+    }
+
     /// A message above the records: `buf[pos..]`.
     fn level(&mut self, level: Level, buf: &[u8], mut pos: usize, message: &'static Message) -> Result<(), Malformed> {
         while pos < buf.len() {
@@ -131,7 +161,12 @@ impl Pass {
             Level::Metric => self.level(Level::Data, buf, from, child),
             Level::Scope | Level::Data => {
                 self.census.records += 1;
-                self.message(buf, from, child, 0)
+                self.trace = 0;
+                self.message(buf, from, child, 0)?;
+                if let Some(traces) = &mut self.traces {
+                    traces.push(self.trace as u32);
+                }
+                Ok(())
             }
         }
     }
@@ -207,7 +242,13 @@ impl Pass {
             }
             (Kind::Bytes, 2) => delimited(buf, at, start).map(|(_, end)| end),
             (Kind::Id(len), 2) => match delimited(buf, at, start)? {
-                (from, end) if end == from || end - from == len => Ok(end),
+                (from, end) if end == from || end - from == len => {
+                    // Of the ids directly in a record only that of the trace is so long; if it comes twice, the last one counts.
+                    if len == TRACE_ID && std::ptr::eq(message, self.record) {
+                        self.trace = if end == from { 0 } else { from };
+                    }
+                    Ok(end)
+                }
                 _ => {
                     Err(Malformed { offset: start, what: Fault::IdLength { message: message.name, field: field.json } })
                 }

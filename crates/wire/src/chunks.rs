@@ -4,24 +4,39 @@
 //! `Chunks` is that list with its total length, cheap to clone; [`ChunksBuf`] walks it as a `bytes::Buf` that offers all
 //! remaining slices at once to vectored writes.
 //!
-//! Invariants: no chunk is empty; `len` is the sum of the chunks' lengths.
+//! Whoever looked through the message may have noted where its trace ids are ([`Chunks::noted`]), so that nobody has to look for
+//! them again. The notes belong to the bytes: they are gone as soon as those change.
+//!
+//! Invariants: no chunk is empty; `len` is the sum of the chunks' lengths; what is noted is of one chunk.
 //! It does not know what the bytes mean.
 
 use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 /// A list of byte slices that together are one message.
 #[derive(Clone, Debug, Default)]
 pub struct Chunks {
     list: SmallVec<[Bytes; 2]>,
     len: usize,
+    traces: Option<Arc<[u32]>>,
 }
 
 impl Chunks {
     /// An empty message.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A request that [`check_and_note`](crate::check_and_note) has seen, with what it noted.
+    pub fn noted(body: Bytes, traces: Arc<[u32]>) -> Self {
+        Chunks { traces: Some(traces), ..Chunks::from(body) }
+    }
+
+    /// Where the trace ids of its records begin, in order, if that was noted; 0 where there is none.
+    pub fn traces(&self) -> Option<&Arc<[u32]>> {
+        self.traces.as_ref()
     }
 
     /// Total number of bytes.
@@ -49,6 +64,7 @@ impl Chunks {
         if !chunk.is_empty() {
             self.len += chunk.len();
             self.list.push(chunk);
+            self.traces = None;
         }
     }
 
@@ -56,6 +72,7 @@ impl Chunks {
     pub fn append(&mut self, other: Chunks) {
         self.len += other.len;
         self.list.extend(other.list);
+        self.traces = None;
     }
 
     /// The whole message as one slice. Costs nothing when there is at most one chunk, else one allocation and copy.
@@ -243,6 +260,20 @@ mod tests {
     fn empty_chunks_are_not_kept() {
         let chunks: Chunks = [Bytes::new(), Bytes::from_static(b"a"), Bytes::new()].into_iter().collect();
         assert_eq!((chunks.count(), chunks.len()), (1, 1));
+    }
+
+    /// Scenario: a request with notes is cloned, and grows. Guarantee: they go with its bytes and are gone once there are others.
+    #[test]
+    fn notes_are_of_these_bytes_only() {
+        let noted = Chunks::noted(Bytes::from_static(b"a"), [7].into());
+        let mut more = noted.clone();
+        assert_eq!(more.traces().map(|traces| &traces[..]), Some(&[7][..]));
+        more.push(Bytes::from_static(b"b"));
+        let mut merged = noted.clone();
+        merged.append(noted);
+        let mut after = Chunks::new();
+        after.append(merged.clone());
+        assert!(more.traces().is_none() && merged.traces().is_none() && after.traces().is_none());
     }
 
     proptest! {

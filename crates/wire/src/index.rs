@@ -15,9 +15,11 @@
 //! Invariants: entries are listed level by level, each level in document order; the children of an entry are neighbours;
 //! records are in document order. Records are framed, not looked into: that is `key`'s work, and `check`'s to refuse.
 
+use crate::check::TRACE_ID;
 use crate::field::{Fault, Field, Fields, Malformed};
 use crate::signal::{DATA_POINT, RECORD, RESOURCE_ENTRY, SCOPE_ENTRY, Signal};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The entry of the request itself, which is always there.
 pub(crate) const ROOT: u32 = 0;
@@ -36,6 +38,8 @@ pub struct Index {
     pub(crate) leaves: Vec<Leaf>,
     /// The headers of all entries, one after the other.
     pub(crate) runs: Vec<Extent>,
+    /// Where the trace ids of the records begin, if that is known: see [`Chunks::traces`](crate::Chunks::traces).
+    pub(crate) traces: Option<Arc<[u32]>>,
 }
 
 /// A range in four bytes less a side than `Range<usize>`: a body of tiny entries must not cost many times its size.
@@ -130,7 +134,8 @@ impl Default for Index {
 impl Index {
     /// An index of nothing.
     pub fn new() -> Self {
-        Index { signal: Signal::Logs, leaf_depth: SCOPE_DEPTH, nodes: Vec::new(), leaves: Vec::new(), runs: Vec::new() }
+        let (nodes, leaves, runs) = Default::default();
+        Index { signal: Signal::Logs, leaf_depth: SCOPE_DEPTH, nodes, leaves, runs, traces: None }
     }
 
     /// Indexes a request down to its records. On an error the index is of nothing.
@@ -138,6 +143,18 @@ impl Index {
         self.signal = signal;
         self.leaf_depth = if signal == Signal::Metrics { METRIC_DEPTH + 1 } else { SCOPE_DEPTH };
         self.scan(body, Grain::Record)
+    }
+
+    /// The same of a request of which something may have been noted when it was checked.
+    pub(crate) fn build_noted(
+        &mut self,
+        signal: Signal,
+        body: &[u8],
+        traces: Option<&Arc<[u32]>>,
+    ) -> Result<(), Malformed> {
+        self.build(signal, body)?;
+        self.traces = traces.filter(|traces| traces.len() == self.leaves.len()).cloned();
+        Ok(())
     }
 
     /// Indexes a request down to uninterrupted runs of what its scope entries hold.
@@ -158,7 +175,7 @@ impl Index {
     }
 
     /// The records in document order. `body` is the request the index was built of.
-    pub fn records<'a>(&'a self, body: &'a [u8]) -> impl ExactSizeIterator<Item = Record<'a>> {
+    pub fn records<'a>(&'a self, body: &'a [u8]) -> Records<'a> {
         self.records_in(body, 0..self.leaves.len())
     }
 
@@ -174,8 +191,8 @@ impl Index {
         self.runs[runs].iter().map(|run| &body[run.range()])
     }
 
-    fn records_in<'a>(&'a self, body: &'a [u8], leaves: Range<usize>) -> impl ExactSizeIterator<Item = Record<'a>> {
-        leaves.map(move |leaf| Record { index: self, body, leaf })
+    fn records_in<'a>(&'a self, body: &'a [u8], leaves: Range<usize>) -> Records<'a> {
+        Records { index: self, body, leaves }
     }
 
     /// The resource entries in document order. `body` is the request the index was built of.
@@ -193,6 +210,7 @@ impl Index {
         self.nodes.clear();
         self.leaves.clear();
         self.runs.clear();
+        self.traces = None;
     }
 
     /// Entries that its largest table has room for.
@@ -358,10 +376,34 @@ impl<'a> Entry<'a> {
     }
 
     /// All records below it, in order.
-    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'a>> + use<'a> {
+    pub fn records(&self) -> Records<'a> {
         self.index.records_in(self.body, self.index.leaves_below(self.node))
     }
 }
+
+/// Neighbouring records, in order.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    index: &'a Index,
+    body: &'a [u8],
+    leaves: Range<usize>,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Record<'a>> {
+        let leaf = self.leaves.next()?;
+        Some(Record { index: self.index, body: self.body, leaf })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.leaves.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Records<'_> {}
 
 /// A log record, a span or a data point, seen in place with what stands above it.
 #[derive(Clone, Copy, Debug)]
@@ -391,6 +433,13 @@ impl<'a> Record<'a> {
     /// Its full range in the request, tag included.
     pub fn range(&self) -> Range<usize> {
         self.index.leaves[self.leaf].extent.range()
+    }
+
+    /// Its trace id, if it is known whether it has one and where.
+    #[inline]
+    pub(crate) fn noted_trace(&self) -> Option<Option<&'a [u8]>> {
+        let at = *self.index.traces.as_ref()?.get(self.leaf)? as usize;
+        Some((at > 0).then(|| self.body.get(at..at + TRACE_ID)).flatten())
     }
 
     /// The resource entry it is in.
@@ -423,82 +472,4 @@ impl<'a> Record<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::build::MessageWriter;
-    use crate::testing::{any_request, flatten, signal};
-    use proptest::prelude::*;
-
-    /// Scenario: entries and records whose field is no message. Guarantee: an error with its offset, and an index of nothing.
-    #[test]
-    fn what_is_no_message_is_refused() {
-        let mut index = Index::new();
-        for (body, offset) in [(&[0x08, 1][..], 0), (&[0x0a, 2, 0x10, 1], 2), (&[0x0a, 4, 0x12, 2, 0x10, 1], 4)] {
-            assert_eq!(index.build(Signal::Logs, body), Err(Malformed { offset, what: Fault::NotAMessage }));
-            assert_eq!((index.record_count(), index.resources(body).len()), (0, 0));
-        }
-    }
-
-    /// Scenario: an unknown field of the request whose inside looks like a resource entry.
-    /// Guarantee: it is not taken for one.
-    #[test]
-    fn unknown_fields_are_not_entered() {
-        let mut request = MessageWriter::new();
-        request.bytes(7, [0x0a, 0x04, 0x12, 0x02, 0x12, 0x00]);
-        let mut index = Index::new();
-        index.build(Signal::Logs, request.as_slice()).expect("sound");
-        assert_eq!((index.record_count(), index.resources(request.as_slice()).len()), (0, 0));
-    }
-
-    /// Number and value of each field.
-    fn read(bytes: &[u8]) -> Vec<(u32, crate::field::Value<'_>)> {
-        Fields::new(bytes).map(|field| field.expect("sound")).map(|field| (field.number, field.value)).collect()
-    }
-
-    /// The same of a header, in the order of the numbers.
-    fn header<'a>(entry: &Entry<'a>) -> Vec<(u32, crate::field::Value<'a>)> {
-        let mut fields: Vec<_> = entry.fields().map(|field| (field.number, field.value)).collect();
-        fields.sort_by_key(|(number, _)| *number);
-        fields
-    }
-
-    proptest! {
-        /// Scenario: any request. Guarantee: the records and the fields above them are those a naive reading finds, whether
-        /// one walks down from the resources or goes through the records.
-        #[test]
-        fn finds_what_a_naive_reading_finds((signal, body) in any_request()) {
-            let mut index = Index::new();
-            index.build(signal, &body).expect("sound");
-            let flats = flatten(signal, &body);
-            prop_assert_eq!(index.record_count(), flats.len());
-            for (record, flat) in index.records(&body).zip(&flats) {
-                prop_assert_eq!(record.bytes(), &flat.record[..]);
-                prop_assert_eq!(header(&record.resource()), read(&flat.headers[0]));
-                prop_assert_eq!(header(&record.scope()), read(&flat.headers[1]));
-                if let (Some(metric), Some(data)) = (record.metric(), record.data()) {
-                    let (number, own) = flat.headers[2].split_last().expect("the number of the data");
-                    prop_assert_eq!(header(&metric), read(own));
-                    prop_assert_eq!(header(&data), read(&flat.headers[3]));
-                    prop_assert_eq!(data.number(), u32::from(*number));
-                }
-            }
-            let scopes = index.resources(&body).flat_map(|resource| resource.entries().collect::<Vec<_>>());
-            let below: Vec<usize> = scopes.flat_map(|scope| scope.records().map(|record| record.ordinal())).collect();
-            prop_assert_eq!(below, (0..flats.len()).collect::<Vec<_>>());
-            let below: usize = index.resources(&body).map(|resource| resource.records().len()).sum();
-            prop_assert_eq!(below, flats.len());
-        }
-
-        /// Scenario: arbitrary bytes. Guarantee: no panic.
-        #[test]
-        fn arbitrary_bytes_never_panic(signal in signal(), any: Vec<u8>) {
-            let mut index = Index::new();
-            if index.build(signal, &any).is_ok() {
-                for record in index.records(&any) {
-                    let _ = (crate::key::trace_id(&record), crate::key::record_attributes(&record).count());
-                    let _ = crate::key::resource_attribute(&record.resource(), b"service.name");
-                }
-            }
-        }
-    }
-}
+mod tests;

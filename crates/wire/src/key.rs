@@ -25,6 +25,9 @@ fn last_bytes<'a>(fields: impl Iterator<Item = Field<'a>>, number: u32) -> Optio
 /// The trace id of a log record or a span as it stands, 16 bytes in a sound request. `None` when absent or empty, and for
 /// data points, which have none.
 pub fn trace_id<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
+    if let Some(noted) = record.noted_trace() {
+        return noted;
+    }
     let number = match record.signal() {
         Signal::Logs => 9,
         Signal::Traces => 1,

@@ -45,10 +45,10 @@ pub mod split;
 #[cfg(test)]
 mod testing;
 
-pub use check::{Census, CheckLimits, check};
+pub use check::{Census, CheckLimits, check, check_and_note};
 pub use chunks::{Chunks, ChunksBuf};
 pub use field::{Fault, Malformed};
-pub use index::{Entry, Index, Record};
+pub use index::{Entry, Index, Record, Records};
 pub use limit::split_limit;
 pub use pack::{PackLimits, Packer};
 pub use pile::{Pick, Pile};

@@ -9,8 +9,9 @@
 //!
 //! Tables are reused from pile to pile. It does not copy records and does not decide anything about them.
 
+use crate::chunks::Chunks;
 use crate::field::Malformed;
-use crate::index::{Index, Node, ROOT, Record, trim};
+use crate::index::{Index, Node, ROOT, Records, trim};
 use crate::pack::{Identity, canonicalize};
 use crate::signal::Signal;
 use bytes::Bytes;
@@ -30,7 +31,7 @@ static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), 
 pub(crate) type Seal = u128;
 
 /// A map by seals.
-pub(crate) type BySeal<T> = HashMap<Seal, T, BuildHasherDefault<Identity>>;
+type BySeal<T> = HashMap<Seal, T, BuildHasherDefault<Identity>>;
 
 /// One record of a pile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,13 @@ pub struct Pick {
     /// Its range in the request, tag included.
     pub(crate) start: u32,
     pub(crate) end: u32,
+}
+
+impl Pick {
+    /// Bytes of it.
+    pub(crate) fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
 }
 
 /// The class of the requests themselves, which is above all others.
@@ -81,12 +89,13 @@ impl Pile {
     ///
     /// # Errors
     /// Bytes that are not framed down to their records, which `check` would have refused.
-    pub fn add(&mut self, signal: Signal, body: Bytes) -> Result<bool, Malformed> {
+    pub fn add(&mut self, signal: Signal, request: &Chunks) -> Result<bool, Malformed> {
         if self.indexes.len() == self.bodies.len() {
             self.indexes.push(Index::new());
         }
+        let body = request.contiguous();
         let index = &mut self.indexes[self.bodies.len()];
-        index.build(signal, &body)?;
+        index.build_noted(signal, &body, request.traces())?;
         let is_plain = index.nodes[ROOT as usize].header_len == 0;
         if is_plain {
             self.bodies.push(body);
@@ -112,7 +121,7 @@ impl Pile {
     }
 
     /// The records of the request that was put on it last, in order.
-    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+    pub fn records(&self) -> Records<'_> {
         static NOTHING: LazyLock<(Index, Bytes)> = LazyLock::new(Default::default);
         let last = self.bodies.last().map(|body| (&self.indexes[self.bodies.len() - 1], body));
         let (index, body) = last.unwrap_or((&NOTHING.0, &NOTHING.1));
@@ -175,6 +184,7 @@ impl Pile {
     /// Takes everything off it, and gives memory back after unusually large requests.
     pub fn clear(&mut self) {
         self.indexes.retain(|index| index.room() <= SMALL);
+        self.indexes.iter_mut().for_each(|index| index.traces = None);
         self.indexes.truncate(KEPT);
         trim(&mut self.bodies);
         trim(&mut self.classes);
@@ -212,7 +222,7 @@ mod tests {
             for _ in 0..=usize::from(again) {
                 let (mut picks, mut expected) = (vec![], vec![]);
                 for body in &bodies {
-                    if !pile.add(signal, body.clone()).expect("sound") {
+                    if !pile.add(signal, &body.clone().into()).expect("sound") {
                         continue;
                     }
                     pile.pick(&mut picks);
@@ -246,7 +256,7 @@ mod tests {
         // Resource entries of one scope entry of one empty record each.
         let many = Bytes::from([0x0a, 4, 0x12, 2, 0x12, 0].repeat(10 * SMALL));
         for body in [Bytes::new(), many, Bytes::new()] {
-            assert!(pile.add(Signal::Logs, body).expect("sound"));
+            assert!(pile.add(Signal::Logs, &body.into()).expect("sound"));
         }
         assert!(pile.indexes.iter().any(|index| index.room() > SMALL));
         pile.clear();
@@ -257,9 +267,9 @@ mod tests {
     #[test]
     fn what_is_taken_off_leaves_no_trace() {
         let mut pile = Pile::new();
-        assert!(pile.add(Signal::Logs, Bytes::new()).expect("sound"));
-        assert!(!pile.add(Signal::Logs, Bytes::from_static(&[0x38, 1])).expect("sound"));
-        assert!(pile.add(Signal::Logs, Bytes::from_static(&[0x38])).is_err());
+        assert!(pile.add(Signal::Logs, &Chunks::new()).expect("sound"));
+        assert!(!pile.add(Signal::Logs, &vec![0x38, 1].into()).expect("sound"));
+        assert!(pile.add(Signal::Logs, &vec![0x38].into()).is_err());
         assert_eq!(pile.len(), 1);
         pile.pop();
         assert!(pile.is_empty());

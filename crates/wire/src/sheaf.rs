@@ -15,14 +15,15 @@ use crate::chunks::Chunks;
 use crate::field::{len_field_len, put_len_prefix};
 use crate::index::{ROOT, trim};
 use crate::pack::{Output, PackLimits, SLICE_FROM};
-use crate::pile::{BySeal, Class, Pick, Pile, REQUESTS, header};
+use crate::pile::{Class, Pick, Pile, REQUESTS, header};
 use bytes::Bytes;
+use known::Known;
 use std::ops::Range;
 
 /// The first and the largest piece of memory that records are copied into; each is twice the one before.
 const PIECE: Range<usize> = 4096..64 * 1024;
-/// Headers that the table keeps room for when it is not in use.
-const KEPT: usize = 512;
+/// Records whose groups are looked for together.
+const AHEAD: usize = 16;
 /// The most that an entry takes beside its header: its tag (no number is above 11) and a length below 2^35.
 const LENGTH: usize = 6;
 
@@ -60,7 +61,9 @@ pub struct Sheaf {
     /// The groups; one always stands after its parent.
     groups: Vec<Group>,
     headers: Vec<u8>,
-    known: BySeal<u32>,
+    /// The groups that records are directly in, and those above.
+    known: Known,
+    above: Known,
 }
 
 impl Sheaf {
@@ -72,26 +75,41 @@ impl Sheaf {
 
     /// Copies records of a pile, all of one signal, and answers how many of them there is room for. An empty sheaf takes at least one.
     pub fn append(&mut self, pile: &Pile, picks: &[Pick]) -> usize {
+        let mut appended = 0;
+        // The groups of several records are found before the first of them is copied, so that the processor can wait for all at once.
+        for picks in picks.chunks(AHEAD) {
+            let mut groups = [ROOT; AHEAD];
+            let taken = self.admit(pile, picks, &mut groups);
+            for (&pick, &group) in picks[..taken].iter().zip(&groups) {
+                self.copy(group, pile.record(pick));
+            }
+            appended += taken;
+            if taken < picks.len() {
+                break;
+            }
+        }
+        appended
+    }
+
+    /// Makes room for records, and finds or makes the group of each; answers how many there is room for.
+    fn admit(&mut self, pile: &Pile, picks: &[Pick], groups: &mut [u32; AHEAD]) -> usize {
         let or_none = |limit: usize| if limit == 0 { usize::MAX } else { limit };
         let (max_records, max_bytes) = (or_none(self.limits.max_records), or_none(self.limits.max_bytes));
-        let (mut class, mut group) = (None, ROOT);
-        for (taken, &pick) in picks.iter().enumerate() {
-            let record = pile.record(pick);
-            let mut added = record.len();
-            let is_known = class == Some(pick.class);
-            if !is_known {
-                added += self.missing(pile, pick.class);
-            }
+        let mut last = None;
+        for (n, (pick, group)) in picks.iter().zip(groups).enumerate() {
+            let known = match last {
+                Some((class, group)) if class == pick.class => Some(group),
+                _ => self.known.get(pile.class(pick.class).seal),
+            };
+            let added = pick.len() + if known.is_some() { 0 } else { self.missing(pile, pick.class) };
             let is_over = self.records >= max_records || self.bound + added > max_bytes;
             if is_over && self.records > 0 {
-                return taken;
+                return n;
             }
-            if !is_known {
-                (class, group) = (Some(pick.class), self.group_of(pile, pick.class));
-            }
-            self.copy(group, record);
+            *group = known.unwrap_or_else(|| self.new_group(pile, pick.class));
+            last = Some((pick.class, *group));
             self.records += 1;
-            self.bound += record.len();
+            self.bound += pick.len();
         }
         picks.len()
     }
@@ -120,37 +138,45 @@ impl Sheaf {
         self.held + self.open.capacity()
     }
 
-    /// The most bytes that a class and those above it would add, as far as they are not there.
+    /// The most bytes that a class that is not known, and those above it, as far as they are not known either, would add.
     fn missing(&self, pile: &Pile, mut class: u32) -> usize {
         let mut missing = 0;
-        while class != REQUESTS && !self.known.contains_key(&pile.class(class).seal) {
+        while class != REQUESTS {
             let Class { parent, request, node, .. } = pile.class(class);
             missing += pile.request(request).0.nodes[node as usize].header_len as usize + LENGTH;
             class = parent;
+            if self.above.get(pile.class(class).seal).is_some() {
+                break;
+            }
         }
         missing
     }
 
-    /// The group of a class, found or made.
-    fn group_of(&mut self, pile: &Pile, class: u32) -> u32 {
+    /// The group of a class that records are directly in and that is not known, made with what is missing above it.
+    fn new_group(&mut self, pile: &Pile, class: u32) -> u32 {
+        let group = self.make_group(pile, class);
+        self.known.insert(pile.class(class).seal, group);
+        group
+    }
+
+    fn make_group(&mut self, pile: &Pile, class: u32) -> u32 {
         if class == REQUESTS {
-            if self.groups.is_empty() {
-                self.groups.push(Group { header: 0..0, number: 0, parent: ROOT });
-            }
+            self.groups.push(Group { header: 0..0, number: 0, parent: ROOT });
             return ROOT;
         }
-        let Class { seal, parent, request, node } = pile.class(class);
-        if let Some(&group) = self.known.get(&seal) {
-            return group;
-        }
-        let parent = self.group_of(pile, parent);
+        let Class { parent, request, node, .. } = pile.class(class);
+        let seal = pile.class(parent).seal;
+        let parent = self.above.get(seal).unwrap_or_else(|| {
+            let group = self.make_group(pile, parent);
+            self.above.insert(seal, group);
+            group
+        });
         let (index, body) = pile.request(request);
         let (start, group) = (self.headers.len(), self.groups.len() as u32);
         self.headers.extend_from_slice(header(index, body, node, &mut Vec::new()));
         let header = start..self.headers.len();
         self.bound += header.len() + LENGTH;
         self.groups.push(Group { header, number: index.nodes[node as usize].number, parent });
-        self.known.insert(seal, group);
         group
     }
 
@@ -184,7 +210,7 @@ impl Sheaf {
         trim(&mut self.groups);
         trim(&mut self.headers);
         self.known.clear();
-        self.known.shrink_to(KEPT);
+        self.above.clear();
         (self.records, self.bound, self.held) = (0, 0, 0);
         request
     }
@@ -296,6 +322,8 @@ fn range_of(ends: &[u32], group: u32) -> Range<usize> {
     let start = group.checked_sub(1).map_or(0, |before| ends[before as usize]);
     start as usize..ends[group as usize] as usize
 }
+
+mod known;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! not wait. The records are copied; then the requests are settled and their memory is free. Nothing here waits, and nothing is
 //! refused: the room was taken before.
 
-use super::{Found, Fullness, Outlet};
+use super::{Fullness, Lineup, Outlet};
 use crate::capacity::Slot;
 use crate::exporter::Exporter;
 use crate::lane::{Item, Sorted};
@@ -99,7 +99,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             }
             if let (Some(targets), Some(requests)) = (targets, requests) {
                 tables.sort(targets.len());
-                self.write(requests, &targets, tables);
+                self.write(requests, &self.lineup(targets), tables);
             }
             tables.clear();
         });
@@ -114,11 +114,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     ) -> Result<(Item, Budget), Item> {
         let Some(budget) = item.batch.ack.replaceable() else { return Err(item) };
         let Payload { signal, body, .. } = &item.batch.payload;
-        if !matches!(tables.pile.add(*signal, body.contiguous()), Ok(true)) {
+        if !matches!(tables.pile.add(*signal, body), Ok(true)) {
             return Err(item);
         }
         let before = tables.owners.len();
-        let found = self.router.owners(&mut tables.pile.records(), &mut tables.owners);
+        let found = self.router.owners(tables.pile.records(), &mut tables.owners);
         let own = &tables.owners[before..];
         let is_whole = body.len() >= WORTH_KEEPING && own.iter().all(|owner| *owner == own[0]);
         // If the targets have just changed, the places are those of others.
@@ -134,11 +134,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     }
 
     /// Writes sorted records into the open batches.
-    fn write(&self, requests: Requests, targets: &[Target], tables: &Tables) {
+    fn write(&self, requests: Requests, lineup: &Lineup, tables: &Tables) {
         let Requests { signal, mut slot, acks, budget, at } = requests;
         let (config, codec) = (&self.config.batch, self.config.codec);
         let mut start = 0;
-        for (target, &end) in targets.iter().zip(&tables.ends) {
+        for (place, &end) in tables.ends.iter().enumerate() {
             let picks = &tables.order[start..end as usize];
             start = end as usize;
             if picks.is_empty() {
@@ -147,12 +147,10 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             let is_last = start == tables.order.len();
             let (pile, budget, slot) = (&tables.pile, &budget, &mut slot);
             let mut sorted = Sorted { pile, signal, picks, slot, is_last, budget, config, codec, at };
-            let lane = match self.lane(target) {
-                Found::Lane(lane) => Some(lane),
-                Found::Gone | Found::Closed => None,
-            };
+            let lane = self.lane_at(lineup, place);
             // A lane that has just closed, or is none any more, gives back what was not written: it is routed.
-            let Err(full) = lane.as_ref().map_or(Err(None), |lane| lane.write(&mut sorted)) else { continue };
+            let Err(full) = lane.map_or(Err(None), |lane| lane.write(&mut sorted)) else { continue };
+            let target = &lineup.targets[place];
             lane.iter().for_each(|lane| self.forget_lane(target, lane));
             for item in full.into_iter().chain(sorted.into_item()) {
                 drop(self.push_to(target, item, Fullness::Ignored));

@@ -1,5 +1,7 @@
 use super::*;
 use crate::build::MessageWriter;
+use crate::index::Index;
+use crate::key::trace_id;
 use crate::testing::{any_request, flatten, signal};
 use proptest::prelude::*;
 
@@ -177,6 +179,51 @@ fn utf8_is_checked_on_demand() {
     assert_eq!(fault(Signal::Logs, &bytes, &STRICT), None);
 }
 
+/// Scenario: a span with a link to another trace behind its own id; ids that come twice, and the last time empty; notes of another
+/// request. Guarantee: only the record's own id counts, its last occurrence, and notes that do not fit are not used.
+#[test]
+fn only_the_records_own_trace_is_noted() {
+    let span = |fill: &dyn Fn(&mut MessageWriter)| {
+        let mut request = MessageWriter::new();
+        request.resource_entry(&[], "", |scope| {
+            scope.message(2, |span| fill(span));
+        });
+        let body = request.as_slice().to_vec();
+        let mut traces = vec![];
+        check_and_note(Signal::Traces, &body, &STRICT, &mut traces).expect("sound");
+        let mut index = Index::new();
+        index.build_noted(Signal::Traces, &body, Some(&traces.clone().into())).expect("sound");
+        let found = index.records(&body).next().and_then(|record| trace_id(&record)).map(<[u8]>::to_vec);
+        index.build_noted(Signal::Traces, &body, Some(&[0, 0].into())).expect("sound");
+        assert_eq!(index.records(&body).next().and_then(|record| trace_id(&record)).map(<[u8]>::to_vec), found);
+        (traces[0] != 0, found)
+    };
+    let linked = span(&|span| {
+        span.bytes(1, [1; 16]).message(13, |link| {
+            link.bytes(1, [2; 16]);
+        });
+    });
+    assert_eq!(linked, (true, Some(vec![1; 16])));
+    assert_eq!(
+        span(&|span| {
+            span.bytes(1, [1; 16]).bytes(1, [3; 16]);
+        }),
+        (true, Some(vec![3; 16]))
+    );
+    assert_eq!(
+        span(&|span| {
+            span.bytes(1, [1; 16]).bytes(1, []);
+        }),
+        (false, None)
+    );
+    assert_eq!(
+        span(&|span| {
+            span.bytes(5, "name");
+        }),
+        (false, None)
+    );
+}
+
 /// Scenario: an error deep inside. Guarantee: its offset is that in the whole request.
 #[test]
 fn offsets_are_those_of_the_request() {
@@ -193,6 +240,23 @@ proptest! {
     fn sound_requests_are_counted((signal, body) in any_request()) {
         let census = check(signal, &body, &STRICT);
         prop_assert_eq!(census.map(|census| census.records), Ok(flatten(signal, &body).len()));
+    }
+
+    /// Scenario: requests of every shape, checked with and without notes. Guarantee: the answer is the same; each record's trace id is
+    /// where it was noted, and whoever asks with the notes is told what he is told without them.
+    #[test]
+    fn what_is_noted_is_what_is_found((signal, body) in any_request()) {
+        let mut traces = vec![9];
+        prop_assert_eq!(check_and_note(signal, &body, &STRICT, &mut traces), check(signal, &body, &STRICT));
+        let (mut plain, mut noted) = (Index::new(), Index::new());
+        plain.build(signal, &body).expect("sound");
+        noted.build_noted(signal, &body, Some(&traces.clone().into())).expect("sound");
+        let found: Vec<_> = plain.records(&body).map(|record| trace_id(&record)).collect();
+        prop_assert_eq!(noted.records(&body).map(|record| trace_id(&record)).collect::<Vec<_>>(), found.clone());
+        if signal != Signal::Metrics {
+            let at = |found: Option<&[u8]>| found.map_or(0, |id| id.as_ptr() as usize - body.as_ptr() as usize);
+            prop_assert_eq!(traces, found.into_iter().map(|id| at(id) as u32).collect::<Vec<_>>());
+        }
     }
 
     /// Scenario: a sound request cut off at every offset.

@@ -32,7 +32,7 @@ proptest! {
             pile.clear();
             let mut sorted: Vec<Vec<(Pick, Flat)>> = vec![vec![]; sheaves];
             for body in bodies {
-                if !pile.add(signal, body.clone()).expect("sound") {
+                if !pile.add(signal, &body.clone().into()).expect("sound") {
                     continue;
                 }
                 let mut picks = vec![];
@@ -99,7 +99,7 @@ fn check_finished(signal: Signal, sheaf: &mut Sheaf, expected: Vec<Flat>) -> Res
 /// A pile of one request, and its records.
 fn pile_of(body: &Bytes) -> (Pile, Vec<Pick>) {
     let (mut pile, mut picks) = (Pile::new(), vec![]);
-    assert!(pile.add(Signal::Logs, body.clone()).expect("sound"));
+    assert!(pile.add(Signal::Logs, &body.clone().into()).expect("sound"));
     pile.pick(&mut picks);
     (pile, picks)
 }

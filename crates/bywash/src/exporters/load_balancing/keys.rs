@@ -17,6 +17,7 @@
 //! A missing `service.name` is an empty key for logs and metrics (the collector drops such metrics; we do not).
 //! It does not hash for the ring and does not know backends.
 
+use super::hex_crc::{HEX_CRC, HexCrc, hex_digits};
 use base64::Engine;
 use std::fmt::Write;
 use wire::key::{self, AnyValue};
@@ -101,13 +102,14 @@ pub struct Keys<'a> {
     random: Option<(usize, [u8; 8])>,
     /// The hash of the last resource entry.
     resource: Option<(usize, Fnv)>,
+    hex: &'static HexCrc,
 }
 
 impl<'a> Keys<'a> {
     /// For one request.
     #[must_use]
     pub fn new(key: RoutingKey, attributes: &'a [String], ignore_trace_id: bool) -> Keys<'a> {
-        Keys { key, attributes, ignore_trace_id, random: None, resource: None }
+        Keys { key, attributes, ignore_trace_id, random: None, resource: None, hex: &HEX_CRC }
     }
 
     /// What makes records share their key for certain, so that it need not be written again.
@@ -130,6 +132,18 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// The CRC-32 of the key of a record; `scratch` is where the key is written if that is needed.
+    pub fn crc(&mut self, record: &Record, scratch: &mut Vec<u8>) -> u32 {
+        if (self.key, record.signal()) == (RoutingKey::TraceId, Signal::Logs)
+            && let Some(id) = self.log_trace_id(record)
+            && let Ok(id) = id.try_into()
+        {
+            return self.hex.crc(id);
+        }
+        self.write(record, scratch);
+        crc32fast::hash(scratch)
+    }
+
     /// Writes the key of a record.
     pub fn write(&mut self, record: &Record, out: &mut Vec<u8>) {
         out.clear();
@@ -150,13 +164,18 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// The trace id that a log record is routed by.
+    fn log_trace_id<'r>(&self, record: &Record<'r>) -> Option<&'r [u8]> {
+        if self.ignore_trace_id {
+            return None;
+        }
+        key::trace_id(record).filter(|id| id.iter().any(|b| *b != 0))
+    }
+
     fn log_trace(&mut self, record: &Record, out: &mut Vec<u8>) {
-        match key::trace_id(record) {
-            Some(id) if !self.ignore_trace_id && id.iter().any(|b| *b != 0) => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend(id.iter().flat_map(|b| [HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]));
-            }
-            _ => {
+        match self.log_trace_id(record) {
+            Some(id) => out.extend(id.iter().flat_map(|b| hex_digits(*b))),
+            None => {
                 let scope = record.scope().id();
                 let random = match self.random {
                     Some((of, random)) if of == scope => random,

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | the keys of the configuration | [`config`] |
 //! | which backend owns a key | [`ring`] |
-//! | what a record is routed by | [`keys`] |
+//! | what a record is routed by | [`keys`], [`hex_crc`] |
 //! | which backends there are, and which are used | [`backends`] |
 //! | how a request is divided | [`router`] |
 //! | how it is put together, followed and ended | [`exporter`] |
@@ -21,6 +21,7 @@
 pub mod backends;
 pub mod config;
 pub mod exporter;
+mod hex_crc;
 pub mod keys;
 pub mod probe;
 pub mod ring;

@@ -101,13 +101,19 @@ impl Ring {
         self.at(self.slot(key))
     }
 
-    /// The slot of a key. The table is larger than the innermost cache: who has many keys finds the slots of all of them first, so
-    /// that the processor can wait for several owners at once.
+    /// The slot of a key.
     #[must_use]
     pub fn slot(&self, key: &[u8]) -> u32 {
+        self.slot_of(crc32fast::hash(key))
+    }
+
+    /// The slot of a key with this CRC-32. The table is larger than the innermost cache: who has many keys finds the slots of all of
+    /// them first, so that the processor can wait for several owners at once.
+    #[must_use]
+    pub fn slot_of(&self, crc: u32) -> u32 {
         let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).max(1);
         // The collector's table takes the hash modulo its size; the other one is larger than 16 bits of CRC, so it takes all 32.
-        crc32fast::hash(key) % slots
+        crc % slots
     }
 
     /// The place of the owner of a slot among [`Ring::backends`].

@@ -12,7 +12,7 @@ use flow::{Kind, Payload, Target, Why};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use wire::{Part, Record, SplitScratch};
+use wire::{Part, Record, Records, SplitScratch};
 
 /// Groups remembered within one request; beyond that their keys are written again.
 const MAX_GROUPS: usize = 4096;
@@ -69,8 +69,7 @@ impl RingRouter {
                 }
                 _ => {}
             }
-            keys.write(record, key);
-            let slot = ring.slot(key);
+            let slot = ring.slot_of(keys.crc(record, key));
             match holder {
                 Holder::Entry(id) => last = Some((id, slot)),
                 Holder::Trace(scope, trace) if groups.len() < MAX_GROUPS => drop(groups.insert((scope, trace), slot)),
@@ -128,10 +127,17 @@ impl Router for RingRouter {
         self.backends.snapshot().ring.backends().len()
     }
 
-    fn owners<'a>(&self, records: &mut dyn Iterator<Item = Record<'a>>, owners: &mut Vec<u32>) -> Arc<[Target]> {
+    fn owners(&self, records: Records<'_>, owners: &mut Vec<u32>) -> Arc<[Target]> {
         let snapshot = self.backends.snapshot();
         let (ring, before) = (&snapshot.ring, owners.len());
         SCRATCH.with_borrow_mut(|scratch| {
+            if self.key == RoutingKey::TraceId {
+                // Nothing holds such a key but the record: the short way.
+                let mut keys = Keys::new(self.key, &self.attributes, self.ignore_trace_id);
+                let key = &mut scratch.tables.key;
+                owners.extend(records.map(|record| ring.slot_of(keys.crc(&record, key))));
+                return;
+            }
             let mut slot = self.slot(ring, &mut scratch.tables);
             owners.extend(records.map(|record| slot(&record)));
         });

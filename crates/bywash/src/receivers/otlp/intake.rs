@@ -12,9 +12,10 @@ use crate::receivers::Inlets;
 use bytes::Bytes;
 use flow::{Accepted, Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::{HeaderMap, HeaderName};
+use std::cell::RefCell;
 use std::sync::Arc;
 use wire::json::JsonError;
-use wire::{CheckLimits, Signal};
+use wire::{Census, CheckLimits, Chunks, Malformed, Signal};
 
 /// The longest tenant name; a longer one counts as none.
 const MAX_TENANT: usize = 128;
@@ -43,9 +44,20 @@ pub(super) struct Packed {
 /// A body that was found sound, with the permit that holds its bytes.
 pub(super) struct Unpacked {
     signal: Signal,
-    body: Bytes,
+    body: Chunks,
     records: u32,
     permit: Permit,
+}
+
+/// Records of a request from which on it pays to keep the places of their trace ids,
+const WORTH_NOTING: usize = 8;
+/// which then take less than one part of so many of what the request takes.
+const NOTES_PART: usize = 16;
+/// Places that a thread keeps room for.
+const KEPT: usize = 64 * 1024;
+
+thread_local! {
+    static TRACES: RefCell<Vec<u32>> = RefCell::default();
 }
 
 /// See the module.
@@ -130,12 +142,25 @@ impl Intake {
             body = self.transcode(signal, &body, limit, &mut permit)?;
             permit.shrink(body.len());
         }
-        let census = wire::check(signal, &body, &self.limits)
-            .map_err(|error| self.malformed(signal, Status::invalid(error.to_string())))?;
+        let (census, body) =
+            self.check(signal, body).map_err(|error| self.malformed(signal, Status::invalid(error.to_string())))?;
         let Ok(records) = u32::try_from(census.records) else {
             return Err(self.too_large(signal, "the request", u32::MAX as usize));
         };
         Ok(Unpacked { signal, body, records, permit })
+    }
+
+    /// Checks a request; that is when its trace ids are passed, so whoever routes by them need not look for them.
+    fn check(&self, signal: Signal, body: Bytes) -> Result<(Census, Chunks), Malformed> {
+        TRACES.with_borrow_mut(|traces| {
+            let census = wire::check_and_note(signal, &body, &self.limits, traces)?;
+            let is_worth = traces.len() >= WORTH_NOTING && size_of_val(&traces[..]) * NOTES_PART <= body.len();
+            let body = if is_worth { Chunks::noted(body, traces.as_slice().into()) } else { body.into() };
+            if traces.capacity() > KEPT {
+                *traces = Vec::new();
+            }
+            Ok((census, body))
+        })
     }
 
     fn transcode(&self, signal: Signal, json: &[u8], limit: usize, permit: &mut Permit) -> Result<Bytes, Status> {
@@ -151,7 +176,7 @@ impl Intake {
     /// Hands it over; what comes back is the answer.
     pub async fn offer(&self, unpacked: Unpacked, meta: Arc<Meta>) -> Result<Accepted, Status> {
         let Unpacked { signal, body, records, permit } = unpacked;
-        let payload = Payload { signal, body: body.into(), records, meta };
+        let payload = Payload { signal, body, records, meta };
         self.inlet(signal).offer(payload, permit).await.map_err(Status::from)
     }
 }

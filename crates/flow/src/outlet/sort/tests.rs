@@ -7,7 +7,7 @@ use crate::{Codec, Kind, Meta, Why, clock};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::time::Duration;
-use wire::Record;
+use wire::{Record, Records};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -48,7 +48,7 @@ impl Router for ByDigit {
         self.0.lock().len()
     }
 
-    fn owners<'a>(&self, records: &mut dyn Iterator<Item = Record<'a>>, owners: &mut Vec<u32>) -> Arc<[Target]> {
+    fn owners(&self, records: Records<'_>, owners: &mut Vec<u32>) -> Arc<[Target]> {
         let targets = self.0.lock().clone();
         owners.extend(records.map(|record| ByDigit::owner(*record.bytes().last().unwrap(), targets.len()) as u32));
         targets
@@ -167,6 +167,22 @@ async fn what_somebody_has_to_know_of_is_not_sorted() {
     assert!(budget.bytes() < 21_000);
     tokio::time::sleep(MS(201)).await;
     assert_eq!(d.taken().last().unwrap().len(), 4);
+    outlet.close(clock::now()).await;
+}
+
+/// Scenario: lanes that ended for want of work are still in the lineup when records come for their targets.
+/// Guarantee: the records go to new lanes, and the next ones find those.
+#[tokio::test(start_paused = true)]
+async fn lanes_that_have_ended_are_replaced() {
+    let (d, budget) = (Destination::default(), Budget::new(BudgetConfig::default()));
+    let outlet = sorting(&d, 2, 1, |config| config.lane_idle = MS(1000));
+    for round in 0..3 {
+        push_to(&outlet, &budget, logs("s", &["a0", "b1"]));
+        tokio::time::sleep(MS(1)).await;
+        assert_eq!((d.taken().len(), outlet.view().lanes.len()), (2 * (round + 1), 2));
+        tokio::time::sleep(MS(2000)).await;
+        assert!(outlet.view().lanes.iter().all(|lane| lane.state == "closing"));
+    }
     outlet.close(clock::now()).await;
 }
 
@@ -314,6 +330,7 @@ proptest! {
             let (d, budget) = (Destination::default(), Budget::new(BudgetConfig::default()));
             let outlet = sorting(&d, 3, max_records, |c| {
                 c.gather = Some(crate::gather::GatherConfig { per_target: gather, bytes: 1 << 20, wait: MS(10) });
+                c.lane_idle = MS(250);
             });
             let keeper = tokio::spawn({
                 let outlet = outlet.clone();
@@ -366,7 +383,7 @@ fn records_are_sorted_by_their_owners() {
     let mut tables = Tables::default();
     let request = logs("s", &["a1", "b0", "c1", "d2"]);
     for _ in 0..2 {
-        assert!(tables.pile.add(request.signal, request.body.contiguous()).unwrap());
+        assert!(tables.pile.add(request.signal, &request.body).unwrap());
         tables.pile.pick(&mut tables.picks);
         tables.owners.extend([1, 0, 1, 3]);
         tables.sort(4);
