@@ -28,7 +28,7 @@ crash rounds="1000":
 
 # How long routing takes while backends come and go.
 lb-churn:
-    cargo test --release -p bywash --lib routing_of_a_hundred_records_during_churn -- --ignored --nocapture
+    cargo test --release -p bywash --lib during_churn -- --ignored --nocapture --test-threads=1
 
 # Advisories, licences, duplicate crates (needs cargo-deny).
 deny:

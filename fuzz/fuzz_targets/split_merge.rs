@@ -5,7 +5,8 @@
 use bytes::Bytes;
 use bywash_fuzz::strict;
 use libfuzzer_sys::fuzz_target;
-use wire::{CheckLimits, PackLimits, Packer, Part, Pile, Sheaf, Signal, SplitScratch, check};
+use wire::key::trace_id;
+use wire::{CheckLimits, Chunks, PackLimits, Packer, Part, Pile, Sheaf, Signal, SplitScratch, check, check_and_note};
 use wire::{split_limit, split_priority, split_records, split_resources};
 
 /// The parts are accepted, hold what they say, and hold `records` together.
@@ -17,15 +18,22 @@ fn conserved(signal: Signal, utf8: bool, parts: &[Part], records: usize) {
     assert_eq!(parts.iter().map(|part| part.records).sum::<usize>(), records);
 }
 
-/// Records that are sorted into two sheaves, twice over, come out as accepted requests within the limits.
+/// Records that are sorted into two sheaves, twice over, come out as accepted requests within the limits; once their trace ids were noted
+/// by the check, and are those that one finds.
 fn sheaves(signal: Signal, body: &Bytes, route: impl Fn(usize) -> usize, limits: PackLimits, records: usize) {
     let (mut pile, mut picks) = (Pile::new(), Vec::new());
-    for _ in 0..2 {
-        if !pile.add(signal, &body.clone().into()).expect("checked") {
+    let mut traces = Vec::new();
+    check_and_note(signal, body, &CheckLimits::default(), &mut traces).expect("checked");
+    let noted = Chunks::noted(body.clone(), traces.into());
+    let mut ids: Vec<Vec<Option<Vec<u8>>>> = Vec::new();
+    for request in [body.clone().into(), noted] {
+        if !pile.add(signal, &request).expect("checked") {
             return;
         }
         pile.pick(&mut picks);
+        ids.push(pile.records().map(|record| trace_id(&record).map(<[u8]>::to_vec)).collect());
     }
+    assert_eq!(ids[0], ids[1]);
     let (even, odd): (Vec<_>, Vec<_>) = picks.iter().enumerate().partition(|(ordinal, _)| route(*ordinal) % 2 == 0);
     let mut found = 0;
     for picks in [even, odd] {

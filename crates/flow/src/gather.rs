@@ -15,8 +15,10 @@ use tokio::sync::Notify;
 /// How much is gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GatherConfig {
-    /// Records that are enough for each target.
+    /// Records that are enough for each target,
     pub per_target: u64,
+    /// and for all of them: whoever comes last sorts them, and shall not be held up for long.
+    pub records: u64,
     /// Bytes that are enough, however many targets there are: more leaves the cache.
     pub bytes: u64,
     /// The longest that a request is held.
@@ -74,7 +76,7 @@ impl Gather {
         held.records += u64::from(item.batch.payload.records);
         held.bytes += item.batch.payload.len() as u64;
         held.items.push(item);
-        let enough = self.config.per_target.saturating_mul(targets as u64);
+        let enough = self.config.per_target.saturating_mul(targets as u64).min(self.config.records);
         if held.records >= enough || held.bytes >= self.config.bytes {
             return self.gathered(&mut held).map_or(Added::Held, Added::Enough);
         }
@@ -135,7 +137,8 @@ mod tests {
     use crate::testing::{ids, logs};
     use crate::{Ack, Batch, Outcome};
 
-    const CONFIG: GatherConfig = GatherConfig { per_target: 1, bytes: 1 << 20, wait: Duration::from_millis(10) };
+    const CONFIG: GatherConfig =
+        GatherConfig { per_target: 1, records: 8, bytes: 1 << 20, wait: Duration::from_millis(10) };
 
     fn item(names: &[&str]) -> Item {
         let config = CapacityConfig { size: 100, sizer: Sizer::Requests, max_bytes: 1 << 20 };
@@ -161,6 +164,15 @@ mod tests {
         let Added::Enough(Gathered { items, .. }) = gather.add(item(&["3", "4", "5"]), 5) else { panic!("it is held") };
         assert_eq!((items.len(), ids_of(items)), (2, ["1", "2", "3", "4", "5"].map(str::to_owned).to_vec()));
         assert!(gather.take().is_none());
+    }
+
+    /// Scenario: more targets than there are records that may be held. Guarantee: those are enough.
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_held_than_may_be() {
+        let gather = Gather::new(CONFIG);
+        assert!(matches!(gather.add(item(&["1", "2", "3", "4", "5", "6", "7"]), 100), Added::Held));
+        let Added::Enough(Gathered { items, .. }) = gather.add(item(&["8"]), 100) else { panic!("it is held") };
+        assert_eq!(ids_of(items).len(), 8);
     }
 
     /// Scenario: one request and no other. Guarantee: it is due after the wait.

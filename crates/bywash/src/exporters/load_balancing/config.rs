@@ -155,9 +155,10 @@ impl Validate for Config {
     }
 }
 
-/// What is sorted over the backends at once where batches are formed: little enough to stay in the cache of a core, and not to be
-/// noticed beside their interval.
-const GATHER: GatherConfig = GatherConfig { per_target: 32, bytes: 768 << 10, wait: Duration::from_millis(10) };
+/// What is sorted over the backends at once where batches are formed: little enough to stay in the cache of a core and to hold up
+/// nobody for long, and not to be noticed beside their interval.
+const GATHER: GatherConfig =
+    GatherConfig { per_target: 32, records: 2048, bytes: 768 << 10, wait: Duration::from_millis(10) };
 
 impl Config {
     fn validate_routing(&self, report: &mut Report<'_>) {

@@ -5,6 +5,7 @@ mod backends_fail;
 mod batches;
 mod churn;
 mod fleet;
+mod latency;
 mod metrics;
 mod routing;
 mod sockets;

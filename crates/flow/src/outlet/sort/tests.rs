@@ -67,7 +67,7 @@ fn sorting(d: &Destination, count: usize, max_records: usize, change: impl FnOnc
     config.capacity.size = 1 << 30;
     config.batch.enabled = true;
     (config.batch.max_records, config.batch.min_records) = (max_records, max_records as u64);
-    config.gather = Some(crate::gather::GatherConfig { per_target: 0, bytes: 0, wait: MS(10) });
+    config.gather = Some(crate::gather::GatherConfig { per_target: 0, records: 0, bytes: 0, wait: MS(10) });
     change(&mut config);
     Arc::new(Outlet::new(config, d.clone(), ByDigit(Mutex::new(targets(0..count).into()))))
 }
@@ -329,7 +329,7 @@ proptest! {
         runtime.block_on(async {
             let (d, budget) = (Destination::default(), Budget::new(BudgetConfig::default()));
             let outlet = sorting(&d, 3, max_records, |c| {
-                c.gather = Some(crate::gather::GatherConfig { per_target: gather, bytes: 1 << 20, wait: MS(10) });
+                c.gather = Some(crate::gather::GatherConfig { per_target: gather, records: 8, bytes: 1 << 20, wait: MS(10) });
                 c.lane_idle = MS(250);
             });
             let keeper = tokio::spawn({

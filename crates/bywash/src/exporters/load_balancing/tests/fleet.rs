@@ -147,7 +147,13 @@ impl Backend for Fleet {
     }
 }
 
-struct Feed(watch::Receiver<Option<Resolution>>);
+pub(super) struct Feed(watch::Receiver<Option<Resolution>>);
+
+impl Feed {
+    pub(super) fn of(list: &watch::Receiver<Option<Resolution>>) -> Feed {
+        Feed(list.clone())
+    }
+}
 
 impl Resolver for Feed {
     fn kind(&self) -> &'static str {
@@ -181,7 +187,7 @@ impl Bench {
     pub(super) async fn within(yaml: &str, names: &[&str], signal: Signal, max_bytes: u64) -> Bench {
         let config = decoded(yaml);
         let (fleet, (list, heard)) = (Fleet::default(), watch::channel(None));
-        let balancer = LoadBalancing::of("lb", &config, fleet.clone(), Box::new(move || Box::new(Feed(heard.clone()))));
+        let balancer = LoadBalancing::of("lb", &config, fleet.clone(), Box::new(move || Box::new(Feed::of(&heard))));
         let outlet = balancer.outlet(signal, Share::new(max_bytes), None, None).unwrap();
         let bench = Bench { fleet, balancer, outlet, list, names: Mutex::default() };
         // The resolver listens only once its task runs.
