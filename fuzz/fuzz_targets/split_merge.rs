@@ -42,8 +42,9 @@ fn sheaves(signal: Signal, body: &Bytes, route: impl Fn(usize) -> usize, limits:
         while !left.is_empty() {
             left = &left[sheaf.append(&pile, left)..];
             let (count, bound) = (sheaf.records(), sheaf.bound());
-            let request = sheaf.finish().contiguous();
-            assert!(request.len() <= bound && count > 0);
+            let (request, held) = sheaf.finish();
+            let request = request.contiguous();
+            assert!(request.len() <= bound && request.len() <= held && count > 0);
             assert!(count == 1 || limits.max_records == 0 || count <= limits.max_records);
             assert!(count == 1 || limits.max_bytes == 0 || request.len() <= limits.max_bytes);
             assert_eq!(check(signal, &request, &CheckLimits::default()).map(|census| census.records), Ok(count));
@@ -65,7 +66,7 @@ fuzz_target!(|input: &[u8]| {
 
     let mut scratch = SplitScratch::new();
     let mut parts = Vec::new();
-    split_records(signal, &body, outputs, &mut scratch, |record| route(record.ordinal()), &mut parts).expect("checked");
+    split_records(signal, &body.clone().into(), outputs, &mut scratch, |record| route(record.ordinal()), &mut parts).expect("checked");
     conserved(signal, utf8, &parts, census.records);
     let mut packer = Packer::new(signal, PackLimits::default());
     for part in &parts {

@@ -129,12 +129,17 @@ fn splits(bench: &Bench) {
     let mut scratch = SplitScratch::new();
     let mut parts = Vec::new();
     for (resources, records) in [(1, 1), (1, 10), (1, 100), (1, 1000), (8, 128)] {
-        let body = logs(resources, records, 0);
-        bench.time(&format!("split over 8 by trace id {resources}x{records}"), resources * records, body.len(), || {
-            parts.clear();
-            split_records(Signal::Logs, black_box(&body), 8, &mut scratch, by_trace, &mut parts).expect("sound");
-            black_box(&parts);
-        });
+        let request = Chunks::from(logs(resources, records, 0));
+        bench.time(
+            &format!("split over 8 by trace id {resources}x{records}"),
+            resources * records,
+            request.len(),
+            || {
+                parts.clear();
+                split_records(Signal::Logs, black_box(&request), 8, &mut scratch, by_trace, &mut parts).expect("sound");
+                black_box(&parts);
+            },
+        );
     }
     let body = logs(8, 128, 0);
     bench.time("split over 3 by resource 8x128", 1024, body.len(), || {
@@ -220,7 +225,7 @@ fn sorts(bench: &Bench) {
         let mut sorted: Vec<Vec<Pick>> = vec![vec![]; outputs];
         let mut socket = vec![0; 64 * 1024];
         let mut send = |sheaf: &mut Sheaf| {
-            for chunk in &sheaf.finish() {
+            for chunk in &sheaf.finish().0 {
                 chunk.chunks(socket.len()).for_each(|part| socket[..part.len()].copy_from_slice(part));
             }
             black_box(&socket);

@@ -110,8 +110,13 @@ const KEPT: usize = 16 * 1024;
 
 /// Empties a table for reuse, or gives its memory back if it grew very large.
 pub(crate) fn trim<T>(table: &mut Vec<T>) {
+    trim_to(table, KEPT);
+}
+
+/// The same with a bound of one's own on the entries.
+pub(crate) fn trim_to<T>(table: &mut Vec<T>, kept: usize) {
     table.clear();
-    if table.capacity() > KEPT {
+    if table.capacity() > kept {
         *table = Vec::new();
     }
 }
@@ -223,6 +228,7 @@ impl Index {
         trim(&mut self.nodes);
         trim(&mut self.leaves);
         trim(&mut self.runs);
+        self.traces = None;
     }
 
     fn scan(&mut self, body: &[u8], grain: Grain) -> Result<(), Malformed> {

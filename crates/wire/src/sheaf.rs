@@ -13,7 +13,7 @@
 
 use crate::chunks::Chunks;
 use crate::field::{len_field_len, put_len_prefix};
-use crate::index::{ROOT, trim};
+use crate::index::{ROOT, trim_to};
 use crate::pack::{Output, PackLimits, SLICE_FROM};
 use crate::pile::{Class, Pick, Pile, REQUESTS, header};
 use bytes::Bytes;
@@ -22,6 +22,9 @@ use std::ops::Range;
 
 /// The first and the largest piece of memory that records are copied into; each is twice the one before.
 const PIECE: Range<usize> = 4096..64 * 1024;
+/// What the tables keep room for when the sheaf is not in use: so many groups, eight runs and sixteen bytes of headers for each;
+/// about 140 KiB together, after a batch that needed as much.
+const KEPT: usize = 1024;
 /// Records whose groups are looked for together.
 const AHEAD: usize = 16;
 /// The most that an entry takes beside its header: its tag (no number is above 11) and a length below 2^35.
@@ -132,10 +135,17 @@ impl Sheaf {
         self.bound
     }
 
-    /// Memory that copied records take, with what is kept free for the next ones.
+    /// Memory that it takes: copied records with what is kept free for the next ones, headers and tables.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.held + self.open.capacity()
+        self.held
+            + self.open.capacity()
+            + self.headers.capacity()
+            + self.full.capacity() * size_of::<Bytes>()
+            + self.log.capacity() * size_of::<Run>()
+            + self.groups.capacity() * size_of::<Group>()
+            + self.known.held()
+            + self.above.held()
     }
 
     /// The most bytes that a class that is not known, and those above it, as far as they are not known either, would add.
@@ -201,14 +211,15 @@ impl Sheaf {
         }
     }
 
-    /// The request. The sheaf is empty afterwards and keeps its tables for the next one.
-    pub fn finish(&mut self) -> Chunks {
+    /// The request, and the most memory that it holds: records that leave where they are hold their piece of memory, whatever else was in
+    /// it. The sheaf is empty afterwards and keeps its tables for the next one, unless they are large.
+    pub fn finish(&mut self) -> (Chunks, usize) {
         self.seal_piece();
-        let request = if self.groups.is_empty() { Chunks::new() } else { self.write() };
-        trim(&mut self.full);
-        trim(&mut self.log);
-        trim(&mut self.groups);
-        trim(&mut self.headers);
+        let request = if self.groups.is_empty() { (Chunks::new(), 0) } else { self.write() };
+        trim_to(&mut self.full, KEPT);
+        trim_to(&mut self.log, 8 * KEPT);
+        trim_to(&mut self.groups, KEPT);
+        trim_to(&mut self.headers, 16 * KEPT);
         self.known.clear();
         self.above.clear();
         (self.records, self.bound, self.held) = (0, 0, 0);
@@ -226,16 +237,17 @@ impl Sheaf {
         sizes
     }
 
-    fn write(&self) -> Chunks {
+    fn write(&self) -> (Chunks, usize) {
         let sizes = self.sizes();
         let sorted = self.sort();
         let long: usize = sorted.runs.iter().map(Placed::len).filter(|&len| len >= SLICE_FROM).sum();
         let mut out = Output { buffer: Vec::with_capacity(sizes[ROOT as usize] - long), slices: Vec::new() };
         self.write_group(ROOT, &sizes, &sorted, &mut out);
         debug_assert!(out.buffer.len() == out.buffer.capacity(), "sizes were found wrong");
+        let held = out.buffer.len() + if out.slices.is_empty() { 0 } else { self.held };
         let chunks = out.into_chunks();
         debug_assert_eq!(chunks.len(), sizes[ROOT as usize]);
-        chunks
+        (chunks, held)
     }
 
     fn write_group(&self, id: u32, sizes: &[usize], sorted: &Sorted, out: &mut Output) {

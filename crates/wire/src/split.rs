@@ -9,6 +9,7 @@
 //!
 //! `Assembly` is the part that `priority` and `limit` share: leaves that were given an output, assembled into requests.
 
+use crate::chunks::Chunks;
 use crate::field::{Malformed, len_field_len, put_len_prefix};
 use crate::index::{Entry, Index, ROOT, Record, trim};
 use crate::signal::Signal;
@@ -59,19 +60,20 @@ impl SplitScratch {
 /// Bytes that are not framed down to their records, which `check` would have refused. `out` is then unchanged.
 pub fn split_records(
     signal: Signal,
-    body: &Bytes,
+    request: &Chunks,
     outputs: usize,
     scratch: &mut SplitScratch,
     mut route: impl FnMut(&Record) -> usize,
     out: &mut Vec<Part>,
 ) -> Result<(), Malformed> {
     let SplitScratch { index, assembly, .. } = scratch;
-    index.build(signal, body)?;
+    let body = request.contiguous();
+    index.build_noted(signal, &body, request.traces())?;
     assembly.begin(outputs);
-    for record in index.records(body) {
+    for record in index.records(&body) {
         assembly.assign(route(&record));
     }
-    assembly.finish(index, body, out);
+    assembly.finish(index, &body, out);
     scratch.trim();
     Ok(())
 }

@@ -91,11 +91,10 @@ impl OpenBatch {
     /// The request that it is, and its sheaf for the next one. Takes a while: not to be called under a lock.
     pub(super) fn close(self, cause: Cause) -> (Item, Sheaf) {
         let (records, OpenBatch { mut sheaf, signal, mut permit, slot, at }) = (self.records(), self);
-        let held = sheaf.held();
-        let payload = Payload::new(signal, sheaf.finish(), records);
+        let (body, held) = sheaf.finish();
+        let payload = Payload::new(signal, body, records);
         permit.set_records(records);
-        // What is in one piece was copied out of the memory that it was written into; otherwise that is still there.
-        permit.hold(if payload.body.count() > 1 { held.max(payload.len()) } else { payload.len() } as u64);
+        permit.hold(held as u64);
         let batch = Batch { payload, ack: Ack::unwatched(Some(permit)) };
         (Item { formed: Some(cause), is_mixed: true, ..Item::new(batch, slot, at, false) }, sheaf)
     }

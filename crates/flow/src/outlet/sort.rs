@@ -178,7 +178,8 @@ impl Sorted<'_> {
     fn into_item(self) -> Option<Item> {
         let mut sheaf = Sheaf::new(PackLimits::default());
         let records = sheaf.append(self.pile, self.picks);
-        let payload = Payload::new(self.signal, sheaf.finish(), u32::try_from(records).unwrap_or(u32::MAX));
+        let (body, held) = sheaf.finish();
+        let payload = Payload::new(self.signal, body, u32::try_from(records).unwrap_or(u32::MAX));
         if records == 0 {
             return None;
         }
@@ -187,7 +188,7 @@ impl Sorted<'_> {
         if self.is_last {
             self.slot.hand_over_rest(&mut slot);
         }
-        let permit = self.budget.open_anyway(payload.len());
+        let permit = self.budget.open_anyway(held);
         let batch = Batch { payload, ack: Ack::unwatched(Some(permit)) };
         Some(Item { is_mixed: true, ..Item::new(batch, slot, self.at, false) })
     }

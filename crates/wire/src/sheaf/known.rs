@@ -3,12 +3,11 @@
 //! A table of places of sixteen bytes, probed one after the other, so that a look at it is mostly one line of memory: there are
 //! hundreds of these tables, and none is in the cache. Of a seal 96 bits are compared, which are as good as guessing.
 
+use super::KEPT;
 use crate::pile::Seal;
 
 /// Places of the first table; each is twice as large as the one before, when seven of eight are taken.
 const FIRST: usize = 64;
-/// Places that are kept when the sheaf is not in use.
-const KEPT: usize = 1024;
 /// The group of a place that is free.
 const FREE: u32 = u32::MAX;
 
@@ -53,6 +52,11 @@ impl Known {
             }
             at = (at + 1) & last;
         }
+    }
+
+    /// Memory that it takes.
+    pub(super) fn held(&self) -> usize {
+        size_of_val(&self.places[..])
     }
 
     /// Of a seal that is not there.

@@ -25,7 +25,7 @@ proptest! {
         for (signal, body) in [&earlier, &(signal, body.clone())] {
             parts.clear();
             let route = |record: &Record| by_bytes(record.bytes(), outputs);
-            split_records(*signal, body, outputs, &mut scratch, route, &mut parts).expect("sound");
+            split_records(*signal, &body.clone().into(), outputs, &mut scratch, route, &mut parts).expect("sound");
         }
         let all = flatten(signal, &body);
         for output in 0..outputs {
@@ -76,7 +76,7 @@ proptest! {
     fn one_output_is_not_copied((signal, body) in any_request(), output in 0usize..4) {
         let mut scratch = SplitScratch::new();
         let mut parts = Vec::new();
-        split_records(signal, &body, 4, &mut scratch, |_| output, &mut parts).expect("sound");
+        split_records(signal, &body.clone().into(), 4, &mut scratch, |_| output, &mut parts).expect("sound");
         split_resources(signal, &body, 4, &mut scratch, |_| output, &mut parts).expect("sound");
         let expected = if flatten(signal, &body).is_empty() { 0 } else { 2 };
         prop_assert_eq!(parts.len(), expected);
@@ -97,7 +97,7 @@ proptest! {
         for body in [Bytes::from(damaged), Bytes::from(any)] {
             let mut parts = Vec::new();
             let route = |record: &Record| by_bytes(record.bytes(), 3);
-            if split_records(signal, &body, 3, &mut scratch, route, &mut parts).is_err() {
+            if split_records(signal, &body.clone().into(), 3, &mut scratch, route, &mut parts).is_err() {
                 prop_assert!(parts.is_empty());
             }
             let route = |entry: &Entry| entry.range().start;
@@ -142,7 +142,7 @@ fn headers_do_not_blow_up() {
     let body = request.finish();
     let mut parts = Vec::new();
     let route = |record: &Record| (record.ordinal() + 7) % 100;
-    split_records(Signal::Logs, &body, 100, &mut SplitScratch::new(), route, &mut parts).expect("sound");
+    split_records(Signal::Logs, &body.clone().into(), 100, &mut SplitScratch::new(), route, &mut parts).expect("sound");
     assert_eq!(parts, [Part { output: 7, body: body.clone(), records: 100 }]);
     let pieces = crate::limit::split_limit(Signal::Logs, &body, 1, 0);
     assert!(pieces.iter().map(|piece| piece.body.len()).sum::<usize>() < 20 * body.len());

@@ -32,7 +32,7 @@ proptest! {
             let mut rng = fastrand::Rng::with_seed(seed);
             let routes: Vec<usize> = std::iter::repeat_with(|| rng.usize(..outputs)).take(request.census().records).collect();
             let mut parts = Vec::new();
-            split_records(signal, &bytes, outputs, &mut scratch, |record| routes[record.ordinal()], &mut parts).unwrap();
+            split_records(signal, &bytes.clone().into(), outputs, &mut scratch, |record| routes[record.ordinal()], &mut parts).unwrap();
 
             let mut expected: BTreeMap<usize, Vec<_>> = BTreeMap::new();
             for (under, route) in records(schema::request(signal), &bytes).into_iter().zip(&routes) {

@@ -84,10 +84,9 @@ impl RingRouter {
         parts.clear();
         let ring = &snapshot.ring;
         let outputs = ring.backends().len();
-        let body = payload.body.contiguous();
         let mut slot = self.slot(ring, tables);
         let owner = |record: &Record| ring.at(slot(record)).unwrap_or_default();
-        if let Err(malformed) = wire::split_records(payload.signal, &body, outputs, split, owner, parts) {
+        if let Err(malformed) = wire::split_records(payload.signal, &payload.body, outputs, split, owner, parts) {
             // What came in was checked at the door, so this does not happen; if it does, the backend shall judge.
             tracing::error!(%malformed, "a request that was checked cannot be divided");
             parts.push(whole(payload, ring.index(&[]).unwrap_or_default()));
@@ -131,13 +130,6 @@ impl Router for RingRouter {
         let snapshot = self.backends.snapshot();
         let (ring, before) = (&snapshot.ring, owners.len());
         SCRATCH.with_borrow_mut(|scratch| {
-            if self.key == RoutingKey::TraceId {
-                // Nothing holds such a key but the record: the short way.
-                let mut keys = Keys::new(self.key, &self.attributes, self.ignore_trace_id);
-                let key = &mut scratch.tables.key;
-                owners.extend(records.map(|record| ring.slot_of(keys.crc(&record, key))));
-                return;
-            }
             let mut slot = self.slot(ring, &mut scratch.tables);
             owners.extend(records.map(|record| slot(&record)));
         });

@@ -93,8 +93,14 @@ impl Router for TenantRouter {
         };
         let mut parts = Vec::new();
         let route = |record: &Record<'_>| assigned.get(record.ordinal()).copied().unwrap_or_default();
-        let divided =
-            wire::split_records(payload.signal, &body, targets.len(), &mut SplitScratch::new(), route, &mut parts);
+        let divided = wire::split_records(
+            payload.signal,
+            &body.clone().into(),
+            targets.len(),
+            &mut SplitScratch::new(),
+            route,
+            &mut parts,
+        );
         match (divided, &parts[..]) {
             (Ok(()), [only]) => out.push((targets[only.output].clone(), payload)),
             (Ok(()), [_, ..]) => out.extend(parts.drain(..).map(|part| {
