@@ -57,22 +57,20 @@ impl LiveStage {
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
     /// An exporter.
-    #[error("exporter {id}: {source}")]
+    #[error("exporter {id}: {why}")]
     Exporter {
         /// Its id.
         id: ComponentId,
         /// What is wrong.
-        #[source]
-        source: exporters::BuildError,
+        why: exporters::BuildError,
     },
     /// A processor.
-    #[error("processor {id}: stages{source}")]
+    #[error("processor {id}: stages{why}")]
     Processor {
         /// Its id.
         id: ComponentId,
         /// What is wrong.
-        #[source]
-        source: stages::ConfigError,
+        why: stages::ConfigError,
     },
 }
 
@@ -100,7 +98,7 @@ pub fn outlets(
             all.push(LiveOutlet { plan: wanted.clone(), ..same.clone() });
             continue;
         }
-        let failed = |source| AssembleError::Exporter { id: wanted.id.clone(), source };
+        let failed = |why| AssembleError::Exporter { id: wanted.id.clone(), why };
         // An exporter that balances over backends keeps them, and what is counted of them, also when only some of its signals change.
         let same = old.iter().find(|o| o.plan.id == wanted.id && o.plan.config == wanted.config);
         let balancer = same.and_then(|o| o.balancer.clone());
@@ -155,7 +153,7 @@ pub fn stages(plan: &Plan, old: &[LiveStage]) -> Result<Vec<LiveStage>, Assemble
                 Some(changed) => changed.stage.reload(&wanted.config).map(Arc::new),
                 None => LokiStages::new(&wanted.config).map(Arc::new),
             };
-            let stage = stage.map_err(|source| AssembleError::Processor { id: wanted.id.clone(), source })?;
+            let stage = stage.map_err(|why| AssembleError::Processor { id: wanted.id.clone(), why })?;
             all.push(LiveStage { pipeline: pipeline.id.clone(), plan: wanted.clone(), stage });
         }
     }

@@ -147,10 +147,13 @@ impl DestinationConfig {
 }
 
 impl DestinationConfig {
-    /// Whether it can be sent anything of this signal.
+    /// Why it can be sent nothing of this signal, if that is so.
     #[must_use]
-    pub fn takes(&self, signal: Signal) -> bool {
-        signal == Signal::Logs || !matches!(self, DestinationConfig::Exporter(ExporterConfig::Loki(_)))
+    pub fn refuses(&self, signal: Signal) -> Option<String> {
+        match self {
+            DestinationConfig::Exporter(config) => config.refuses(signal),
+            _ => None,
+        }
     }
 }
 

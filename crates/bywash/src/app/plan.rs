@@ -311,8 +311,12 @@ impl Decoded {
             let mut ends = vec![];
             for exporter in &pipeline.exporters {
                 let Some(config) = self.exporters.get(exporter) else { continue };
-                if !config.takes(signal) {
-                    tell("exporters", Diagnostic::error, format!("exporter `{exporter}` does not take {signal}"));
+                if let Some(why) = config.refuses(signal) {
+                    tell(
+                        "exporters",
+                        Diagnostic::error,
+                        format!("exporter `{exporter}` does not take {signal}: {why}"),
+                    );
                 }
                 let at = outlets.iter().position(|o| o.id == *exporter && o.signal == signal).unwrap_or_else(|| {
                     let (id, config, batch) = (exporter.clone(), config.clone(), batch.clone());

@@ -72,6 +72,19 @@ impl ExporterConfig {
         })
     }
 
+    /// Why it can be sent nothing of this signal, if that is so.
+    #[must_use]
+    pub fn refuses(&self, signal: Signal) -> Option<String> {
+        match self {
+            ExporterConfig::OtlpHttp(c) if !c.takes(signal) => {
+                Some(format!("either `endpoint` or `{signal}_endpoint` must be specified to send {signal}"))
+            }
+            ExporterConfig::LoadBalancing(c) => c.key(signal).err(),
+            ExporterConfig::Loki(_) if signal != Signal::Logs => Some(format!("takes logs only, not {signal}")),
+            _ => None,
+        }
+    }
+
     /// The storage extension that keeps its queue, with the key that names it.
     #[must_use]
     pub fn stored_in(&self) -> Option<(&'static str, &ComponentId)> {

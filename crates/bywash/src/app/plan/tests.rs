@@ -208,6 +208,47 @@ exporters: {nop: }
     assert_eq!(errors(with(wrong)), expected);
 }
 
+/// Scenario: exporters in pipelines of signals that they cannot send: `load_balancing` by a key that the signal does not have, for each pair of
+/// key and signal, and `otlp_http` with a URL for traces only. Guarantee: an error where the pipeline names the exporter, in the
+/// collector's words; what fits is in order.
+#[test]
+fn an_exporter_must_fit_the_signal() {
+    const KEYS: [(&str, &str); 6] = [
+        ("traceID", "logs traces"),
+        ("service", "logs traces metrics"),
+        ("resource", "logs metrics"),
+        ("metric", "metrics"),
+        ("streamID", "metrics"),
+        ("attributes, routing_attributes: [a]", "logs traces metrics"),
+    ];
+    let lb = |key: &str| format!("load_balancing: {{routing_key: {key}, resolver: {{static: {{hostnames: [a]}}}}}}");
+    let mut cases: Vec<(String, &str, Option<String>)> = vec![];
+    for (key, fits) in KEYS {
+        for signal in ["logs", "traces", "metrics"] {
+            let name = key.split(',').next().unwrap();
+            let why = format!(
+                "exporter `load_balancing` does not take {signal}: unsupported routing_key: {name:?} for {signal}"
+            );
+            cases.push((lb(key), signal, (!fits.split(' ').any(|fit| fit == signal)).then_some(why)));
+        }
+    }
+    let http = "otlp_http: {traces_endpoint: 'http://x/t'}".to_owned();
+    let why =
+        "exporter `otlp_http` does not take logs: either `endpoint` or `logs_endpoint` must be specified to send logs";
+    cases.extend([(http.clone(), "traces", None), (http, "logs", Some(why.to_owned()))]);
+    for (exporter, signal, expected) in cases {
+        let id = exporter.split(':').next().unwrap();
+        let service = format!("service: {{pipelines: {{{signal}: {{receivers: [otlp], exporters: [{id}]}}}}}}");
+        let text = format!("receivers: {{otlp: {{protocols: {{grpc: }}}}}}\nexporters: {{{exporter}}}\n{service}");
+        let (plan, found) = read_text(text.leak());
+        let messages: Vec<_> = found.errors().map(|error| (error.path.to_string(), error.message.clone())).collect();
+        let expected: Vec<_> =
+            expected.into_iter().map(|why| (format!("service.pipelines.{signal}.exporters"), why)).collect();
+        assert_eq!(messages, expected, "{exporter}");
+        assert_eq!(plan.is_some(), expected.is_empty());
+    }
+}
+
 /// Scenario: `loki` at both ends of a pipeline of traces. Guarantee: two errors, where they are named; a pipeline of logs is in order.
 #[test]
 fn loki_is_for_logs() {

@@ -159,6 +159,12 @@ impl Default for Keepalive {
 }
 
 impl Config {
+    /// Whether it says where a signal goes.
+    #[must_use]
+    pub fn takes(&self, signal: Signal) -> bool {
+        self.url(signal).is_some()
+    }
+
     /// Where a signal goes: its own URL, or its path below the endpoint. `None` if neither is given.
     pub(super) fn url(&self, signal: Signal) -> Option<Result<Url, String>> {
         let own = match signal {
