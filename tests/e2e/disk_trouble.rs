@@ -143,13 +143,18 @@ fn a_read_only_disk_refuses_and_recovers() {
         let mut load = Load::start(bywash.grpc, &busy);
         sink.until("records", |n| n > 100).await;
         let queue = bywash.dir.path().join(QUEUE);
-        // Of a place in the tree only: files that are open for writing keep a file system writable.
-        mount(&["--bind", queue.to_str().unwrap()], &queue);
-        mount(&["-o", "remount,bind,ro"], &queue);
+        // Of a place in the tree only: files that are open for writing keep a file system writable. It becomes read-only aside, where
+        // nobody opens a file meanwhile, and is put in its place in one step.
+        let aside = TempDir::new().unwrap();
+        mount(&["--bind", queue.to_str().unwrap()], aside.path());
+        mount(&["-o", "remount,bind,ro"], aside.path());
+        mount(&["--bind", aside.path().to_str().unwrap()], &queue);
         let failures = |m: &Metrics| m.sum("bywash_spool_failed_syncs", &[]);
         bywash.until("the trouble", |m| troubles(m, "read_only") == 1.0 && failures(m) > 3.0).await;
         is_told_to_come_back(&bywash).await;
-        assert!(Command::new("umount").arg(&queue).status().unwrap().success());
+        for place in [queue.as_path(), aside.path()] {
+            assert!(Command::new("umount").arg(place).status().unwrap().success());
+        }
         let before = bywash.scrape().await.records("otelcol_exporter_sent", &[]);
         let recovered = |m: &Metrics| troubles(m, "") == 0.0 && m.records("otelcol_exporter_sent", &[]) > before + 1000;
         bywash.until("data to be taken again", recovered).await;
