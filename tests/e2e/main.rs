@@ -27,6 +27,7 @@ mod load_balancing;
 mod loki;
 mod loki_stages;
 mod overload;
+mod prometheus;
 mod reload;
 mod spool_speed;
 mod stages;

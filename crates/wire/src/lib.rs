@@ -37,6 +37,7 @@ pub mod limit;
 pub mod loki;
 pub mod pack;
 pub mod pile;
+pub mod point;
 pub mod priority;
 pub mod schema;
 pub mod sheaf;

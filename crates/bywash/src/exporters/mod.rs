@@ -9,6 +9,7 @@ pub mod nop;
 pub mod otlp_client;
 pub mod otlp_grpc;
 pub mod otlp_http;
+pub mod prometheus;
 pub mod queue;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "otlp_http", aliases: &["otlphttp"] },
     Kind { name: "load_balancing", aliases: &["loadbalancing"] },
     Kind::new("loki"),
+    Kind::new("prometheus"),
     Kind::new("debug"),
     Kind::new("nop"),
 ];
@@ -51,6 +53,8 @@ pub enum ExporterConfig {
     LoadBalancing(Box<load_balancing::Config>),
     /// `loki`.
     Loki(Box<loki::Config>),
+    /// `prometheus`.
+    Prometheus(Box<prometheus::Config>),
     /// `debug`.
     Debug(debug::Config),
     /// `nop`.
@@ -66,6 +70,7 @@ impl ExporterConfig {
             "otlp_http" => ExporterConfig::OtlpHttp(Box::new(decode_valid(at, diagnostics)?)),
             "load_balancing" => ExporterConfig::LoadBalancing(Box::new(decode_valid(at, diagnostics)?)),
             "loki" => ExporterConfig::Loki(Box::new(decode_valid(at, diagnostics)?)),
+            "prometheus" => ExporterConfig::Prometheus(Box::new(decode_valid(at, diagnostics)?)),
             "debug" => ExporterConfig::Debug(decode_valid(at, diagnostics)?),
             "nop" => ExporterConfig::Nop(decode_valid(at, diagnostics)?),
             _ => return None,
@@ -81,6 +86,9 @@ impl ExporterConfig {
             }
             ExporterConfig::LoadBalancing(c) => c.key(signal).err(),
             ExporterConfig::Loki(_) if signal != Signal::Logs => Some(format!("takes logs only, not {signal}")),
+            ExporterConfig::Prometheus(_) if signal != Signal::Metrics => {
+                Some(format!("takes metrics only, not {signal}"))
+            }
             _ => None,
         }
     }
@@ -93,6 +101,7 @@ impl ExporterConfig {
             ExporterConfig::OtlpHttp(c) => &c.sending_queue,
             ExporterConfig::Loki(c) => &c.sending_queue,
             ExporterConfig::LoadBalancing(c) => return c.stored_in(),
+            ExporterConfig::Prometheus(c) => c.sending_queue.as_ref()?,
             ExporterConfig::Debug(c) => c.sending_queue.as_ref()?,
             ExporterConfig::Nop(_) => return None,
         };
@@ -107,6 +116,7 @@ impl ExporterConfig {
             ExporterConfig::OtlpHttp(c) => c.sending_queue.enabled,
             ExporterConfig::Loki(c) => c.sending_queue.enabled,
             ExporterConfig::LoadBalancing(c) => c.is_queued(),
+            ExporterConfig::Prometheus(c) => c.queue().enabled,
             ExporterConfig::Debug(c) => c.queue().enabled,
             ExporterConfig::Nop(_) => false,
         };
@@ -128,6 +138,7 @@ enum BuiltKind {
     OtlpHttp(otlp_http::OtlpHttp),
     LoadBalancing(load_balancing::LoadBalancing),
     Loki(loki::Loki),
+    Prometheus(prometheus::Prometheus),
     Debug(debug::Debug),
     Nop(nop::Nop),
 }
@@ -158,6 +169,10 @@ pub fn build(name: &str, config: &ExporterConfig) -> Result<Built, BuildError> {
         ExporterConfig::Loki(c) => {
             let kind = BuiltKind::Loki(loki::Loki::new(c)?);
             (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
+        }
+        ExporterConfig::Prometheus(c) => {
+            let kind = BuiltKind::Prometheus(prometheus::Prometheus::new(name, c)?);
+            (kind, GoDuration::default(), c.queue(), never())
         }
         ExporterConfig::Debug(c) => {
             (BuiltKind::Debug(debug::Debug::new(name, c)), GoDuration::default(), c.queue(), never())
@@ -209,6 +224,10 @@ impl Built {
             }
             BuiltKind::Loki(exporter) => routed(config, share, exporter.clone(), exporter.router(), durable),
             BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch, durable)?,
+            BuiltKind::Prometheus(_) if signal != Signal::Metrics => {
+                return Err(BuildError(format!("prometheus takes metrics only, not {signal}")));
+            }
+            BuiltKind::Prometheus(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
             BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
             BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop"), durable),
         })

@@ -78,6 +78,15 @@ impl Listener {
         Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
     }
 
+    /// The same at once, for who cannot wait: a name is looked up on the caller's thread. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// The endpoint cannot be resolved or is taken.
+    pub fn bind_now(endpoint: &str, tls: Option<Arc<Acceptor>>, max_connections: usize) -> Result<Listener, BindError> {
+        let socket = open_now(endpoint).map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
+        Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
+    }
+
     /// The address it really has, for a port of 0.
     ///
     /// # Errors
@@ -216,6 +225,25 @@ async fn open(endpoint: &str) -> io::Result<TcpListener> {
     let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(endpoint).await?.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
     TcpListener::bind(&addresses[..]).await
+}
+
+/// The same without waiting.
+fn open_now(endpoint: &str) -> io::Result<TcpListener> {
+    use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+    let socket = match endpoint.strip_prefix(':') {
+        Some(port) => {
+            let port: u16 = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a port"))?;
+            std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+                .or_else(|_| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?
+        }
+        None => {
+            let mut addresses: Vec<SocketAddr> = endpoint.to_socket_addrs()?.collect();
+            addresses.sort_by_key(SocketAddr::is_ipv6);
+            std::net::TcpListener::bind(&addresses[..])?
+        }
+    };
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }
 
 /// An accepted connection, encrypted or not.

@@ -10,6 +10,7 @@ mod convert;
 mod divide;
 mod json;
 mod loki;
+mod points;
 
 use awkward::{Under, records};
 use bytes::Bytes;
