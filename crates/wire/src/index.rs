@@ -327,6 +327,11 @@ impl Index {
         })
     }
 
+    /// Whether the children of an entry are leaves.
+    pub(crate) fn holds_leaves(&self, node: u32) -> bool {
+        self.nodes[node as usize].depth == self.leaf_depth
+    }
+
     /// The leaves below an entry, which are neighbours.
     pub(crate) fn leaves_below(&self, node: usize) -> Range<usize> {
         let Node { children, depth, .. } = &self.nodes[node];
