@@ -132,6 +132,8 @@ pub struct InletStats {
     pub requests_refused: Count,
     /// Requests that were malformed.
     pub requests_failed: Count,
+    /// JSON requests without records in which a field was unknown: answered with success and a warning.
+    pub not_understood: Count,
     /// Records turned away whole-request, by reason. Requests refused before they were read count no records here.
     pub refused: ByKind,
     /// Requests turned away, by reason.

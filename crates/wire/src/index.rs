@@ -12,6 +12,9 @@
 //! after the scopes or that comes twice, the schema URL, fields nobody knows. Joined in order these runs are again a valid
 //! prefix of an entry, because protobuf merges by concatenation.
 //!
+//! A metric without points, or without data at all, holds no record. It is noted (`Index::bare`) and goes where the record before it goes,
+//! or the first one if there is none before it, so that nothing a sender said is lost when a request is divided.
+//!
 //! Invariants: entries are listed level by level, each level in document order; the children of an entry are neighbours;
 //! records are in document order. Records are framed, not looked into: that is `key`'s work, and `check`'s to refuse.
 
@@ -27,6 +30,8 @@ pub(crate) const ROOT: u32 = 0;
 const RESOURCE_DEPTH: u8 = 1;
 const SCOPE_DEPTH: u8 = 2;
 const METRIC_DEPTH: u8 = 3;
+/// The depth of a metric's data.
+pub(crate) const DATA_DEPTH: u8 = 4;
 
 /// The tables of one request. Build it again for the next one.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub struct Index {
     pub(crate) leaves: Vec<Leaf>,
     /// The headers of all entries, one after the other.
     pub(crate) runs: Vec<Extent>,
+    /// Metrics without data and data without points, in document order.
+    pub(crate) bare: Vec<u32>,
     /// Where the trace ids of the records begin, if that is known: see [`Chunks::traces`](crate::Chunks::traces).
     pub(crate) traces: Option<Arc<[u32]>>,
 }
@@ -139,8 +146,8 @@ impl Default for Index {
 impl Index {
     /// An index of nothing.
     pub fn new() -> Self {
-        let (nodes, leaves, runs) = Default::default();
-        Index { signal: Signal::Logs, leaf_depth: SCOPE_DEPTH, nodes, leaves, runs, traces: None }
+        let (nodes, leaves, runs, bare) = Default::default();
+        Index { signal: Signal::Logs, leaf_depth: SCOPE_DEPTH, nodes, leaves, runs, bare, traces: None }
     }
 
     /// Indexes a request down to its records. On an error the index is of nothing.
@@ -215,6 +222,7 @@ impl Index {
         self.nodes.clear();
         self.leaves.clear();
         self.runs.clear();
+        self.bare.clear();
         self.traces = None;
     }
 
@@ -228,6 +236,7 @@ impl Index {
         trim(&mut self.nodes);
         trim(&mut self.leaves);
         trim(&mut self.runs);
+        trim(&mut self.bare);
         self.traces = None;
     }
 
@@ -246,6 +255,9 @@ impl Index {
             }
             next += 1;
         }
+        // Metrics without data were found a level before data without points.
+        let nodes = &self.nodes;
+        self.bare.sort_by_key(|&node| nodes[node as usize].extent.start);
         Ok(())
     }
 
@@ -282,6 +294,9 @@ impl Index {
         }
         let children = Extent::new(first_child..if of_leaves { self.leaves.len() } else { self.nodes.len() });
         let runs = Extent::new(first_run..self.runs.len());
+        if depth >= METRIC_DEPTH && children.len() == 0 {
+            self.bare.push(parent);
+        }
         let node = &mut self.nodes[at];
         (node.runs, node.header_len, node.children, node.in_order) = (runs, header_len, children, in_order);
         Ok(())
@@ -299,6 +314,22 @@ impl Index {
             return;
         }
         self.leaves.push(Leaf { extent, from: from as u32, parent });
+    }
+
+    /// Each of the bare entries with the leaf that it goes with, in order. There is none in a request without records.
+    pub(crate) fn followers(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let mut next = 0;
+        let bare = if self.leaves.is_empty() { &[][..] } else { &self.bare };
+        bare.iter().map(move |&node| {
+            let start = self.nodes[node as usize].extent.start;
+            next += self.leaves[next..].iter().take_while(|leaf| leaf.extent.start < start).count();
+            (next.saturating_sub(1) as u32, node)
+        })
+    }
+
+    /// Whether the children of an entry are leaves.
+    pub(crate) fn holds_leaves(&self, node: u32) -> bool {
+        self.nodes[node as usize].depth == self.leaf_depth
     }
 
     /// The leaves below an entry, which are neighbours.

@@ -4,14 +4,18 @@
 //! Reading follows the OTLP specification (docs/specification.md, "JSON Protobuf Encoding") and, where that is silent,
 //! proto3 JSON as Go's `protojson` reads it:
 //!
-//! - keys are lowerCamelCase, exactly; everything else (snake_case too) is an unknown field and ignored, whatever it holds;
+//! - keys are lowerCamelCase or, as the collector takes them, the names of the `.proto` files (`trace_id`); the names that scopes had before
+//!   OTLP 0.15 (`instrumentationLibraryLogs` …) too; everything else is an unknown field and ignored, whatever it holds;
 //! - trace and span ids are hex in any case, of their one length or empty; a base64 id is refused with a message that says so;
-//! - other bytes are base64, standard or URL-safe, padded or not; enums are integers, never names, and unknown ones are kept;
+//! - other bytes are base64, standard or URL-safe, padded or not; enums are integers, of which unknown ones are kept,
+//!   or their names (`SPAN_KIND_SERVER`), as the collector takes them against the specification;
 //! - integers of any width may be numbers or strings, and may be written `1.0` or `1e3`; doubles may be strings, and
 //!   `"NaN"`, `"Infinity"`, `"-Infinity"`;
-//! - `null` is an absent field; as an element of a list, or as the body, it is an error, and so is an empty body;
-//! - errors: a known key twice in one object, two members of a oneof, integers out of range, doubles beyond an f64
-//!   (`1e400`, also in an unknown field), lone surrogates in a known string, anything after the object;
+//! - `null` is an absent field; in a list of messages or strings it is an empty one; as another element of a list, or as the body, it is
+//!   an error, and so is an empty body;
+//! - of a key that comes twice the last counts, lists are put together and messages merged; of several members of a oneof the last counts;
+//! - a surrogate that stands alone, and bytes that are not UTF-8, become U+FFFD;
+//! - errors: integers out of range, doubles beyond an f64 (`1e400`, also in an unknown field), anything after the object;
 //! - a leading UTF-8 byte order mark is skipped, as RFC 8259 §8.1 allows (Go refuses it); other encodings are errors.
 //!
 //! Nesting is bounded: [`MAX_VALUE_DEPTH`](crate::schema::MAX_VALUE_DEPTH) levels of `AnyValue` when reading,
@@ -23,12 +27,15 @@
 //! What it does not do: it does not judge ids that are all zero, and it does not know HTTP or media types.
 
 mod read;
+mod repair;
 mod scalar;
 mod skip;
 mod write;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use repair::repair;
 
 use crate::field::Malformed;
 use crate::schema::Message;
@@ -67,6 +74,18 @@ pub const MAX_WHAT: usize = 256;
 /// # Errors
 /// [`JsonError`], for the reasons the module lists.
 pub fn to_protobuf(message: &'static Message, json: &[u8], limit: usize) -> Result<Vec<u8>, JsonError> {
+    to_protobuf_and_note(message, json, limit).map(|(protobuf, _)| protobuf)
+}
+
+/// The same, and where the first field stands that nobody knows, if there is one: `resourceLogs[0].scopeLog`.
+///
+/// # Errors
+/// As [`to_protobuf`].
+pub fn to_protobuf_and_note(
+    message: &'static Message,
+    json: &[u8],
+    limit: usize,
+) -> Result<(Vec<u8>, Option<String>), JsonError> {
     read::message(message, json, limit)
 }
 

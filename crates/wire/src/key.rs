@@ -121,6 +121,21 @@ pub fn scope_name<'a>(scope: &Entry<'a>) -> &'a [u8] {
     last_bytes(header_messages(scope, SCOPE).flat_map(fields), 1).unwrap_or_default()
 }
 
+/// The version of a scope entry's instrumentation scope; empty when absent.
+pub fn scope_version<'a>(scope: &Entry<'a>) -> &'a [u8] {
+    last_bytes(header_messages(scope, SCOPE).flat_map(fields), 2).unwrap_or_default()
+}
+
+/// The string, bytes or message in a field of an encoded message; empty when absent.
+pub fn last_text(message: &[u8], number: u32) -> &[u8] {
+    last_bytes(fields(message), number).unwrap_or_default()
+}
+
+/// The number in a field of an encoded message; 0 when absent.
+pub fn last_varint(message: &[u8], number: u32) -> u64 {
+    fields(message).filter(|field| field.number == number).filter_map(|field| field.varint()).last().unwrap_or_default()
+}
+
 /// The payloads of a header's message field, which may come more than once; joined they are the message.
 fn header_messages<'a>(entry: &Entry<'a>, number: u32) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
     entry.fields().filter(move |field| field.number == number).filter_map(|field| field.bytes())
@@ -138,15 +153,19 @@ pub fn scope_attributes<'a>(scope: &Entry<'a>) -> impl Iterator<Item = (&'a [u8]
 
 /// The attributes of a log record, span or data point: key and value, in order.
 pub fn record_attributes<'a>(record: &Record<'a>) -> impl Iterator<Item = (&'a [u8], AnyValue<'a>)> + use<'a> {
-    let number = match (record.signal(), record.data().map(|data| data.number())) {
+    key_values(record.bytes(), attributes_number(record))
+}
+
+/// The field number of the attributes of a log record, span or data point.
+pub fn attributes_number(record: &Record) -> u32 {
+    match (record.signal(), record.data().map(|data| data.number())) {
         (Signal::Logs, _) => 6,
         (Signal::Traces, _) => 9,
         // Histogram, ExponentialHistogram, and Gauge, Sum and Summary.
         (Signal::Metrics, Some(9)) => 9,
         (Signal::Metrics, Some(10)) => 1,
         (Signal::Metrics, _) => 7,
-    };
-    key_values(record.bytes(), number)
+    }
 }
 
 /// The value of an attribute of a resource entry's resource, such as `service.name`.

@@ -18,6 +18,7 @@
 //! | how a request is divided over outputs | [`split`] |
 //! | which records enter under overload | [`priority`] |
 //! | how a request is cut to a limit | [`limit`] |
+//! | how resources and records are changed in place | [`edit`] |
 //! | how requests are merged and equal headers folded | [`pack`] |
 //! | how records of several requests are put into another order | [`pile`] |
 //! | how a request grows out of records of many | [`sheaf`] |
@@ -29,6 +30,7 @@
 pub mod build;
 pub mod check;
 pub mod chunks;
+pub mod edit;
 pub mod field;
 pub mod index;
 pub mod json;
@@ -48,6 +50,7 @@ mod testing;
 
 pub use check::{Census, CheckLimits, check, check_and_note};
 pub use chunks::{Chunks, ChunksBuf};
+pub use edit::Attributes;
 pub use field::{Fault, Malformed};
 pub use index::{Entry, Index, Record, Records};
 pub use limit::split_limit;

@@ -2,7 +2,7 @@
 //!
 //! Records are taken in order until the next one would break a limit; the sizes are exact, headers and all lengths included.
 //! A single record that is larger than the limit under its headers goes alone: it cannot be made smaller here. A metric is
-//! divided by its data points. Linear time: the price of the next record is found from the lengths above it.
+//! divided by its data points; one without points stays with the record before it. Linear time: the price of the next record is found from the lengths above it.
 //! A request that is mostly header is cut only until its pieces together are many times its size; the rest then stays
 //! together, over the limits, because memory has a limit too.
 
@@ -11,6 +11,7 @@ use crate::index::{Index, ROOT};
 use crate::signal::Signal;
 use crate::split::{Assembly, Part, most_growth};
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 /// Divides a request into pieces of at most `max_records` records and `max_bytes` bytes each; 0 is no limit. A request that
 /// fits is answered as it is. The outputs of the parts count from 0.
@@ -29,14 +30,30 @@ pub fn split_limit(signal: Signal, body: &Bytes, max_records: usize, max_bytes: 
     assembly.begin(records);
     let mut piece = Filling::default();
     let (mut output, mut held, mut made) = (0, 0, 0);
-    for leaf in &index.leaves {
+    let mut bare = index.followers().peekable();
+    for (n, leaf) in index.leaves.iter().enumerate() {
         let len = leaf.extent.len();
-        let is_full = held == max_records || piece.len_with(&index, leaf.parent, len) > max_bytes;
+        // With it go metrics without points, which usually are none.
+        let with_it: SmallVec<[u32; 8]> =
+            std::iter::from_fn(|| bare.next_if(|(of, _)| *of as usize == n)).map(|(_, node)| node).collect();
+        let add = |piece: &mut Filling| {
+            piece.add(&index, leaf.parent, len);
+            with_it.iter().for_each(|&node| piece.add(&index, node, 0));
+        };
+        let mut with = piece;
+        let is_full = held == max_records
+            || match with_it.is_empty() {
+                true => piece.len_with(&index, leaf.parent, len) > max_bytes,
+                false => {
+                    add(&mut with);
+                    with.open[0].1 > max_bytes
+                }
+            };
         if held > 0 && is_full && made < most_growth(body.len()) {
             made += piece.open[0].1;
             (piece.depth, output, held) = (0, output + 1, 0);
         }
-        piece.add(&index, leaf.parent, len);
+        add(&mut piece);
         held += 1;
         assembly.assign(output);
     }
@@ -49,7 +66,7 @@ pub fn split_limit(signal: Signal, body: &Bytes, max_records: usize, max_bytes: 
 const DEPTHS: usize = 5;
 
 /// The exact size of a request that records are appended to, as the open entries from the request down to the last record's.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Filling {
     /// Node and bytes so far of the open entry at each depth.
     open: [(u32, usize); DEPTHS],

@@ -16,6 +16,7 @@
 //! | label strings, `{a="b"}`, read and written | [`labels`] |
 //! | push, protobuf → OTLP | [`receive`] |
 //! | push, JSON → OTLP | [`json`] |
+//! | lines of text → OTLP | [`raw`] |
 //! | OTLP → push | [`send`] |
 //! | which records become labels, and by which hints | `stream` |
 //! | a record as one line of JSON or logfmt | `line` |
@@ -26,6 +27,7 @@
 pub mod json;
 pub mod labels;
 mod line;
+pub mod raw;
 pub mod receive;
 pub mod send;
 mod stream;

@@ -2,7 +2,9 @@
 //!
 //! A [`Pile`] indexes requests and hands out a [`Pick`] for each of their records: sixteen bytes that can be sorted by whatever
 //! decides where the record goes, and then be given to [`Sheaf::append`](crate::Sheaf::append) in their new order. Entries with
-//! equal headers, of whatever request of the pile, are one class.
+//! equal headers, of whatever request of the pile, are one class. A metric is of the kind of its data: what a metric is known by
+//! includes which data field it has and the header of that (temporality, whether it is monotonic, what nobody knows), so that a gauge
+//! and a sum of one name, or a delta and a cumulative sum, never become one metric of which a decoder would keep the last data only.
 //!
 //! A class is known by a [`Seal`]: 128 bits of keyed hashes (SipHash, with keys of this process) of its headers, which are looked at
 //! once when a request comes and never again. Equal headers have equal seals; that different ones do is as likely as guessing a key.
@@ -11,7 +13,7 @@
 
 use crate::chunks::Chunks;
 use crate::field::Malformed;
-use crate::index::{Index, Node, ROOT, Records, trim};
+use crate::index::{DATA_DEPTH, Index, Node, ROOT, Records, trim};
 use crate::pack::{Identity, canonicalize};
 use crate::signal::Signal;
 use bytes::Bytes;
@@ -75,6 +77,8 @@ pub struct Pile {
     classes: Vec<Class>,
     known: BySeal<u32>,
     canonical: Vec<u8>,
+    /// Metrics without points: the request and the start of the record that each goes with, and its class. In that order.
+    bare: Vec<(u32, u32, u32)>,
 }
 
 impl Pile {
@@ -156,29 +160,53 @@ impl Pile {
             }
             picks.push(Pick { request: request as u32, class, start: leaf.extent.start, end: leaf.extent.end });
         }
+        let bare: Vec<(u32, u32)> = self.indexes[request].followers().collect();
+        for (leaf, node) in bare {
+            let start = self.indexes[request].leaves[leaf as usize].extent.start;
+            let class = self.classify(request as u32, node);
+            self.bare.push((request as u32, start, class));
+        }
+    }
+
+    /// The classes of the metrics without points that go with a record.
+    pub(crate) fn followers(&self, pick: Pick) -> impl Iterator<Item = u32> + '_ {
+        let of = move |(request, start, _): &(u32, u32, u32)| (*request, *start).cmp(&(pick.request, pick.start));
+        let from = if self.bare.is_empty() { 0 } else { self.bare.partition_point(|bare| of(bare).is_lt()) };
+        self.bare[from..].iter().take_while(move |bare| of(bare).is_eq()).map(|(_, _, class)| *class)
     }
 
     /// The class of an entry.
     fn classify(&mut self, request: u32, node: u32) -> u32 {
+        self.classify_by(request, node, 0)
+    }
+
+    /// The same of an entry that something below it tells apart from others with its header.
+    fn classify_by(&mut self, request: u32, node: u32, below: Seal) -> u32 {
         if self.classes.is_empty() {
             self.classes.push(Class { seal: 0, parent: REQUESTS, request, node: ROOT });
         }
         if node == ROOT {
             return REQUESTS;
         }
-        let Node { parent, number, .. } = self.indexes[request as usize].nodes[node as usize];
-        let parent = self.classify(request, parent);
-        let above = self.classes[parent as usize].seal;
-        let mut canonical = std::mem::take(&mut self.canonical);
-        let (index, body) = self.request(request);
-        let header = header(index, body, node, &mut canonical);
-        let [high, low] = [0, 1].map(|key| KEYS[key].hash_one((above, number, header)));
-        let seal = Seal::from(high) << 64 | Seal::from(low);
-        self.canonical = canonical;
+        let Node { parent, depth, .. } = self.indexes[request as usize].nodes[node as usize];
+        let kind = if depth == DATA_DEPTH { self.seal(request, node, 0, 0) } else { 0 };
+        let parent = self.classify_by(request, parent, kind);
+        let seal = self.seal(request, node, self.classes[parent as usize].seal, below);
         *self.known.entry(seal).or_insert_with(|| {
             self.classes.push(Class { seal, parent, request, node });
             self.classes.len() as u32 - 1
         })
+    }
+
+    /// The seal of an entry by its header and number, what is above it and what is below it.
+    fn seal(&mut self, request: u32, node: u32, above: Seal, below: Seal) -> Seal {
+        let mut canonical = std::mem::take(&mut self.canonical);
+        let (index, body) = self.request(request);
+        let number = index.nodes[node as usize].number;
+        let header = header(index, body, node, &mut canonical);
+        let [high, low] = [0, 1].map(|key| KEYS[key].hash_one((above, below, number, header)));
+        self.canonical = canonical;
+        Seal::from(high) << 64 | Seal::from(low)
     }
 
     /// Takes everything off it, and gives memory back after unusually large requests.
@@ -188,6 +216,7 @@ impl Pile {
         self.indexes.truncate(KEPT);
         trim(&mut self.bodies);
         trim(&mut self.classes);
+        trim(&mut self.bare);
         self.known.clear();
         self.known.shrink_to(SMALL);
     }

@@ -11,7 +11,7 @@
 
 mod tables;
 
-use crate::signal::Signal;
+use crate::signal::{SCOPE, SCOPE_ENTRY, Signal};
 use std::fmt;
 
 /// The highest field number of any OTLP message (`Span.flags`); higher ones are unknown fields.
@@ -56,10 +56,23 @@ impl Message {
         fields.get(usize::from(*self.lookup.get(number as usize)?))
     }
 
-    /// The field of this JSON name (lowerCamelCase, exact), `None` for an unknown one.
+    /// The field of this JSON name: lowerCamelCase or, as in the `.proto` file, snake_case. `None` for an unknown one.
     pub fn by_json(&self, name: &str) -> Option<&'static Field> {
         let fields = self.fields;
-        fields.iter().find(|field| field.json == name)
+        fields.iter().find(|field| field.json == name || is_snake_case_of(name, field.json))
+    }
+
+    /// The field that had this JSON name before OTLP 0.15 called instrumentation libraries scopes.
+    pub fn by_old_name(&self, name: &str) -> Option<&'static Field> {
+        let rest =
+            name.strip_prefix("instrumentationLibrary").or_else(|| name.strip_prefix("instrumentation_library"))?;
+        let number = match (rest.trim_start_matches('_'), self.name) {
+            ("Logs" | "logs", "ResourceLogs") | ("Spans" | "spans", "ResourceSpans") => SCOPE_ENTRY,
+            ("Metrics" | "metrics", "ResourceMetrics") => SCOPE_ENTRY,
+            ("", "ScopeLogs" | "ScopeSpans" | "ScopeMetrics") => SCOPE,
+            _ => return None,
+        };
+        self.field(number)
     }
 
     /// Whether this is `AnyValue`, the one message through which OTLP recurses.
@@ -74,6 +87,16 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Message").field(&self.name).finish()
     }
+}
+
+/// Whether a name is a lowerCamelCase one in snake_case.
+fn is_snake_case_of(name: &str, camel: &str) -> bool {
+    let mut name = name.bytes();
+    let same = camel.bytes().all(|byte| match byte.is_ascii_uppercase() {
+        true => name.next() == Some(b'_') && name.next() == Some(byte.to_ascii_lowercase()),
+        false => name.next() == Some(byte),
+    });
+    same && name.next().is_none()
 }
 
 /// One field of a message.
@@ -91,11 +114,13 @@ pub struct Field {
     pub oneof: bool,
     /// Whether the field is declared `optional`: a zero that is present differs from an absent one.
     pub optional: bool,
+    /// The names of the numbers, if it is an enum.
+    pub names: &'static [(&'static str, i32)],
 }
 
 impl Field {
     const fn one(number: u32, json: &'static str, kind: Kind) -> Self {
-        Self { number, json, kind, repeated: false, oneof: false, optional: false }
+        Self { number, json, kind, repeated: false, oneof: false, optional: false, names: &[] }
     }
 
     const fn many(number: u32, json: &'static str, kind: Kind) -> Self {
@@ -108,6 +133,10 @@ impl Field {
 
     const fn opt(number: u32, json: &'static str, kind: Kind) -> Self {
         Self { optional: true, ..Self::one(number, json, kind) }
+    }
+
+    const fn named(number: u32, json: &'static str, names: &'static [(&'static str, i32)]) -> Self {
+        Self { names, ..Self::one(number, json, Kind::Enum) }
     }
 
     /// Whether presence is told apart from the default value: members of a oneof, `optional` fields and messages.

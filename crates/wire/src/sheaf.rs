@@ -6,7 +6,8 @@
 //! which header they belong, and everything else is left for the end. If all are under one header they leave where they are;
 //! otherwise they are put into order then. Records keep their order under each header.
 //!
-//! Of metrics it takes data points; those of metrics with equal headers are put together.
+//! Of metrics it takes data points; those of metrics with equal headers and data of one kind under equal headers are put together. Metrics
+//! without points come along with the record before them.
 //!
 //! It keeps its limits by a bound of its size that is a few bytes for each header above the truth: it may be full a little early,
 //! never late.
@@ -104,13 +105,21 @@ impl Sheaf {
                 Some((class, group)) if class == pick.class => Some(group),
                 _ => self.known.get(pile.class(pick.class).seal),
             };
-            let added = pick.len() + if known.is_some() { 0 } else { self.missing(pile, pick.class) };
+            let missing =
+                |class| if self.known.get(pile.class(class).seal).is_some() { 0 } else { self.missing(pile, class) };
+            let bare: usize = pile.followers(*pick).map(missing).sum();
+            let added = pick.len() + bare + if known.is_some() { 0 } else { self.missing(pile, pick.class) };
             let is_over = self.records >= max_records || self.bound + added > max_bytes;
             if is_over && self.records > 0 {
                 return n;
             }
             *group = known.unwrap_or_else(|| self.new_group(pile, pick.class));
             last = Some((pick.class, *group));
+            for class in pile.followers(*pick) {
+                if self.known.get(pile.class(class).seal).is_none() {
+                    self.new_group(pile, class);
+                }
+            }
             self.records += 1;
             self.bound += pick.len();
         }

@@ -5,7 +5,7 @@
 //! length on the way, the second copies ranges. Nothing is allocated per record; each output gets one buffer of exactly its
 //! size. When all records go to one output the request itself is handed on.
 //!
-//! What has no records (empty entries) goes nowhere. Fields of the request itself that nobody knows go to every output.
+//! Metrics without points go with the record before them. What else has no records (empty entries) goes nowhere. Fields of the request itself that nobody knows go to every output.
 //!
 //! `Assembly` is the part that `priority` and `limit` share: leaves that were given an output, assembled into requests.
 
@@ -198,6 +198,8 @@ pub(crate) struct Assembly {
     routes: Vec<u32>,
     /// In the order in which they begin, parents before children.
     pieces: Vec<Piece>,
+    /// Those of metrics without points, each with the leaf before which it is written.
+    bare: Vec<(u32, u32)>,
     /// Per output the last piece of the lowest level; `NONE` outside of `finish`.
     last: Vec<u32>,
     /// Per part its output, its number of records and its buffer.
@@ -248,22 +250,30 @@ impl Assembly {
     fn size(&mut self, index: &Index) -> usize {
         self.pieces.clear();
         self.parts.clear();
+        self.bare.clear();
         if self.last.len() < self.outputs {
             self.last.resize(self.outputs, NONE);
         }
-        for (route, leaf) in self.routes.iter_mut().zip(&index.leaves) {
-            if *route == LEAVE_OUT {
+        let mut bare = index.bare.iter().peekable();
+        let mut output = self.routes.first().copied().unwrap_or(LEAVE_OUT);
+        for (n, leaf) in index.leaves.iter().enumerate() {
+            while let Some(node) = bare.next_if(|node| index.nodes[**node as usize].extent.start < leaf.extent.start) {
+                self.add_bare(index, *node, output, n);
+            }
+            output = self.routes[n];
+            if output == LEAVE_OUT {
                 continue;
             }
-            let last = &mut self.last[*route as usize];
+            let last = &mut self.last[output as usize];
             if *last == NONE || self.pieces[*last as usize].node != leaf.parent {
-                *last = open(index, leaf.parent, *last, *route, &mut self.pieces, &mut self.parts);
+                *last = open(index, leaf.parent, *last, output, &mut self.pieces, &mut self.parts);
             }
-            *route = *last;
+            self.routes[n] = *last;
             let piece = &mut self.pieces[*last as usize];
             piece.size += leaf.extent.len();
             self.parts[piece.part as usize].1 += 1;
         }
+        bare.for_each(|node| self.add_bare(index, *node, output, index.leaves.len()));
         let mut total = 0;
         for piece in (0..self.pieces.len()).rev() {
             let Piece { node, parent, size, .. } = self.pieces[piece];
@@ -279,9 +289,16 @@ impl Assembly {
         total
     }
 
+    /// A metric without points goes where the record before it goes; it is written before the leaf of this number.
+    fn add_bare(&mut self, index: &Index, node: u32, output: u32, before: usize) {
+        let Some(last) = self.last.get_mut(output as usize) else { return };
+        *last = open(index, node, *last, output, &mut self.pieces, &mut self.parts);
+        self.bare.push((before as u32, *last));
+    }
+
     /// Second pass: copies the ranges. Neighbouring leaves that stay together are copied at once.
     fn write(&mut self, index: &Index, body: &[u8], out: &mut Vec<Part>) {
-        let Assembly { routes, pieces, buffers, .. } = self;
+        let Assembly { routes, pieces, buffers, bare, .. } = self;
         buffers.clear();
         buffers.extend(pieces.iter().filter(|piece| piece.node == ROOT).map(|piece| Vec::with_capacity(piece.size)));
         let (mut run, mut run_piece) = (0..0, NONE);
@@ -294,7 +311,13 @@ impl Assembly {
                 buffers[part].extend_from_slice(&body[run]);
             }
         };
-        for (&piece, leaf) in routes.iter().zip(&index.leaves) {
+        let mut bare = bare.iter().peekable();
+        for (n, (&piece, leaf)) in routes.iter().zip(&index.leaves).enumerate() {
+            while let Some((_, empty)) = bare.next_if(|(before, _)| *before as usize == n) {
+                flush(pieces, run_piece, std::mem::take(&mut run));
+                flush(pieces, *empty, 0..0);
+                run_piece = NONE;
+            }
             let leaf = leaf.extent.range();
             if piece == run_piece && leaf.start == run.end {
                 run.end = leaf.end;
@@ -304,6 +327,7 @@ impl Assembly {
             (run, run_piece) = (leaf, piece);
         }
         flush(pieces, run_piece, run);
+        bare.for_each(|(_, empty)| flush(pieces, *empty, 0..0));
         debug_assert!(buffers.iter().all(|buffer| buffer.len() == buffer.capacity()), "sizes were found wrong");
         for (&(output, records), buffer) in self.parts.iter().zip(self.buffers.drain(..)) {
             out.push(Part { output: output as usize, body: Bytes::from(buffer), records });
@@ -311,7 +335,8 @@ impl Assembly {
     }
 }
 
-/// Opens the pieces that lead to `node` in an output whose last piece is `last`, as far as they are not open already.
+/// Opens the pieces that lead to `node` in an output whose last piece is `last`, as far as they are not open already; answers the
+/// piece of `node`.
 fn open(
     index: &Index,
     node: u32,
@@ -320,11 +345,18 @@ fn open(
     pieces: &mut Vec<Piece>,
     parts: &mut Vec<(u32, usize)>,
 ) -> u32 {
-    // `last` is at the same depth as `node`, and so are their parents: they meet at an open piece, or nowhere.
-    if let Some(piece) = pieces.get(last as usize)
-        && piece.node == node
-    {
-        return last;
+    // What leads to `node` and what leads to `last` meet at an open piece, or nowhere.
+    let depth = index.nodes[node as usize].depth;
+    let depth_of = |piece: &Piece| index.nodes[piece.node as usize].depth;
+    let mut above = last;
+    while let Some(piece) = pieces.get(above as usize).filter(|piece| depth_of(piece) >= depth) {
+        if piece.node == node {
+            return above;
+        }
+        if node == ROOT {
+            break;
+        }
+        above = piece.parent;
     }
     let header = index.nodes[node as usize].header_len as usize;
     let id = pieces.len() as u32;
@@ -333,7 +365,6 @@ fn open(
         pieces.push(Piece { node, parent: id, size: header, part: parts.len() as u32 - 1, begun: false });
         return id;
     }
-    let above = pieces.get(last as usize).map_or(NONE, |piece| piece.parent);
     let parent = open(index, index.nodes[node as usize].parent, above, output, pieces, parts);
     let part = pieces[parent as usize].part;
     let id = pieces.len() as u32;

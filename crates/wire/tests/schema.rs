@@ -28,6 +28,17 @@ fn messages() -> HashMap<String, DescriptorProto> {
     all
 }
 
+/// The names and numbers of an enum, by its full name.
+fn named_numbers(full: &str) -> Vec<(&'static str, i32)> {
+    let files = otlp_oracle::descriptors().unwrap().file;
+    let nested = |message: DescriptorProto| message.enum_type.into_iter();
+    let found = files
+        .into_iter()
+        .flat_map(|file| file.enum_type.into_iter().chain(file.message_type.into_iter().flat_map(nested)));
+    let found = found.into_iter().find(|declared| full.ends_with(&format!(".{}", declared.name()))).unwrap();
+    found.value.iter().map(|value| (&*value.name().to_owned().leak(), value.number())).collect()
+}
+
 /// The name without its package: everything from the first capital after a dot.
 fn short(full: &str) -> &str {
     let start = full.match_indices('.').find(|(i, _)| full[i + 1..].starts_with(char::is_uppercase));
@@ -62,6 +73,15 @@ fn compare(message: &Message, field: &Field, declared: &FieldDescriptorProto) {
     let optional = declared.proto3_optional();
     assert_eq!(field.number, u32::try_from(declared.number()).unwrap(), "{what}");
     assert_eq!(field.json, declared.json_name(), "{what}");
+    // Both spellings find it.
+    for name in [declared.json_name(), declared.name()] {
+        assert_eq!(message.by_json(name).map(|field| field.number), Some(field.number), "{what}");
+    }
+    if declared.r#type() == Type::Enum {
+        assert_eq!(&named_numbers(declared.type_name()), field.names, "{what}");
+    } else {
+        assert!(field.names.is_empty(), "{what}");
+    }
     assert!(kind_agrees(field.kind, declared), "{what}: {:?} for {:?}", field.kind, declared.r#type());
     assert_eq!(field.repeated, declared.label() == Label::Repeated, "{what}");
     assert_eq!(field.optional, optional, "{what}");

@@ -7,6 +7,7 @@
 pub mod generate;
 pub mod loki;
 mod types;
+pub mod whole;
 
 pub use types::common::v1 as common;
 pub use types::logs::v1 as logs;

@@ -10,11 +10,11 @@ use crate::app::summary::Summary;
 use crate::config::{ComponentId, PipelineId};
 use crate::exporters::load_balancing::LoadBalancing;
 use crate::exporters::{self, Built};
-use crate::processors::loki_stages::LokiStages;
+use crate::processors::Built as BuiltStage;
 use flow::inlet::Opening;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
-use flow::{Budget, Funnel, Outgoing, Outlet, Share, Stage, Target};
+use flow::{Budget, Funnel, Outgoing, Outlet, Share, Target};
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::Signal;
@@ -39,10 +39,12 @@ pub struct LiveOutlet {
 pub struct LiveStage {
     /// The pipeline. A processor in several pipelines is several stages.
     pub pipeline: PipelineId,
+    /// What that carries.
+    pub signal: Signal,
     /// The plan.
     pub plan: StagePlan,
     /// The stage.
-    pub stage: Arc<LokiStages>,
+    pub stage: BuiltStage,
 }
 
 impl LiveStage {
@@ -150,11 +152,11 @@ pub fn stages(plan: &Plan, old: &[LiveStage]) -> Result<Vec<LiveStage>, Assemble
             let before = old.iter().find(|o| o.pipeline == pipeline.id && o.plan.id == wanted.id);
             let stage = match before {
                 Some(same) if same.plan == *wanted => Ok(same.stage.clone()),
-                Some(changed) => changed.stage.reload(&wanted.config).map(Arc::new),
-                None => LokiStages::new(&wanted.config).map(Arc::new),
+                other => wanted.config.build(other.map(|changed| &changed.stage)),
             };
             let stage = stage.map_err(|why| AssembleError::Processor { id: wanted.id.clone(), why })?;
-            all.push(LiveStage { pipeline: pipeline.id.clone(), plan: wanted.clone(), stage });
+            let signal = pipeline.signal;
+            all.push(LiveStage { pipeline: pipeline.id.clone(), signal, plan: wanted.clone(), stage });
         }
     }
     Ok(all)
@@ -166,7 +168,7 @@ pub fn funnel(pipeline: &PipelinePlan, outlets: &[LiveOutlet], stages: &[LiveSta
     let own = stages.iter().filter(|stage| stage.pipeline == pipeline.id);
     Funnel {
         name: pipeline.id.to_string(),
-        stages: own.map(|stage| stage.stage.clone() as Arc<dyn Stage>).collect(),
+        stages: own.map(|stage| stage.stage.stage()).collect(),
         outlets: pipeline.outlets.iter().map(|at| outlets[*at].outgoing.clone()).collect(),
     }
 }

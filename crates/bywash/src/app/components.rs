@@ -7,7 +7,7 @@ use crate::config::{ComponentId, Diagnostic, Diagnostics, Kind, Kinds, Located, 
 use crate::exporters::{self, ExporterConfig};
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::{file_storage, health_check};
-use crate::processors::{batch, loki_stages, memory_limiter};
+use crate::processors::{StageConfig, batch, loki_stages, memory_limiter};
 use crate::receivers::{loki, otlp};
 use std::sync::Arc;
 use wire::Signal;
@@ -20,7 +20,13 @@ pub const KINDS: Kinds =
 pub const BUILT_IN_KINDS: Kinds = Kinds { exporters: &WITH_SUMMARY, ..KINDS };
 
 const RECEIVERS: &[Kind] = &[Kind::new("otlp"), Kind::new("loki")];
-const PROCESSORS: &[Kind] = &[Kind::new("batch"), Kind::new("loki_stages"), Kind::new("memory_limiter")];
+const PROCESSORS: &[Kind] = &[
+    Kind::new("attributes"),
+    Kind::new("batch"),
+    Kind::new("loki_stages"),
+    Kind::new("memory_limiter"),
+    Kind::new("resource"),
+];
 const EXTENSIONS: &[Kind] = &[
     Kind::new("health_check"),
     Kind::new(file_storage::KIND),
@@ -100,8 +106,8 @@ impl ReceiverConfig {
 pub enum ProcessorConfig {
     /// `batch`.
     Batch(batch::Config),
-    /// `loki_stages`.
-    LokiStages(Arc<loki_stages::Config>),
+    /// One that runs as a stage: `attributes`, `loki_stages`, `resource`.
+    Stage(StageConfig),
     /// `memory_limiter`.
     MemoryLimiter(memory_limiter::Config),
 }
@@ -111,7 +117,14 @@ impl ProcessorConfig {
     pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ProcessorConfig> {
         match kind {
             "batch" => Some(ProcessorConfig::Batch(decode_valid(at, diagnostics)?)),
-            "loki_stages" => Some(ProcessorConfig::LokiStages(Arc::new(loki_stages::Config::decode(at, diagnostics)?))),
+            "attributes" => {
+                Some(ProcessorConfig::Stage(StageConfig::Attributes(Arc::new(decode_valid(at, diagnostics)?))))
+            }
+            "loki_stages" => {
+                let config = loki_stages::Config::decode(at, diagnostics)?;
+                Some(ProcessorConfig::Stage(StageConfig::LokiStages(Arc::new(config))))
+            }
+            "resource" => Some(ProcessorConfig::Stage(StageConfig::Resource(Arc::new(decode_valid(at, diagnostics)?)))),
             "memory_limiter" => Some(ProcessorConfig::MemoryLimiter(decode_valid(at, diagnostics)?)),
             _ => None,
         }

@@ -16,13 +16,12 @@ use crate::config::service::{Acknowledge, Ingest, LogsConfig, ServiceConfig};
 use crate::config::{Component, ComponentId, Diagnostic, Diagnostics, Document, Kinds, PipelineId, load};
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::health_check;
-use crate::processors::loki_stages;
+use crate::processors::StageConfig;
 use flow::batcher::BatchConfig;
 use flow::inlet::InletConfig;
 use flow::spool::StorageConfig;
 use http::HeaderName;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 use wire::Signal;
 
@@ -131,7 +130,7 @@ pub struct StagePlan {
     /// Its id.
     pub id: ComponentId,
     /// Its own keys.
-    pub config: Arc<loki_stages::Config>,
+    pub config: StageConfig,
 }
 
 /// Reads a configuration. `None` if anything is wrong with it; all of that is in `diagnostics`, as are warnings.
@@ -176,7 +175,7 @@ impl Decoded {
             let component = document.processors.iter().find(|c| c.id == *id)?;
             match self.processors.get(id)? {
                 ProcessorConfig::MemoryLimiter(config) => Some((component, config)),
-                ProcessorConfig::Batch(_) | ProcessorConfig::LokiStages(_) => None,
+                ProcessorConfig::Batch(_) | ProcessorConfig::Stage(_) => None,
             }
         });
         if !service.telemetry.logs.initial_fields.is_empty() {
@@ -253,7 +252,7 @@ impl Decoded {
         plans
     }
 
-    /// The processors of a pipeline that run as stages. All of them take logs only.
+    /// The processors of a pipeline that run as stages.
     fn stages(
         &self,
         processors: &[ComponentId],
@@ -264,11 +263,10 @@ impl Decoded {
     ) -> Vec<StagePlan> {
         let mut stages = vec![];
         for (i, id) in processors.iter().enumerate() {
-            let Some(ProcessorConfig::LokiStages(config)) = self.processors.get(id) else { continue };
-            if signal != Signal::Logs {
+            let Some(ProcessorConfig::Stage(config)) = self.processors.get(id) else { continue };
+            if let Some(why) = config.refuses(signal) {
                 let path = path.index(i);
-                let message =
-                    format!("processor `{id}` takes logs only, and this pipeline carries {}", signal.as_str());
+                let message = format!("processor `{id}` {why}");
                 diagnostics.push(Diagnostic::error(message).at(root.place(&path), &path));
             }
             stages.push(StagePlan { id: id.clone(), config: config.clone() });

@@ -10,6 +10,7 @@ use crate::exporters::load_balancing::LoadBalancing;
 use crate::extensions::file_storage::control::LetterBoxes;
 use crate::extensions::file_storage::letters::Boxed;
 use crate::net::listen::ListenStats;
+use crate::processors::Built;
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use crate::telemetry::metrics::stages::StagesState;
 use crate::telemetry::metrics::{
@@ -156,19 +157,31 @@ impl Registry {
         // Their own locks are not taken with this one.
         let stages = self.0.lock().stages.clone();
         let state = |live: &LiveStage| {
-            let (books, pipeline) = (live.stage.books(), live.stage.pipeline());
-            StagesState {
+            let mut state = StagesState {
                 processor: live.plan.id.to_string(),
                 pipeline: live.pipeline.to_string(),
+                signal: live.signal,
+                ..StagesState::default()
+            };
+            let stage = match &live.stage {
+                Built::LokiStages(stage) => stage,
+                Built::Plain(stage) => {
+                    (state.incoming, state.outgoing) = (stage.records(), stage.records());
+                    return state;
+                }
+            };
+            let (books, pipeline) = (stage.books(), stage.pipeline());
+            StagesState {
                 incoming: books.incoming.get(),
                 outgoing: books.outgoing.get(),
                 dropped: books.dropped(),
-                held: live.stage.held() as u64,
+                held: stage.held() as u64,
                 joined: pipeline.joined(),
                 split: pipeline.split(),
                 failures: pipeline.failures(),
                 refused_series: pipeline.refused_series(),
-                samples: live.stage.samples(),
+                samples: stage.samples(),
+                ..state
             }
         };
         stages.iter().map(state).collect()

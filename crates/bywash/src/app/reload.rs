@@ -191,7 +191,7 @@ impl Service {
         self.shared.registry.update(&plan, &outlets, &stages);
         self.shared.storages.switch(&plan, taken, &self.shared.letters());
         for old in std::mem::replace(&mut self.stages, stages) {
-            if !self.stages.iter().any(|new| Arc::ptr_eq(&new.stage, &old.stage)) {
+            if !self.stages.iter().any(|new| new.stage.is_same(&old.stage)) {
                 let successor = self.stages.iter().find(|new| new.takes_the_place_of(&old));
                 old.stage.retire(successor.map(|new| &new.stage));
             }

@@ -148,3 +148,5 @@ async fn closing_ends_by_its_deadline() {
         assert!(matches!(told.await.unwrap(), Outcome::Failed { records: 1, .. }));
     }
 }
+
+mod same_records;

@@ -3,6 +3,7 @@
 //! Invariants: the stack is bounded by the nesting limits, the output by the caller's limit; on an error the path still
 //! holds the steps that led there, because steps are only taken back on success.
 
+use super::repair::repair;
 use super::scalar::{self, Scalar};
 use super::skip::Skip;
 use super::{JsonError, MAX_WHAT};
@@ -10,13 +11,18 @@ use crate::field::{put_varint, varint_len};
 use crate::schema::{Field, Kind, MAX_VALUE_DEPTH, Message};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 
-pub(super) fn message(message: &'static Message, json: &[u8], limit: usize) -> Result<Vec<u8>, JsonError> {
-    let text = utf8(json)?;
+pub(super) fn message(
+    message: &'static Message,
+    json: &[u8],
+    limit: usize,
+) -> Result<(Vec<u8>, Option<String>), JsonError> {
+    let text = &*repair(json);
     if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
         return Err(invalid(1, 0, String::new(), "the body is empty; an empty request is {}".into()));
     }
-    let mut output = Output { bytes: Vec::new(), limit, full: false, path: Vec::new(), value_depth: 0 };
+    let mut output = Output { bytes: Vec::new(), limit, full: false, path: Vec::new(), unknown: None, value_depth: 0 };
     let mut json = serde_json::Deserializer::from_str(text);
     // The seeds have limits of their own: OTLP may legally be nested deeper than serde_json's 128.
     json.disable_recursion_limit();
@@ -25,7 +31,7 @@ pub(super) fn message(message: &'static Message, json: &[u8], limit: usize) -> R
         Ok(()) => {
             // What is kept is kept for long: give back the slack of growing.
             output.bytes.shrink_to_fit();
-            Ok(output.bytes)
+            Ok((output.bytes, output.unknown))
         }
         Err(_) if output.full => Err(JsonError::TooLarge { limit }),
         Err(error) => {
@@ -42,17 +48,6 @@ fn invalid(line: usize, column: usize, path: String, mut what: String) -> JsonEr
     JsonError::Invalid { line, column, path, what }
 }
 
-/// The body as text, without a byte order mark.
-fn utf8(json: &[u8]) -> Result<&str, JsonError> {
-    let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
-    std::str::from_utf8(json).map_err(|error| {
-        let before = json.get(..error.valid_up_to()).unwrap_or_default();
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
-        invalid(line, column, String::new(), "the body is not UTF-8".into())
-    })
-}
-
 /// One step of the path to the value that is being read.
 enum Step {
     Field(&'static str),
@@ -66,6 +61,8 @@ struct Output {
     /// Whether the limit was hit: serde's errors carry only text.
     full: bool,
     path: Vec<Step>,
+    /// Where the first field stands that nobody knows.
+    unknown: Option<String>,
     /// How many `AnyValue`s the parser is inside of.
     value_depth: usize,
 }
@@ -163,24 +160,27 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         // A bit per field number.
         let mut seen = 0u32;
-        let mut member: Option<&'static str> = None;
-        while let Some(key) = object.next_key_seed(Key(self.message))? {
+        // The member of the oneof that came last, as it was written.
+        let mut member = None::<Range<usize>>;
+        while let Some(key) = object.next_key_seed(Key { output: &mut *self.output, message: self.message })? {
             let Some(field) = key else {
                 object.next_value_seed(Skip::default())?;
                 continue;
             };
             self.output.path.push(Step::Field(field.json));
             let bit = 1u32 << field.number;
-            if seen & bit != 0 {
-                return Err(A::Error::custom("the field is given twice"));
-            }
+            let again = seen & bit != 0;
             seen |= bit;
-            let present = object.next_value_seed(FieldSeed { output: &mut *self.output, field })?;
+            let from = self.output.bytes.len();
+            let present = object.next_value_seed(FieldSeed { output: &mut *self.output, field, again })?;
             if present && field.oneof {
+                let mut range = from..self.output.bytes.len();
                 if let Some(other) = member {
-                    return Err(A::Error::custom(format_args!("only one of {other} and {} may be given", field.json)));
+                    // What lies between them moves: all of it once at most for each member, which is not shorter than what moves.
+                    self.output.bytes.drain(other.clone());
+                    range = range.start - other.len()..range.end - other.len();
                 }
-                member = Some(field.json);
+                member = Some(range);
             }
             self.output.bounded()?;
             self.output.path.pop();
@@ -190,9 +190,15 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
 }
 
 /// Reads a key: the field it names, or `None` for an unknown one.
-struct Key(&'static Message);
+struct Key<'o> {
+    output: &'o mut Output,
+    message: &'static Message,
+}
 
-impl<'de> DeserializeSeed<'de> for Key {
+/// The most of a name that is noted.
+const MAX_NAME: usize = 64;
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = Option<&'static Field>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -200,7 +206,7 @@ impl<'de> DeserializeSeed<'de> for Key {
     }
 }
 
-impl Visitor<'_> for Key {
+impl Visitor<'_> for Key<'_> {
     type Value = Option<&'static Field>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,7 +214,12 @@ impl Visitor<'_> for Key {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.by_json(key))
+        let field = self.message.by_json(key).or_else(|| self.message.by_old_name(key));
+        if field.is_none() && self.output.unknown.is_none() {
+            let (path, name) = (self.output.path_text(), &key[..key.floor_char_boundary(MAX_NAME)]);
+            self.output.unknown = Some(if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") });
+        }
+        Ok(field)
     }
 }
 
@@ -216,6 +227,8 @@ impl Visitor<'_> for Key {
 struct FieldSeed<'o> {
     output: &'o mut Output,
     field: &'static Field,
+    /// Whether it came before in the same object: then its default value is not the same as none.
+    again: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
@@ -242,11 +255,11 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        let FieldSeed { output, field } = self;
+        let FieldSeed { output, field, again } = self;
         if field.repeated {
             deserializer.deserialize_seq(List { output, field })?;
         } else {
-            ValueSeed { output, field }.deserialize(deserializer)?;
+            ValueSeed { output, field, is_written: again || field.has_presence() }.deserialize(deserializer)?;
         }
         Ok(true)
     }
@@ -256,13 +269,15 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
 struct ValueSeed<'o> {
     output: &'o mut Output,
     field: &'static Field,
+    /// Whether it is written when it is the default value, too.
+    is_written: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let ValueSeed { output, field } = self;
+        let ValueSeed { output, field, is_written } = self;
         match field.kind {
             Kind::Message(message) => {
                 let at = output.open(field.number);
@@ -270,10 +285,12 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
                 output.close(at);
                 Ok(())
             }
-            Kind::String | Kind::Bytes | Kind::Id(_) => deserializer.deserialize_str(Text { output, field }),
+            Kind::String | Kind::Bytes | Kind::Id(_) => {
+                deserializer.deserialize_str(Text { output, field, is_written })
+            }
             kind => {
-                let bits = deserializer.deserialize_any(Scalar(kind))?;
-                if bits != 0 || field.has_presence() {
+                let bits = deserializer.deserialize_any(Scalar(kind, field.names))?;
+                if bits != 0 || is_written {
                     output.tag(field.number, kind.wire_type());
                     output.scalar(kind, bits);
                 }
@@ -304,8 +321,12 @@ impl<'de> Visitor<'de> for List<'_> {
         loop {
             output.path.push(Step::Element(count));
             let element = match packed {
-                Some(_) => array.next_element_seed(Scalar(field.kind))?.map(|bits| output.scalar(field.kind, bits)),
-                None => array.next_element_seed(ValueSeed { output: &mut *output, field })?,
+                Some(_) => {
+                    array.next_element_seed(Scalar(field.kind, &[]))?.map(|bits| output.scalar(field.kind, bits))
+                }
+                None => {
+                    array.next_element_seed(Element(ValueSeed { output: &mut *output, field, is_written: true }))?
+                }
             };
             output.path.pop();
             if element.is_none() {
@@ -323,10 +344,44 @@ impl<'de> Visitor<'de> for List<'_> {
     }
 }
 
+/// An element of a list that is not packed: `null` is an empty one.
+struct Element<'o>(ValueSeed<'o>);
+
+impl<'de> DeserializeSeed<'de> for Element<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Element<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an element")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        let at = self.0.output.open(self.0.field.number);
+        self.0.output.close(at);
+        Ok(())
+    }
+
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.deserialize(deserializer)
+    }
+}
+
 /// Reads a string and writes the string, bytes or id it stands for.
 struct Text<'o> {
     output: &'o mut Output,
     field: &'static Field,
+    is_written: bool,
 }
 
 impl Visitor<'_> for Text<'_> {
@@ -341,9 +396,9 @@ impl Visitor<'_> for Text<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let Text { output, field } = self;
+        let Text { output, field, is_written } = self;
         // An empty element of a list is an element; an empty singular field without presence is absent.
-        if text.is_empty() && !field.repeated && !field.has_presence() {
+        if text.is_empty() && !is_written {
             return Ok(());
         }
         let at = output.open(field.number);

@@ -50,9 +50,9 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
-/// Reads a number or boolean of a kind; the value is what the wire carries: the varint, or the bits of the fixed value.
+/// Reads a number or boolean of a kind, of an enum also one of these names; the value is what the wire carries: the varint, or the bits of the fixed value.
 #[derive(Clone, Copy)]
-pub(super) struct Scalar(pub Kind);
+pub(super) struct Scalar(pub Kind, pub &'static [(&'static str, i32)]);
 
 impl Scalar {
     /// The bits of an integer, if it is in the range of the kind.
@@ -76,7 +76,7 @@ impl fmt::Display for Scalar {
         f.write_str(match self.0 {
             Kind::Bool => "true or false",
             Kind::Double => "a number",
-            Kind::Enum => "an enum as a 32-bit integer (names are not allowed in OTLP/JSON)",
+            Kind::Enum => "an enum as a 32-bit integer or by its name",
             Kind::Int32 | Kind::Sint32 => "a 32-bit integer",
             Kind::Int64 | Kind::Sfixed64 => "a 64-bit integer",
             Kind::Uint32 | Kind::Fixed32 => "an unsigned 32-bit integer",
@@ -129,7 +129,11 @@ impl Visitor<'_> for Scalar {
     fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
         let refused = || E::invalid_value(Unexpected::Str(text), &self);
         match (self.0, text) {
-            (Kind::Bool | Kind::Enum, _) => return Err(refused()),
+            (Kind::Enum, _) => {
+                let found = self.1.iter().find(|(name, _)| *name == text);
+                return found.map(|(_, number)| i64::from(*number) as u64).ok_or_else(refused);
+            }
+            (Kind::Bool, _) => return Err(refused()),
             (Kind::Double, "NaN") => return Ok(f64::NAN.to_bits()),
             (Kind::Double, "Infinity") => return Ok(f64::INFINITY.to_bits()),
             (Kind::Double, "-Infinity") => return Ok(f64::NEG_INFINITY.to_bits()),

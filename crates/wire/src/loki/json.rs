@@ -1,12 +1,12 @@
 //! A JSON push becomes an OTLP request, streaming: memory is the output and the nesting.
 //!
 //! Both forms of Loki are read, in one body too: `{"streams": [{"stream": {…}, "values": [["<nanoseconds>", "line", {…}]]}]}` and the older
-//! `{"streams": [{"labels": "{…}", "entries": [{"ts": "<RFC 3339>", "line": "…"}]}]}`. Nanoseconds are a string, or a whole number. Structured
+//! `{"streams": [{"labels": "{…}", "entries": [{"ts": "<RFC 3339>", "line": "…"}]}]}`, where `timestamp` is the same as `ts`. Nanoseconds are a string, or a whole number. Structured
 //! metadata is an object of strings. Unknown keys are ignored; `null` is an absent value; the rules of `crate::json` hold for the JSON itself.
 
 use super::writer::{OtlpWriter, RECORD_ATTRIBUTES, RESOURCE_ATTRIBUTES, is_internal};
 use super::{PushError, Received, Receiving, labels, time};
-use crate::json::{JsonError, MAX_WHAT};
+use crate::json::{JsonError, MAX_WHAT, repair};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -16,7 +16,8 @@ use std::fmt;
 /// See [`PushError`].
 pub fn to_otlp(json: &[u8], how: &Receiving) -> Result<Received, PushError> {
     let mut writer = OtlpWriter::new(how, json.len());
-    let mut parser = serde_json::Deserializer::from_slice(json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json));
+    let text = repair(json);
+    let mut parser = serde_json::Deserializer::from_str(&text);
     let parsed = Part { writer: &mut writer, what: What::Push }.deserialize(&mut parser).and_then(|()| parser.end());
     if writer.is_full() {
         return Err(PushError::TooLarge { limit: how.limit });
@@ -124,6 +125,8 @@ impl<'de> Visitor<'de> for Part<'_, '_> {
                 writer.time(Some(nanos));
             }
             What::LabelText => {
+                // Some clients send none at all.
+                let text = if text.is_empty() { "{}" } else { text };
                 let pairs = labels::parse(text.as_bytes())
                     .map_err(|error| E::custom(format!("couldn't parse labels: {error}")))?;
                 let at = writer.open_resource();
@@ -171,10 +174,17 @@ impl<'de> Visitor<'de> for Part<'_, '_> {
             What::Stream => stream(writer, &mut map),
             What::Entry => {
                 let at = writer.open_record();
-                let keys =
-                    [("ts", What::Time), ("line", What::Line), ("structuredMetadata", What::Pairs(RECORD_ATTRIBUTES))];
+                let keys = [
+                    ("ts", What::Time),
+                    ("line", What::Line),
+                    ("structuredMetadata", What::Pairs(RECORD_ATTRIBUTES)),
+                    ("timestamp", What::Time),
+                ];
                 let found = object(writer, &mut map, &keys)?;
-                if !found[0] {
+                if found[0] && found[3] {
+                    return Err(A::Error::custom("the keys ts and timestamp are the same"));
+                }
+                if !found[0] && !found[3] {
                     writer.time(None);
                 }
                 if !found[1] {

@@ -9,6 +9,7 @@ use super::number::{ENTRIES, LABELS, LINE, METADATA, NAME, NANOS, SECONDS, STREA
 use super::writer::{OtlpWriter, RECORD_ATTRIBUTES, RESOURCE_ATTRIBUTES, is_internal};
 use super::{PushError, Received, Receiving, labels, wrong_type};
 use crate::field::{Fields, Malformed, Value};
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// What a sound push holds.
@@ -122,7 +123,8 @@ fn stream(stream: &[u8], writer: &mut OtlpWriter<'_>) -> Result<(), PushError> {
             _ => {}
         }
     }
-    let pairs = labels::parse(label_text)?;
+    // Some clients send none at all.
+    let pairs = if label_text.is_empty() { SmallVec::new() } else { labels::parse(label_text)? };
     if !has_entries {
         return Ok(());
     }

@@ -80,7 +80,6 @@ fn wrong_json_is_refused() {
         (r#"{"streams": [{"stream": {}, "values": [["1"]]}]}"#, "ends where a line"),
         (r#"{"streams": [{"stream": {}, "values": [["1", "x", {}, 4]]}]}"#, "at most three"),
         (r#"{"streams": [{"labels": "{a=}", "entries": []}]}"#, "couldn't parse labels"),
-        (r#"{"streams": [{"stream": {}, "values": [["1", "\ud800"]]}]}"#, "hex escape"),
     ];
     for (json, expected) in cases {
         let error = json::to_otlp(json.as_bytes(), &HOW).unwrap_err().to_string();
@@ -242,4 +241,61 @@ fn repeated_resources_are_bounded() {
     });
     let how = Sending { limit: 1 << 20, ..Sending::default() };
     assert_eq!(from_otlp(&request.finish(), &how, 1), Err(send::SendError::TooLarge(1 << 20)));
+}
+
+/// Scenario: what clients write beside the documented forms: the key `timestamp`, no labels at all, half an emoji, bytes that are not UTF-8.
+/// Guarantee: it is taken, and what is broken becomes U+FFFD.
+#[test]
+fn old_and_careless_clients_are_understood() {
+    let how = Receiving { now: 7, keep_time: true, limit: usize::MAX };
+    let json = br#"{"streams": [
+        {"labels": "", "entries": [{"timestamp": "1970-01-01T00:00:00.000000003Z", "line": "a\ud83d"}]},
+        {"values": [["4", "b\ud83d\ude00"]]}]}"#;
+    let received = json::to_otlp(json, &how).unwrap();
+    let mut index = crate::Index::new();
+    index.build(crate::Signal::Logs, &received.body).unwrap();
+    let logs: Vec<_> = index
+        .records(&received.body)
+        .map(|record| crate::key::AnyValue::read(body_of(record.bytes())).as_str().unwrap().to_vec())
+        .collect();
+    assert_eq!(logs, ["a\u{fffd}".as_bytes(), "b😀".as_bytes()]);
+    assert!(index.records(&received.body).all(|record| resource_attributes(&record.resource()).next().is_none()));
+    let both = br#"{"streams": [{"entries": [{"timestamp": "1", "ts": "1", "line": ""}]}]}"#;
+    assert!(json::to_otlp(both, &how).unwrap_err().to_string().contains("ts and timestamp are the same"));
+    let broken = json::to_otlp(b"{\"streams\": [{\"values\": [[\"4\", \"b\xff\"]]}]}", &how).unwrap();
+    assert!(broken.body.windows(4).any(|window| window == "b\u{fffd}".as_bytes()));
+    let mut push = crate::build::MessageWriter::new();
+    push.message(1, |stream| {
+        stream.message(2, |entry| {
+            entry.bytes(2, "x");
+        });
+    });
+    assert_eq!(receive::to_otlp(&push.finish(), &how, 100).unwrap().records, 1);
+}
+
+/// The encoded body of a log record.
+fn body_of(record: &[u8]) -> &[u8] {
+    crate::field::Fields::new(record)
+        .map_while(Result::ok)
+        .find(|field| field.number == 5)
+        .and_then(|field| field.bytes())
+        .unwrap()
+}
+
+/// Scenario: lines of text with both line ends, empty ones, none at the end. Guarantee: a record for each that is not empty, of the time of arrival.
+#[test]
+fn raw_lines_are_records() {
+    let how = Receiving { now: 7, keep_time: true, limit: usize::MAX };
+    let received = raw::to_otlp(b"a\r\n\n\r\nb b\n\xff", &how).unwrap();
+    assert_eq!(received.records, 3);
+    let census = crate::check(crate::Signal::Logs, &received.body, &crate::CheckLimits::default()).unwrap();
+    assert_eq!(census.records, 3);
+    let mut index = crate::Index::new();
+    index.build(crate::Signal::Logs, &received.body).unwrap();
+    let lines: Vec<_> = index
+        .records(&received.body)
+        .map(|record| crate::key::AnyValue::read(body_of(record.bytes())).as_str().unwrap().to_vec())
+        .collect();
+    assert_eq!(lines, ["a".as_bytes(), "b b".as_bytes(), "\u{fffd}".as_bytes()]);
+    assert_eq!(raw::to_otlp(b"\n\n", &how).unwrap(), Received { body: vec![], records: 0 });
 }

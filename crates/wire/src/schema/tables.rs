@@ -1,13 +1,57 @@
 //! The tables themselves, one static per message, in the order of the .proto files. Data only.
 
 use super::Kind::{
-    Bool, Bytes, Double, Enum, Fixed32, Fixed64, Id, Int32, Int64, Message as Msg, Sfixed64, Sint32, String, Uint32,
-    Uint64,
+    Bool, Bytes, Double, Fixed32, Fixed64, Id, Int32, Int64, Message as Msg, Sfixed64, Sint32, String, Uint32, Uint64,
 };
 use super::{Field, Message};
 
 const TRACE_ID: super::Kind = Id(16);
 const SPAN_ID: super::Kind = Id(8);
+
+/// The numbers of an enum by their names.
+type Names = &'static [(&'static str, i32)];
+
+const SEVERITIES: Names = &[
+    ("SEVERITY_NUMBER_UNSPECIFIED", 0),
+    ("SEVERITY_NUMBER_TRACE", 1),
+    ("SEVERITY_NUMBER_TRACE2", 2),
+    ("SEVERITY_NUMBER_TRACE3", 3),
+    ("SEVERITY_NUMBER_TRACE4", 4),
+    ("SEVERITY_NUMBER_DEBUG", 5),
+    ("SEVERITY_NUMBER_DEBUG2", 6),
+    ("SEVERITY_NUMBER_DEBUG3", 7),
+    ("SEVERITY_NUMBER_DEBUG4", 8),
+    ("SEVERITY_NUMBER_INFO", 9),
+    ("SEVERITY_NUMBER_INFO2", 10),
+    ("SEVERITY_NUMBER_INFO3", 11),
+    ("SEVERITY_NUMBER_INFO4", 12),
+    ("SEVERITY_NUMBER_WARN", 13),
+    ("SEVERITY_NUMBER_WARN2", 14),
+    ("SEVERITY_NUMBER_WARN3", 15),
+    ("SEVERITY_NUMBER_WARN4", 16),
+    ("SEVERITY_NUMBER_ERROR", 17),
+    ("SEVERITY_NUMBER_ERROR2", 18),
+    ("SEVERITY_NUMBER_ERROR3", 19),
+    ("SEVERITY_NUMBER_ERROR4", 20),
+    ("SEVERITY_NUMBER_FATAL", 21),
+    ("SEVERITY_NUMBER_FATAL2", 22),
+    ("SEVERITY_NUMBER_FATAL3", 23),
+    ("SEVERITY_NUMBER_FATAL4", 24),
+];
+const SPAN_KINDS: Names = &[
+    ("SPAN_KIND_UNSPECIFIED", 0),
+    ("SPAN_KIND_INTERNAL", 1),
+    ("SPAN_KIND_SERVER", 2),
+    ("SPAN_KIND_CLIENT", 3),
+    ("SPAN_KIND_PRODUCER", 4),
+    ("SPAN_KIND_CONSUMER", 5),
+];
+const STATUS_CODES: Names = &[("STATUS_CODE_UNSET", 0), ("STATUS_CODE_OK", 1), ("STATUS_CODE_ERROR", 2)];
+const TEMPORALITIES: Names = &[
+    ("AGGREGATION_TEMPORALITY_UNSPECIFIED", 0),
+    ("AGGREGATION_TEMPORALITY_DELTA", 1),
+    ("AGGREGATION_TEMPORALITY_CUMULATIVE", 2),
+];
 
 // common.proto, resource.proto
 
@@ -98,7 +142,7 @@ static LOG_RECORD: Message = Message::new(
     "LogRecord",
     &[
         Field::one(1, "timeUnixNano", Fixed64),
-        Field::one(2, "severityNumber", Enum),
+        Field::named(2, "severityNumber", SEVERITIES),
         Field::one(3, "severityText", String),
         Field::one(5, "body", Msg(&ANY_VALUE)),
         Field::many(6, "attributes", Msg(&KEY_VALUE)),
@@ -146,7 +190,7 @@ static SPAN: Message = Message::new(
         Field::one(3, "traceState", String),
         Field::one(4, "parentSpanId", SPAN_ID),
         Field::one(5, "name", String),
-        Field::one(6, "kind", Enum),
+        Field::named(6, "kind", SPAN_KINDS),
         Field::one(7, "startTimeUnixNano", Fixed64),
         Field::one(8, "endTimeUnixNano", Fixed64),
         Field::many(9, "attributes", Msg(&KEY_VALUE)),
@@ -182,7 +226,8 @@ static LINK: Message = Message::new(
     ],
 );
 
-static STATUS: Message = Message::new("Status", &[Field::one(2, "message", String), Field::one(3, "code", Enum)]);
+static STATUS: Message =
+    Message::new("Status", &[Field::one(2, "message", String), Field::named(3, "code", STATUS_CODES)]);
 
 // metrics.proto, metrics_service.proto
 
@@ -232,21 +277,24 @@ static SUM: Message = Message::new(
     "Sum",
     &[
         Field::many(1, "dataPoints", Msg(&NUMBER_DATA_POINT)),
-        Field::one(2, "aggregationTemporality", Enum),
+        Field::named(2, "aggregationTemporality", TEMPORALITIES),
         Field::one(3, "isMonotonic", Bool),
     ],
 );
 
 static HISTOGRAM: Message = Message::new(
     "Histogram",
-    &[Field::many(1, "dataPoints", Msg(&HISTOGRAM_DATA_POINT)), Field::one(2, "aggregationTemporality", Enum)],
+    &[
+        Field::many(1, "dataPoints", Msg(&HISTOGRAM_DATA_POINT)),
+        Field::named(2, "aggregationTemporality", TEMPORALITIES),
+    ],
 );
 
 static EXPONENTIAL_HISTOGRAM: Message = Message::new(
     "ExponentialHistogram",
     &[
         Field::many(1, "dataPoints", Msg(&EXPONENTIAL_HISTOGRAM_DATA_POINT)),
-        Field::one(2, "aggregationTemporality", Enum),
+        Field::named(2, "aggregationTemporality", TEMPORALITIES),
     ],
 );
 

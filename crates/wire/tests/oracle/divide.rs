@@ -4,9 +4,10 @@ use crate::awkward::records;
 use crate::{Request, checked, encoded, grouped, in_some_encoding, request_of};
 use bytes::Bytes;
 use otlp_oracle::trace::Span;
+use otlp_oracle::whole;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, HashSet};
-use wire::{PackLimits, Packer, Part, Signal, SplitScratch, schema};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use wire::{PackLimits, Packer, Part, Pile, Sheaf, Signal, SplitScratch, schema};
 use wire::{split_limit, split_priority, split_records, split_resources};
 
 /// What all parts hold together, and that each is a sound request of as many records as it says.
@@ -186,5 +187,92 @@ fn urgent(request: &Request, threshold: u64) -> Vec<bool> {
             spans.iter().map(|span| bad(span) || traces.contains(&span.trace_id[..])).collect()
         }
         Request::Metrics(_) => vec![false; request.census().records],
+    }
+}
+
+/// Up to six requests of one signal, of few names, with unknown fields and fields in any order in some of them.
+fn of_few_names() -> impl Strategy<Value = (Signal, Vec<(Request, Bytes)>)> {
+    let pooled = |signal| {
+        request_of(signal).prop_map(|mut request| {
+            match &mut request {
+                Request::Logs(request) => whole::pool_logs(request),
+                Request::Traces(request) => whole::pool_traces(request),
+                Request::Metrics(request) => whole::pool_metrics(request),
+            }
+            let bytes = Bytes::from(request.encode());
+            (request, bytes)
+        })
+    };
+    prop::sample::select(&Signal::ALL[..])
+        .prop_flat_map(move |signal| (Just(signal), proptest::collection::vec(pooled(signal), 1..7)))
+}
+
+/// What a decoder finds in requests: their records, sorted, and what metrics there are.
+fn decoded<'a>(signal: Signal, bodies: impl IntoIterator<Item = &'a Bytes>) -> (Vec<Vec<u8>>, BTreeSet<Vec<u8>>) {
+    let (mut all, mut metrics) = (Vec::new(), BTreeSet::new());
+    for body in bodies {
+        match Request::decode(signal, body) {
+            Request::Logs(request) => all.extend(whole::logs(&request)),
+            Request::Traces(request) => all.extend(whole::traces(&request)),
+            Request::Metrics(request) => {
+                all.extend(whole::metrics(&request));
+                metrics.extend(whole::identities(&request));
+            }
+        }
+    }
+    all.sort();
+    (all, metrics)
+}
+
+proptest! {
+    /// Scenario: requests of few names, so that everything that can be merged is: sorted into batches, divided by record, cut to a
+    /// limit, merged. Guarantee: a decoder finds the same records in what came out as in what went in, whole, byte by byte, and the
+    /// same metrics, those without points included.
+    #[test]
+    fn a_decoder_finds_the_same_records((signal, requests) in of_few_names(), outputs in 1usize..4, limit in 0usize..20, seed: u64) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        // Requests without records go nowhere, and that is decided elsewhere.
+        let bodies: Vec<Bytes> =
+            requests.iter().filter(|(request, _)| request.census().records > 0).map(|(_, bytes)| bytes.clone()).collect();
+        let expected = decoded(signal, &bodies);
+
+        let mut sheaves: Vec<Sheaf> =
+            (0..outputs).map(|_| Sheaf::new(PackLimits { max_records: limit, max_bytes: 0 })).collect();
+        let mut sorted = Vec::new();
+        for bodies in bodies.chunks(2) {
+            let (mut pile, mut picks) = (Pile::new(), Vec::new());
+            for body in bodies {
+                prop_assert!(pile.add(signal, &body.clone().into()).unwrap());
+                pile.pick(&mut picks);
+            }
+            for pick in picks {
+                let sheaf = &mut sheaves[rng.usize(..outputs)];
+                if sheaf.append(&pile, &[pick]) == 0 {
+                    sorted.push(sheaf.finish().0.contiguous());
+                    prop_assert_eq!(sheaf.append(&pile, &[pick]), 1);
+                }
+            }
+        }
+        sorted.extend(sheaves.iter_mut().map(|sheaf| sheaf.finish().0.contiguous()));
+        prop_assert_eq!(decoded(signal, &sorted), expected.clone(), "sorted into batches");
+
+        let (mut scratch, mut parts) = (SplitScratch::new(), Vec::new());
+        for body in &bodies {
+            let route = |_: &wire::Record| rng.usize(..outputs);
+            split_records(signal, &body.clone().into(), outputs, &mut scratch, route, &mut parts).unwrap();
+        }
+        prop_assert_eq!(decoded(signal, parts.iter().map(|part| &part.body)), expected.clone(), "divided by record");
+
+        let mut parts = Vec::new();
+        bodies.iter().for_each(|body| parts.extend(split_limit(signal, body, limit, 500)));
+        for part in &parts {
+            prop_assert!(limit == 0 || part.records <= limit);
+            prop_assert!(part.body.len() <= 500 || part.records == 1);
+        }
+        prop_assert_eq!(decoded(signal, parts.iter().map(|part| &part.body)), expected.clone(), "cut to a limit");
+
+        let mut packer = Packer::new(signal, PackLimits::default());
+        bodies.iter().for_each(|body| assert!(packer.try_add(body, 1)));
+        prop_assert_eq!(decoded(signal, [&packer.finish().contiguous()]), expected, "merged");
     }
 }

@@ -8,6 +8,7 @@
 mod awkward;
 mod convert;
 mod divide;
+mod edit;
 mod json;
 mod loki;
 mod points;

@@ -18,11 +18,19 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::Duration;
-use wire::Signal;
-use wire::loki::{MAX_TENANT, PushError, Received, Receiving, check_tenant, json, receive};
+use wire::json::JsonError;
+use wire::loki::{MAX_TENANT, PushError, Received, Receiving, check_tenant, json, raw, receive};
+use wire::{CheckLimits, Signal};
 
-/// The paths of a push; the second is that of old clients.
-const PATHS: [&str; 2] = ["/loki/api/v1/push", "/api/prom/push"];
+/// The paths, and what is pushed there: that of Loki, that of old clients, and what Promtail and Alloy serve beside them.
+const PATHS: [(&str, Kinds); 6] = [
+    ("/loki/api/v1/push", Kinds::Push),
+    ("/api/prom/push", Kinds::Push),
+    ("/api/v1/push", Kinds::Push),
+    ("/loki/api/v1/raw", Kinds::Raw),
+    ("/api/v1/raw", Kinds::Raw),
+    ("/otlp/v1/logs", Kinds::Otlp),
+];
 const READY: &str = "/ready";
 /// The header that names the tenant.
 const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
@@ -30,6 +38,8 @@ const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
 const HEAVY: usize = 64 << 10;
 /// What a JSON push may become as OTLP, as a multiple of its size: `[1,""],` becomes 36 bytes.
 const JSON_GROWTH: usize = 5;
+/// The same of lines of text: a letter and a line feed become 34 bytes.
+const RAW_GROWTH: usize = 20;
 
 /// What all requests of one listener share.
 pub(super) struct Push {
@@ -50,6 +60,18 @@ enum Form {
     /// In a block of snappy, whatever is around that.
     Protobuf,
     Json,
+    /// Lines of text without labels.
+    Raw,
+    OtlpProtobuf,
+    OtlpJson,
+}
+
+/// What comes to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kinds {
+    Push,
+    Raw,
+    Otlp,
 }
 
 impl Handler for Arc<Push> {
@@ -67,14 +89,15 @@ impl Push {
         if head.uri.path() == READY {
             return Ok(Answer::new(StatusCode::OK, "ready"));
         }
-        if !PATHS.contains(&head.uri.path()) || !self.inlet.is_connected() {
+        let known = PATHS.iter().find(|(path, _)| *path == head.uri.path());
+        let Some((_, kinds)) = known.filter(|_| self.inlet.is_connected()) else {
             return Err(Answer::new(StatusCode::NOT_FOUND, "404 page not found"));
-        }
+        };
         if head.method != Method::POST {
             return Err(Answer::new(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed, supported: [POST]"));
         }
         let unsupported = |text: &str| self.malformed(Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
-        let form = form(&head.headers).ok_or_else(|| {
+        let form = form(*kinds, &head.headers).ok_or_else(|| {
             unsupported("415 unsupported media type, supported: [application/json, application/x-protobuf]")
         })?;
         let encoding = body::encoding(&head.headers, &self.encodings)
@@ -147,6 +170,23 @@ impl Push {
                 permit.grow(census.otlp_bytes).map_err(|refusal| self.refused(refusal))?;
                 receive::to_otlp(&body, &how, census.otlp_bytes)
             }
+            Form::Raw => {
+                how.limit = body.len().saturating_mul(RAW_GROWTH);
+                permit.grow(how.limit).map_err(|refusal| self.refused(refusal))?;
+                raw::to_otlp(&body, &how)
+            }
+            Form::OtlpProtobuf => self.otlp(std::mem::take(&mut body)),
+            Form::OtlpJson => {
+                permit
+                    .grow(body.len().saturating_mul(4).min(self.max_body))
+                    .map_err(|refusal| self.refused(refusal))?;
+                let request = wire::schema::request(Signal::Logs);
+                match wire::json::to_protobuf(request, &body, self.max_body) {
+                    Ok(body) => self.otlp(body.into()),
+                    Err(JsonError::TooLarge { limit }) => Err(PushError::TooLarge { limit }),
+                    Err(error) => Err(PushError::Json(error)),
+                }
+            }
             Form::Json => {
                 how.limit = body.len().saturating_mul(JSON_GROWTH);
                 permit.grow(how.limit).map_err(|refusal| self.refused(refusal))?;
@@ -163,6 +203,12 @@ impl Push {
             Err(PushError::TooLarge { limit }) => Err(self.too_large("the push as OTLP", limit)),
             Err(error) => Err(invalid(error)),
         }
+    }
+
+    /// What came in as OTLP stays what it is.
+    fn otlp(&self, body: Bytes) -> Result<Received, PushError> {
+        let census = wire::check(Signal::Logs, &body, &CheckLimits::default())?;
+        Ok(Received { body: body.into(), records: census.records })
     }
 
     fn decompressed(&self, encoding: Encoding, body: Bytes, permit: &mut Permit) -> Result<Bytes, Answer> {
@@ -208,10 +254,18 @@ impl Push {
 }
 
 /// How the body is written, by its media type; without one it is protobuf, as old clients send it.
-fn form(headers: &HeaderMap) -> Option<Form> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Some(Form::Protobuf) };
+fn form(kinds: Kinds, headers: &HeaderMap) -> Option<Form> {
+    if kinds == Kinds::Raw {
+        return Some(Form::Raw);
+    }
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Some(Form::Protobuf).filter(|_| kinds == Kinds::Push);
+    };
     let media = value.to_str().ok()?.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media.as_str() {
+        "application/json" if kinds == Kinds::Otlp => Some(Form::OtlpJson),
+        "application/x-protobuf" if kinds == Kinds::Otlp => Some(Form::OtlpProtobuf),
+        _ if kinds == Kinds::Otlp => None,
         "application/json" => Some(Form::Json),
         "" | "application/x-protobuf" | "application/protobuf" | "application/octet-stream" => Some(Form::Protobuf),
         _ => None,

@@ -176,6 +176,63 @@ async fn every_form_is_taken() {
     house.stop().await;
 }
 
+/// The bodies of the records of what was taken last, and the job of their resource.
+fn lines(house: &House) -> (Vec<String>, Option<String>) {
+    let payload = house.sink.taken.lock().pop().unwrap();
+    let body = payload.body.contiguous();
+    let mut index = wire::Index::new();
+    index.build(Signal::Logs, &body).unwrap();
+    let text = |record: wire::Record<'_>| {
+        let value = wire::key::AnyValue::read(wire::key::last_text(record.bytes(), 5));
+        String::from_utf8(value.as_str().unwrap_or_default().to_vec()).unwrap()
+    };
+    let job = index.records(&body).next().and_then(|record| {
+        let job = resource_attribute(&record.resource(), b"job")?;
+        Some(String::from_utf8(job.as_str()?.to_vec()).unwrap())
+    });
+    (index.records(&body).map(text).collect(), job)
+}
+
+/// Scenario: the paths that Promtail's and Alloy's clients and OTLP exporters use beside Loki's own; lines without labels; bodies that do not belong
+/// there. Guarantee: 204 and the entries are there; OTLP stays what it is; the rest is 415 or 400.
+#[tokio::test]
+async fn other_paths_are_served() {
+    let house = House::new(|_, _| {}).await;
+    let (status, answer) = house.ask("POST", "/api/v1/push", PROTOBUF, &snappy(&push(2))).await;
+    assert_eq!((status, lines(&house)), (204, (vec!["line 0".into(), "line 1".into()], Some("a".into()))), "{answer}");
+    for path in ["/loki/api/v1/raw", "/api/v1/raw"] {
+        let (status, answer) = house.ask("POST", path, "content-type: text/plain\r\n", b"one\r\n\ntwo").await;
+        assert_eq!((status, lines(&house)), (204, (vec!["one".into(), "two".into()], None)), "{answer}");
+    }
+    assert_eq!(house.ask("POST", "/loki/api/v1/raw", "", b"").await.0, 204);
+    let mut otlp = MessageWriter::new();
+    otlp.resource_entry(&[("job", wire::key::AnyValue::Str(b"otlp"))], "lib", |scope| {
+        scope.log(&wire::build::Log { body: wire::key::AnyValue::Str(b"x"), ..Default::default() });
+    });
+    let otlp = otlp.finish();
+    assert_eq!(house.ask("POST", "/otlp/v1/logs", PROTOBUF, &otlp).await.0, 204);
+    assert_eq!(house.sink.taken.lock()[0].body.contiguous(), otlp);
+    assert_eq!(lines(&house), (vec!["x".into()], Some("otlp".into())));
+    let json = br#"{"resource_logs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"y"}}]}]}]}"#;
+    assert_eq!(house.ask("POST", "/otlp/v1/logs", JSON, json).await.0, 204);
+    assert_eq!(lines(&house).0, ["y"]);
+    assert_eq!(house.ask("POST", "/otlp/v1/logs", "", b"").await.0, 415);
+    assert_eq!(house.ask("POST", "/otlp/v1/logs", "content-type: application/octet-stream\r\n", b"").await.0, 415);
+    assert_eq!(house.ask("POST", "/otlp/v1/logs", PROTOBUF, &[0x0a, 9]).await.0, 400);
+    assert_eq!(house.ask("POST", "/otlp/v1/logs", JSON, b"[]").await.0, 400);
+    house.stop().await;
+}
+
+/// Scenario: a push without labels, an entry with the old key `timestamp`, half an emoji. Guarantee: taken.
+#[tokio::test]
+async fn careless_clients_are_served() {
+    let house = House::new(|_, _| {}).await;
+    let json = br#"{"streams":[{"labels":"","entries":[{"timestamp":"2023-01-01T00:00:00Z","line":"a\ud83d"}]},{"values":[["1","b"]]}]}"#;
+    assert_eq!(house.push(JSON, json).await.0, 204);
+    assert_eq!(lines(&house), (vec!["a\u{fffd}".into(), "b".into()], None));
+    house.stop().await;
+}
+
 /// Scenario: senders with a tenant, without one, and with names that Loki refuses. Guarantee: the name goes along, or 400.
 #[tokio::test]
 async fn the_tenant_goes_along() {

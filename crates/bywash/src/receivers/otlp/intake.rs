@@ -5,12 +5,12 @@
 //!
 //! It knows neither sockets nor how an answer looks on the wire.
 
-use super::status::{Code, Status};
+use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
 use crate::net::compression::{DecompressError, Encoding, decompress};
 use crate::receivers::Inlets;
 use bytes::Bytes;
-use flow::{Accepted, Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
+use flow::{Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::{HeaderMap, HeaderName};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub(super) struct Unpacked {
     body: Chunks,
     records: u32,
     permit: Permit,
+    /// Where the first field of a JSON body stands that nobody knows, if the body holds no record: nothing of it was understood.
+    unknown: Option<String>,
 }
 
 /// Records of a request from which on it pays to keep the places of their trace ids,
@@ -138,8 +140,9 @@ impl Intake {
             })?;
             permit.shrink(body.len());
         }
+        let mut unknown = None;
         if form == Form::Json {
-            body = self.transcode(signal, &body, limit, &mut permit)?;
+            (body, unknown) = self.transcode(signal, &body, limit, &mut permit)?;
             permit.shrink(body.len());
         }
         let (census, body) =
@@ -147,7 +150,11 @@ impl Intake {
         let Ok(records) = u32::try_from(census.records) else {
             return Err(self.too_large(signal, "the request", u32::MAX as usize));
         };
-        Ok(Unpacked { signal, body, records, permit })
+        unknown = unknown.filter(|_| records == 0);
+        if unknown.is_some() {
+            self.inlet(signal).stats().not_understood.add(1);
+        }
+        Ok(Unpacked { signal, body, records, permit, unknown })
     }
 
     /// Checks a request; that is when its trace ids are passed, so whoever routes by them need not look for them.
@@ -163,20 +170,30 @@ impl Intake {
         })
     }
 
-    fn transcode(&self, signal: Signal, json: &[u8], limit: usize, permit: &mut Permit) -> Result<Bytes, Status> {
+    /// The protobuf of a JSON body, and where the first field of that stands that nobody knows.
+    fn transcode(
+        &self,
+        signal: Signal,
+        json: &[u8],
+        limit: usize,
+        permit: &mut Permit,
+    ) -> Result<(Bytes, Option<String>), Status> {
         // Lists of doubles are what grows most on the way: "0," becomes eight bytes.
         permit.grow(json.len().saturating_mul(4).min(limit)).map_err(|refusal| self.refused(signal, refusal))?;
-        match wire::json::to_protobuf(wire::schema::request(signal), json, limit) {
-            Ok(body) => Ok(body.into()),
+        match wire::json::to_protobuf_and_note(wire::schema::request(signal), json, limit) {
+            Ok((body, unknown)) => Ok((body.into(), unknown)),
             Err(JsonError::TooLarge { limit }) => Err(self.too_large(signal, "the request as protobuf", limit)),
             Err(error) => Err(self.malformed(signal, Status::invalid(error.to_string()))),
         }
     }
 
-    /// Hands it over; what comes back is the answer.
-    pub async fn offer(&self, unpacked: Unpacked, meta: Arc<Meta>) -> Result<Accepted, Status> {
-        let Unpacked { signal, body, records, permit } = unpacked;
+    /// Hands it over; what comes back is the answer: how many records were left out, and why. Both without a record left out: a warning.
+    pub async fn offer(&self, unpacked: Unpacked, meta: Arc<Meta>) -> Result<Option<Partial>, Status> {
+        let Unpacked { signal, body, records, permit, unknown } = unpacked;
         let payload = Payload { signal, body, records, meta };
-        self.inlet(signal).offer(payload, permit).await.map_err(Status::from)
+        let accepted = self.inlet(signal).offer(payload, permit).await.map_err(Status::from)?;
+        let warning =
+            || unknown.map(|place| Partial::warning(format!("nothing was understood: unknown field {place}")));
+        Ok(accepted.rejected().map(|(records, why)| Partial::new(records, why.to_string())).or_else(warning))
     }
 }

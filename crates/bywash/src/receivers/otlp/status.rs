@@ -10,7 +10,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
-use flow::{Accepted, Kind, Refusal};
+use flow::{Kind, Refusal};
 use http::StatusCode;
 use std::time::Duration;
 use wire::Signal;
@@ -196,14 +196,38 @@ impl From<Refusal> for Status {
 
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
-/// The `Export…ServiceResponse` in protobuf: empty unless records were left out.
+/// What a sender is told beside OK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// Records that were left out; 0: it is a warning only.
+    records: u64,
+    /// For people, at most [`MAX_MESSAGE`] bytes.
+    message: String,
+}
+
+impl Partial {
+    /// Some records were left out.
+    #[must_use]
+    pub fn new(records: u64, mut message: String) -> Partial {
+        shorten(&mut message);
+        Partial { records, message }
+    }
+
+    /// No record was left out, but something is wrong.
+    #[must_use]
+    pub fn warning(message: String) -> Partial {
+        Partial::new(0, message)
+    }
+}
+
+/// The `Export…ServiceResponse` in protobuf: empty unless records were left out, or there is something to warn of.
 #[must_use]
-pub fn response_protobuf(accepted: &Accepted) -> Bytes {
-    let Some((records, why)) = accepted.rejected() else { return Bytes::new() };
-    let mut message = why.to_string();
-    shorten(&mut message);
+pub fn response_protobuf(partial: Option<&Partial>) -> Bytes {
+    let Some(Partial { records, message }) = partial else { return Bytes::new() };
     let mut partial = Vec::with_capacity(message.len() + 16);
-    put_varint_field(&mut partial, 1, records);
+    if *records > 0 {
+        put_varint_field(&mut partial, 1, *records);
+    }
     put_len_field(&mut partial, 2, message.as_bytes());
     let mut out = Vec::with_capacity(partial.len() + 4);
     put_len_field(&mut out, 1, &partial);
@@ -212,18 +236,18 @@ pub fn response_protobuf(accepted: &Accepted) -> Bytes {
 
 /// The `Export…ServiceResponse` in OTLP/JSON.
 #[must_use]
-pub fn response_json(signal: Signal, accepted: &Accepted) -> Bytes {
-    let Some((records, why)) = accepted.rejected() else { return Bytes::from_static(b"{}") };
-    let mut message = why.to_string();
-    shorten(&mut message);
+pub fn response_json(signal: Signal, partial: Option<&Partial>) -> Bytes {
+    let Some(Partial { records, message }) = partial else { return Bytes::from_static(b"{}") };
     let rejected = match signal {
         Signal::Logs => "rejectedLogRecords",
         Signal::Traces => "rejectedSpans",
         Signal::Metrics => "rejectedDataPoints",
     };
-    serde_json::json!({ "partialSuccess": { rejected: records.to_string(), "errorMessage": message } })
-        .to_string()
-        .into()
+    let mut partial = serde_json::json!({ "errorMessage": message });
+    if *records > 0 {
+        partial[rejected] = records.to_string().into();
+    }
+    serde_json::json!({ "partialSuccess": partial }).to_string().into()
 }
 
 /// Protobuf's JSON form of a duration: seconds with 0, 3, 6 or 9 decimals.

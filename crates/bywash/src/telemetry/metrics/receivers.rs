@@ -76,6 +76,15 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
 
 fn reasons(page: &mut Page, snapshot: &Snapshot) {
     for r in &snapshot.receivers {
+        if r.stats.not_understood.get() > 0 {
+            let labels =
+                [("receiver", r.receiver.as_str()), ("transport", r.transport), ("data_type", r.signal.as_str())];
+            page.counter(
+                "bywash_receiver_not_understood_requests",
+                "JSON requests without records in which a field was unknown; their senders were warned.",
+            )
+            .add(&labels, r.stats.not_understood.get());
+        }
         let families = [
             (
                 "bywash_receiver_shed_records",

@@ -8,6 +8,7 @@
 use crate::telemetry::exposition::{Page, Type};
 use stages::{MetricKind, Sample};
 use std::collections::BTreeSet;
+use wire::Signal;
 
 /// Where the names of the program's own metrics begin.
 const OWN_PREFIXES: [&str; 3] = ["otelcol_", "bywash_", "target_"];
@@ -19,6 +20,8 @@ pub struct StagesState {
     pub processor: String,
     /// The pipeline's id.
     pub pipeline: String,
+    /// What that carries.
+    pub signal: Signal,
     /// Records that came in.
     pub incoming: u64,
     /// Records that went out.
@@ -39,6 +42,28 @@ pub struct StagesState {
     pub samples: Vec<Sample>,
 }
 
+impl Default for StagesState {
+    fn default() -> Self {
+        let (processor, pipeline, dropped, samples) = Default::default();
+        let [incoming, outgoing, held, joined, split, failures, refused_series] = [0; 7];
+        let signal = Signal::Logs;
+        StagesState {
+            processor,
+            pipeline,
+            signal,
+            incoming,
+            outgoing,
+            dropped,
+            held,
+            joined,
+            split,
+            failures,
+            refused_series,
+            samples,
+        }
+    }
+}
+
 pub(super) fn render(page: &mut Page, all: &[StagesState]) {
     for state in all {
         own(page, state);
@@ -53,7 +78,7 @@ pub(super) fn render(page: &mut Page, all: &[StagesState]) {
 
 fn own(page: &mut Page, state: &StagesState) {
     let labels = [("processor", state.processor.as_str()), ("pipeline", state.pipeline.as_str())];
-    let with_signal = [labels[0], labels[1], ("otel_signal", "logs")];
+    let with_signal = [labels[0], labels[1], ("otel_signal", state.signal.as_str())];
     page.counter("otelcol_processor_incoming_items", "Records that came in.").add(&with_signal, state.incoming);
     page.counter("otelcol_processor_outgoing_items", "Records that went out.").add(&with_signal, state.outgoing);
     for ((stage, reason), n) in &state.dropped {

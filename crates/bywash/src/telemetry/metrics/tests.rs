@@ -244,6 +244,7 @@ fn metrics_of_stages_are_told_apart() {
     let state = |pipeline: &str, samples| stages::StagesState {
         processor: "loki_stages".into(),
         pipeline: pipeline.into(),
+        signal: Signal::Logs,
         incoming: 10,
         outgoing: 4,
         dropped: vec![(("[0].drop".into(), "drop_stage".into()), 3)],

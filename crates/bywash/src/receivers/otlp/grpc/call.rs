@@ -117,7 +117,7 @@ impl Call {
         });
         match accepted.await {
             None => Err(Reply::Gone),
-            Some(result) => Ok(Reply::Message(response_protobuf(&result?))),
+            Some(result) => Ok(Reply::Message(response_protobuf(result?.as_ref()))),
         }
     }
 }

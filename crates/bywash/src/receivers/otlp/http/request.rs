@@ -70,12 +70,12 @@ impl Otlp {
             .await
             .map_err(|error| self.unread(signal, error))?;
         let unpacked = intake.unpack(Packed { signal, encoding, form, body, limit: self.max_body }, permit).await?;
-        let accepted = intake.offer(unpacked, meta).await?;
+        let partial = intake.offer(unpacked, meta).await?;
         Ok((
             form,
             match form {
-                Form::Protobuf => response_protobuf(&accepted),
-                Form::Json => response_json(signal, &accepted),
+                Form::Protobuf => response_protobuf(partial.as_ref()),
+                Form::Json => response_json(signal, partial.as_ref()),
             },
         ))
     }

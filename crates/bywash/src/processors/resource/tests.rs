@@ -1,0 +1,95 @@
+use super::super::actions::tests::{message, object, read};
+use super::*;
+use flow::Payload;
+use serde_json::{Value, json};
+use wire::Signal;
+use wire::build::MessageWriter;
+use wire::edit::Scratch;
+
+const PAGE: &str = include_str!("../../../../../docs/processors/resource.md");
+
+/// The blocks of a page that are marked with this language.
+pub(crate) fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// A request with a resource entry of one record for each of these.
+fn request(signal: Signal, resources: &[Value]) -> Payload {
+    let mut body = MessageWriter::new();
+    for resource in resources {
+        body.message(1, |entry| {
+            entry.bytes(1, message(resource));
+            entry.message(2, |scope| match signal {
+                Signal::Metrics => drop(scope.bytes(2, [0x2a, 2, 0x0a, 0]).len()),
+                _ => drop(scope.bytes(2, [0x52, 0]).len()),
+            });
+        });
+    }
+    Payload::new(signal, body.finish(), u32::try_from(resources.len()).unwrap())
+}
+
+fn resources(payload: &Payload) -> Vec<Value> {
+    let mut found = vec![];
+    let body = payload.body.contiguous();
+    wire::edit::resources(payload.signal, &body, &mut Scratch::new(), |resource| {
+        found.push(object(resource));
+        None
+    })
+    .unwrap();
+    found
+}
+
+/// Scenario: the example of the page, on the resource that stands below it, in every signal. Guarantee: it becomes what the page says.
+#[test]
+fn the_page_is_right() {
+    let yaml = blocks(PAGE, "yaml")[0];
+    let list = yaml.split("attributes:\n").nth(1).unwrap();
+    let (config, found) = read(list);
+    let (config, example) = (config.unwrap_or_else(|| panic!("{found}")), blocks(PAGE, "json")[0]);
+    let example: Value = serde_json::from_str(example).unwrap();
+    for signal in Signal::ALL {
+        let stage = Resource::new(&config);
+        let mut staged = Staged::new(request(signal, &[example["before"].clone()]), vec![]);
+        stage.apply(&mut staged);
+        assert_eq!(resources(&staged.payload), [example["after"].clone()], "{signal}");
+        let census = wire::check(signal, &staged.payload.body.contiguous(), &wire::CheckLimits::default()).unwrap();
+        assert_eq!((census.records, staged.payload.records), (1, 1));
+    }
+}
+
+/// Scenario: 1000 requests of five resources; then more resources than are remembered. Guarantee: 99 of 100 results are remembered ones, and they are
+/// right; what is remembered stays within its bounds.
+#[test]
+fn results_are_remembered_within_bounds() {
+    let (config, _) = read("- {key: a, action: upsert, value: x}\n- {key: n, action: hash}");
+    let stage = Resource::new(&config.unwrap());
+    let five: Vec<Value> = (0..5).map(|n| json!({"n": n, "a": n})).collect();
+    let mut expected = None;
+    for _ in 0..1000 {
+        let mut staged = Staged::new(request(Signal::Logs, &five), vec![]);
+        stage.apply(&mut staged);
+        let found = resources(&staged.payload);
+        assert_eq!(expected.get_or_insert_with(|| found.clone()), &found);
+    }
+    assert_eq!((stage.misses.get(), stage.hits.get()), (5, 4995));
+    for n in 0..2 * MOST_KNOWN.0 {
+        stage.edit(&message(&json!({"n": n})));
+        stage.edit(&message(&json!({"big": "x".repeat(2000), "n": n})));
+    }
+    stage.edit(&message(&json!({"huge": "x".repeat(MOST_KNOWN.1)})));
+    let known = stage.known.lock();
+    let bytes: usize = known.by_bytes.iter().map(|(key, new)| key.len() + new.as_ref().map_or(0, Vec::len)).sum();
+    assert!(known.by_bytes.len() <= MOST_KNOWN.0 && bytes == known.bytes && bytes <= MOST_KNOWN.1, "{bytes}");
+}
+
+/// Scenario: actions that change nothing. Guarantee: the request is the same memory.
+#[test]
+fn what_does_not_change_is_not_copied() {
+    let (config, _) = read("- {key: a, action: insert, value: x}\n- {key: z, action: delete}");
+    let payload = request(Signal::Traces, &[json!({"a": 1})]);
+    let before = payload.body.contiguous().as_ptr();
+    let mut staged = Staged::new(payload, vec![]);
+    Resource::new(&config.unwrap()).apply(&mut staged);
+    assert_eq!(staged.payload.body.contiguous().as_ptr(), before);
+}
