@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for GoDuration {
     }
 }
 
-/// A size with a unit: `4KiB`.
+/// A size, as Alloy or Promtail write it: `4KiB`, `8kb`, `8192`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ByteSize(pub i64);
 

@@ -73,6 +73,7 @@ fn show(entry: &Entry) -> Value {
             Extracted::Null => Value::Null,
             Extracted::Bool(value) => json!(value),
             Extracted::Number(value) => json!(value),
+            Extracted::Integer(value) => serde_json::from_slice(&value).unwrap(),
             Extracted::Text(value) => json!(value.to_string()),
         };
         (name.to_string(), value)

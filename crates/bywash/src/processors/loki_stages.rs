@@ -108,7 +108,8 @@ impl Validate for Config {
 }
 
 /// A node as stages read it: scalars are the text that was written.
-fn written(node: &Node) -> Value {
+#[must_use]
+pub fn written(node: &Node) -> Value {
     match (&node.value, node.text()) {
         (NodeValue::Seq(list), _) => Value::Array(list.iter().map(written).collect()),
         (NodeValue::Map(map), _) => {

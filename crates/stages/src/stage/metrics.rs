@@ -178,7 +178,7 @@ fn to_number(value: &Value) -> Option<f64> {
         Value::Null => None,
         Value::Bool(value) => Some(f64::from(u8::from(*value))),
         Value::Number(value) => Some(*value),
-        Value::Text(text) => {
+        Value::Integer(text) | Value::Text(text) => {
             let text = text.as_str()?;
             number::parse_float(text).or_else(|| Some(duration::parse(text).ok()? as f64 / 1e9))
         }

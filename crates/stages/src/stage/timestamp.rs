@@ -2,6 +2,8 @@
 //!
 //! Two things are "fudged" unless told otherwise, both for each set of labels, so that a stream stays in order: a value that
 //! cannot be read takes the last timestamp and one nanosecond more, and so does one that equals the value just before it.
+//! Better than the peer: a format by which nothing could ever be read (`yyyy-MM-dd`, `rfc3339`) is refused.
+//!
 //! The last timestamps of at least ten thousand streams are remembered.
 
 use super::{Stage, Verdict};
@@ -128,7 +130,12 @@ pub(super) fn build(
         .ok_or_else(|| ConfigError::at(path, "location", format!("unknown time zone \"{name}\"")))?;
     let location = Arc::new(location);
     let fallbacks = config.fallback_formats.unwrap_or_default();
-    let formats = std::iter::once(&config.format).chain(&fallbacks).map(|f| Format::new(f, &location)).collect();
+    let format =
+        |key: &str, format: &str| Format::checked(format, &location).map_err(|e| ConfigError::at(path, key, e));
+    let mut formats = vec![format("format", &config.format)?];
+    for (i, fallback) in fallbacks.iter().enumerate() {
+        formats.push(format(&format!("fallback_formats[{i}]"), fallback)?);
+    }
     Ok(Box::new(TimestampStage {
         source: builder.symbol(&config.source, path)?,
         formats,

@@ -1,8 +1,10 @@
 //! `truncate`: cuts lines, labels, structured metadata or extracted texts that are too long, and marks that it did.
 //!
-//! Lengths are bytes, and a cut may fall within a character. What is longer than the limit less the suffix is cut there, and
-//! the suffix follows, as in the peer; so a text that is not longer than the limit may still be cut. The extracted value
-//! `truncated` names what was, over all stages: `label,line`.
+//! Lengths are bytes. What is longer than the limit less the suffix is cut there, and the suffix follows, as in the peer; so a
+//! text that is not longer than the limit may still be cut. The extracted value `truncated` names what was, over all stages:
+//! `label,line`.
+//!
+//! Better than the peer: no half character is left, which would become three bytes wherever UTF-8 is written, and exceed the limit.
 
 use super::{Stage, Verdict};
 use crate::config::{ByteSize, ConfigError, read};
@@ -110,8 +112,8 @@ impl Rule {
             return false;
         }
         *text = match self.suffix.as_str() {
-            "" => text.slice(0, self.keep),
-            suffix => [&text[..self.keep], suffix.as_bytes()].concat().into(),
+            "" => text.cut(self.keep),
+            suffix => [&text.cut(self.keep), suffix.as_bytes()].concat().into(),
         };
         self.truncated.inc();
         true

@@ -4,7 +4,8 @@
 //! configurations, or a whole Promtail configuration with `scrape_configs`; or a collector's configuration with a processor
 //! `loki_stages`. References such as `${env:X}` are expanded in the last only: to the others they are text, as `$1` is.
 //!
-//! YAML is read as everywhere in the program, with the words of Go's yaml.v3: `y`, `n`, `yes`, `no`, `on` and `off` are text.
+//! What a scalar means is decided by the stage that reads it, as in the processor: `0123`, `1.10` and `yes` are what was written where a
+//! text is wanted.
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::environment::Environment;
@@ -12,10 +13,9 @@ use crate::config::expand::expand;
 use crate::config::node::{Map, Node, Value};
 use crate::config::parse::parse;
 use crate::config::path::Path;
-use crate::config::scalar::Kind;
 use crate::config::source::{Source, Span};
 use crate::config::suggest::nearest;
-use serde_json::Value as Json;
+use crate::processors::loki_stages::written;
 use stages::{Pipeline, Stages};
 
 /// The type of the processor that holds stages.
@@ -58,7 +58,7 @@ fn build(file: &str, which: Option<&str>, environment: &dyn Environment, found: 
         }
     };
     let list = match &located.node.value {
-        Value::Seq(items) => items.iter().map(json).collect(),
+        Value::Seq(items) => items.iter().map(written).collect(),
         Value::Null => Vec::new(),
         _ => {
             let message = format!("stages are a list, this is {}", located.node.noun());
@@ -179,25 +179,6 @@ fn choose<'a>(
         },
         None if all.len() > 1 => Err(error(format!("there are several: choose by --processor one of {names}"))),
         None => all.pop().map(|(_, located)| located).ok_or_else(|| error(format!("there is no {noun}"))),
-    }
-}
-
-/// The value of a node as stages take it.
-fn json(node: &Node) -> Json {
-    match &node.value {
-        // What an expansion gave is text to whom it is text.
-        Value::Scalar(scalar) => match scalar.kind {
-            Kind::Str => Json::from(node.text().unwrap_or(&scalar.text)),
-            Kind::Bool(value) => Json::from(value),
-            Kind::Int(value) => Json::from(value),
-            Kind::Uint(value) => Json::from(value),
-            Kind::Float(value) => {
-                serde_json::Number::from_f64(value).map_or_else(|| Json::from(&*scalar.text), Json::Number)
-            }
-        },
-        Value::Seq(items) => items.iter().map(json).collect(),
-        Value::Map(map) => map.entries.iter().map(|entry| (entry.key.clone(), json(&entry.value))).collect(),
-        Value::Null | Value::Broken => Json::Null,
     }
 }
 

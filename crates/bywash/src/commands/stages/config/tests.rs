@@ -73,6 +73,7 @@ fn references_are_expanded_in_a_whole_configuration_only() {
 fn words_are_text_and_numbers_are_numbers() {
     assert!(paths("- static_labels: {y: yes, n: no, on: off}\n- limit: {rate: 0.5, burst: 3}\n", None).is_ok());
     assert!(paths("- limit: {rate: yes, burst: 3}\n", None).is_err());
+    assert!(paths("- limit: {rate: 0x10, burst: 1_000, drop: yes}\n- drop: {longer_than: 8192}\n", None).is_ok());
 }
 
 /// Scenario: mistakes at several depths. Guarantee: each is told with file, line, column and key.
@@ -80,13 +81,13 @@ fn words_are_text_and_numbers_are_numbers() {
 fn errors_name_their_place() {
     for (yaml, place, path) in [
         ("- cri: {}\n- json:\n    expressions:\n      a.b: 'x['\n", "f.yaml:4:12", "[1].json.expressions.a.b"),
-        ("- cri: {}\n- stage.drop: {longer_than: 10}\n", "f.yaml:2:", "[1].stage.drop"),
+        ("- cri: {}\n- stage.drop: {longer_than: ten}\n", "f.yaml:2:", "[1].stage.drop"),
         (
             "stages:\n- match:\n    selector: '{a=\"b\"}'\n    stages:\n    - regex: {expression: '('}\n",
             "f.yaml:5:27",
             "stages[0].match.stages[0].regex.expression",
         ),
-        ("- truncate:\n    rules:\n    - limit: 5\n", "f.yaml:3:", "[0].truncate.rules[0].limit"),
+        ("- truncate:\n    rules:\n    - limit: five\n", "f.yaml:3:", "[0].truncate.rules[0].limit"),
         ("- cry: {}\n", "f.yaml:1:3", "[0].cry"),
         ("- cri: {}\n  docker: {}\n", "f.yaml:1:", "[0]"),
         ("stages: 5\n", "f.yaml:1:9", "stages"),
