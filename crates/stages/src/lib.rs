@@ -24,7 +24,7 @@ mod shared;
 mod stage;
 pub mod text;
 
-pub use config::{ConfigError, Options, Stages};
+pub use config::{ConfigError, Findings, Options, Stages, Unknown};
 pub use entry::{Entry, Labels, Timestamp};
 pub use metrics::{MetricKind, Sample};
 pub use pipeline::{Now, Observer, Outcome, Pipeline};

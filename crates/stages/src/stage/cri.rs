@@ -91,7 +91,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     let Some(max_lines) = usize::try_from(config.max_partial_lines).ok().filter(|max| *max > 0) else {
         return Err(ConfigError::at(path, "max_partial_lines", "must be greater than 0"));
     };

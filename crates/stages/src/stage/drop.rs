@@ -59,7 +59,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let mut config: Config = read(value, path)?;
+    let mut config: Config = read(value, path, builder)?;
     // Zero is the same as not set.
     config.longer_than = config.longer_than.filter(|size| size.0 != 0);
     config.older_than = config.older_than.filter(|age| age.0 != 0);

@@ -3,6 +3,7 @@
 use crate::entry::{Entry, Timestamp, Value};
 use crate::pipeline::tests::{entry, now, pipeline, run};
 use crate::pipeline::{Now, Pipeline};
+use crate::{Options, Stages};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -31,9 +32,9 @@ fn configuration_errors_name_their_key() {
     for (yaml, path) in [
         ("- cri: {max_partial_lines: 0}", "[0].cri.max_partial_lines"),
         ("- cri: {max_partial_lines: -1}", "[0].cri.max_partial_lines"),
-        ("- cri: {nope: 1}", "[0].cri.nope"),
-        ("- docker: {a: 1}", "[0].docker.a"),
-        ("- decolorize: {a: 1}", "[0].decolorize.a"),
+        ("- stage.cri: {nope: 1}", "[0].cri.nope"),
+        ("- stage.docker: {a: 1}", "[0].docker.a"),
+        ("- luhn: {a: 1}", "[0].luhn.a"),
         ("- drop: {expression: '('}", "[0].drop.expression"),
         ("- cri: {max_partial_line_size: -1B}", "[0].cri.max_partial_line_size"),
         ("- cri: {max_partial_line_size: ten}", "[0].cri.max_partial_line_size"),
@@ -112,6 +113,91 @@ fn configuration_errors_name_their_key() {
         let error = pipeline(yaml).err().unwrap_or_else(|| panic!("accepted: {yaml}"));
         assert_eq!(error.path, path, "{yaml}: {error}");
     }
+}
+
+/// Scenario: many mistakes: unknown stages and keys, values of a wrong type, expressions, nested stages, several in one stage.
+/// Guarantee: all of them are told at once, each with its path, in order; nothing is told that only follows from another.
+#[test]
+fn all_errors_are_told_at_once() {
+    let yaml = "\
+- jsn: {}
+- json: {expressions: {a: 'b[', c: d, e: '(('}, drop_malformed: maybe}
+- json: {expressions: {a: 'b[', c: d, e: '(('}}
+- match: {selector: '{a', stages: [{regex: {expression: '('}}, {output: {}}, {nope: }], action: sometimes}
+- stage.limit: {rate: x, burst: y, speed: 5}
+- truncate: {rules: [{limit: 0B}, {limit: five}, {limit: 5B, sufix: x}, {limit: 5B}]}
+- timestamp: {format: yyyy, fallback_formats: [Unix, HH], location: Mars, action_on_failure: x}
+- metrics: {a: {type: Nope}, b: {type: Counter, config: {action: set}}, c: {type: Gauge, config: {action: inc}}}
+- []
+";
+    let stages: Stages = serde_saphyr::from_str(yaml).unwrap();
+    let findings = Pipeline::check(&stages, &Options::default());
+    let paths: Vec<&str> = findings.errors.iter().map(|error| error.path.as_str()).collect();
+    let expected = [
+        "[0].jsn",
+        "[1].json.drop_malformed",
+        "[2].json.expressions.a",
+        "[2].json.expressions.e",
+        "[3].match.selector",
+        "[3].match.action",
+        "[3].match.stages[0].regex.expression",
+        "[3].match.stages[1].output.source",
+        "[3].match.stages[2].nope",
+        "[4].limit.speed",
+        "[4].limit.burst",
+        "[4].limit.rate",
+        "[5].truncate.rules[0].limit",
+        "[5].truncate.rules[1].limit",
+        "[5].truncate.rules[2].sufix",
+        "[6].timestamp.source",
+        "[6].timestamp.location",
+        "[6].timestamp.format",
+        "[6].timestamp.fallback_formats[1]",
+        "[6].timestamp.action_on_failure",
+        "[7].metrics.a.type",
+        "[7].metrics.b.config.action",
+        "[8]",
+    ];
+    assert_eq!(paths, expected, "{findings:#?}");
+    assert_eq!(findings.warnings, []);
+    assert_eq!(Pipeline::new(&stages).unwrap_err(), findings.errors[0]);
+    let unknown = findings.errors[0].unknown.as_ref().unwrap();
+    assert!(unknown.name == "jsn" && unknown.known.iter().any(|name| name == "json"));
+    assert!(findings.errors[0].to_string().contains("unknown stage \"jsn\"; there are: cri, "));
+}
+
+/// Scenario: keys that there are not, and keys in another case, in either spelling, at every depth. Guarantee: in Promtail's they are
+/// warnings, or read, as Promtail does; in Alloy's they are errors.
+#[test]
+fn unknown_keys_are_without_effect_in_promtails_spelling() {
+    let yaml = "\
+- json: {expresions: {b: }, Expressions: {a: }}
+- output: {Source: a, comment: x}
+- match: {selector: '{a!=\"b\"}', stages: [{static_labels: {x: '1'}}, {limit: {rate: 1, burst: 1, colour: red}}]}
+- metrics: {m: {type: Counter, descripton: x, config: {action: inc, mach_all: true}}}
+";
+    let stages: Stages = serde_saphyr::from_str(yaml).unwrap();
+    let findings = Pipeline::check(&stages, &Options::default());
+    assert_eq!(findings.errors, []);
+    let paths: Vec<&str> = findings.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    let expected = [
+        "[0].json.expresions",
+        "[1].output.comment",
+        "[2].match.stages[1].limit.colour",
+        "[3].metrics.m.descripton",
+        "[3].metrics.m.config.mach_all",
+    ];
+    assert_eq!(paths, expected);
+    assert_eq!(
+        findings.warnings[0].unknown.as_ref().unwrap().known,
+        ["expressions", "regex", "source", "drop_malformed"]
+    );
+    assert!(findings.warnings[0].message.contains("without effect"));
+    assert_eq!(line(yaml, r#"{"a":"new"}"#), "new");
+    for yaml in ["- stage.output: {Source: a}", "- stage.output: {source: a, comment: x}", "- luhn: {comment: x}"] {
+        assert!(pipeline(yaml).is_err(), "{yaml}");
+    }
+    assert!(pipeline("- non_indexed_labels: {a: }").is_ok(), "Promtail's former name of structured_metadata");
 }
 
 /// Alloy's names and forms mean what Promtail's do.
