@@ -117,6 +117,23 @@ fn run(yaml: &str, text: &str) {
     }
 }
 
+/// Scenario: the example in Alloy's own syntax. Guarantee: its stages can be built and do what they say.
+#[test]
+fn the_example_of_alloys_syntax_holds() {
+    let page = include_str!("../../../docs/stages.md");
+    let text = page.split("```alloy\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = stages::alloy::read(text).unwrap();
+    let Value::Array(list) = file.processes[0].stages.to_json() else { panic!("no list") };
+    let pipeline = Pipeline::new(&Stages(list)).unwrap();
+    let mut out = Vec::new();
+    for line in [r#"{"level":"warn"}"#, r#"{"level":"info","message":"health"}"#] {
+        let case = json!({"line": line, "labels": {"app": "web"}});
+        pipeline.process(entry(&case), now(), |entry| out.push(show(&entry)));
+    }
+    assert_eq!(out.len(), 1);
+    assert_eq!(out[0]["labels"], json!({"app": "web", "level": "warn"}));
+}
+
 /// Scenario: the page of stages. Guarantee: every stage has a section with an example, and each example comes out as shown.
 #[test]
 fn the_examples_hold() {
