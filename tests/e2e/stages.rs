@@ -80,6 +80,29 @@ fn differences(case: &Value, dir: &Path) -> Vec<String> {
     found
 }
 
+/// Scenario: the cases after public reports. Guarantee: the command prints what each of them wants.
+#[test]
+fn reports_hold() {
+    let folder = root().join("crates/stages/tests/cases/reports");
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|case| case.unwrap().path()).collect();
+    cases.sort();
+    assert!(cases.len() >= 4);
+    for case in &cases {
+        let run = stages(case, &["--stages", "stages.yaml", "--entries", "in.jsonl", "--format", "jsonl"], "");
+        assert_eq!(run.status.code(), Some(0), "{case:?}: {}", text(&run.stderr));
+        let lines =
+            |text: &str| -> Vec<Value> { text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() };
+        let (found, wanted) =
+            (lines(&text(&run.stdout)), lines(&std::fs::read_to_string(case.join("want.jsonl")).unwrap()));
+        assert_eq!(found.len(), wanted.len(), "{case:?}: {found:?}");
+        for (found, wanted) in found.iter().zip(&wanted) {
+            for (key, value) in wanted.as_object().unwrap() {
+                assert_eq!(&found[key], value, "{case:?}: {key}");
+            }
+        }
+    }
+}
+
 /// Scenario: every conformance case, each through a run of the command. Guarantee: entries, extracted values, metrics and
 /// refusals are those of the case, and nothing else is on standard output.
 #[test]

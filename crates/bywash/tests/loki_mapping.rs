@@ -9,6 +9,7 @@ use otlp_oracle::generate;
 use otlp_oracle::loki::{PushRequest, push};
 use proptest::prelude::*;
 use prost::Message as _;
+use stages::Timestamp;
 use stages::entry::{Entry, Labels, otlp};
 use std::collections::BTreeMap;
 use wire::loki::receive::to_otlp;
@@ -27,7 +28,11 @@ fn entries(body: &Bytes) -> Vec<Entry> {
         let resource = record.resource();
         let parts = resource.fields().filter(|field| field.number == RESOURCE).filter_map(|field| field.bytes());
         let resource = Bytes::from(parts.collect::<Vec<_>>().concat());
-        otlp::entry(&Bytes::copy_from_slice(record.bytes()), &otlp::labels(&resource))
+        otlp::entry(
+            &Bytes::copy_from_slice(record.bytes()),
+            &otlp::labels(&resource),
+            Timestamp::from_unix_nanos(NOW as i64),
+        )
     };
     index.records(body).map(one).collect()
 }

@@ -1,19 +1,22 @@
 //! The configuration of stages: a list of single-key maps, in Promtail's spelling or with Alloy's names.
 //!
 //! [`Stages`] is what a configuration file holds; it keeps the values as they were read, and [`crate::Pipeline::new`] gives them
-//! meaning. Every error names the key it is about, as a path: `[2].json.expressions.user`. Unknown keys are errors.
+//! meaning. All that is wrong is told at once ([`Findings`]), and names the key it is about, as a path:
+//! `[2].json.expressions.user`. Unknown keys are errors in Alloy's spelling; in Promtail's, which takes no notice of them, warnings.
 //!
 //! Scalars may be typed, or all be the text that was written: then what is wanted decides what `yes` or `0123` is.
 //! A null where a map is expected is an empty map, so `- cri:` means `- cri: {}`; stages that need something say so.
 
+mod reading;
 mod scalar;
 
+pub(crate) use reading::read;
+
 use crate::go::{bytesize, duration};
-use scalar::Scalar;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// The stages of a pipeline, as configured.
@@ -36,37 +39,67 @@ impl Default for Options {
     }
 }
 
-/// A configuration that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {message}")]
+/// Something that is wrong with a configuration, or doubtful.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// Where: the place in the list of stages, the stage, and the keys below it.
     pub path: String,
     /// What is wrong, and what would be right.
     pub message: String,
+    /// The name that there is not, if that is what is wrong.
+    pub unknown: Option<Unknown>,
+}
+
+/// A name that there is not, and those that there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// What was written.
+    pub name: String,
+    /// What could have been.
+    pub known: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)?;
+        match &self.unknown {
+            Some(unknown) => write!(f, "; there are: {}", unknown.known.join(", ")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Everything that is wrong with a configuration, or doubtful.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What makes it one that cannot be.
+    pub errors: Vec<ConfigError>,
+    /// What those who wrote it should know.
+    pub warnings: Vec<ConfigError>,
+}
+
+/// Whose words a stage is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// Promtail's, which takes no notice of keys that it does not know.
+    #[default]
+    Promtail,
+    /// Alloy's, which refuses them: `stage.…`, the stages that only Alloy has, and what is written in a form that is only Alloy's.
+    Alloy,
 }
 
 impl ConfigError {
     /// An error at `path`.
     pub fn new(path: &str, message: impl ToString) -> Self {
-        Self { path: path.to_owned(), message: message.to_string() }
+        Self { path: path.to_owned(), message: message.to_string(), unknown: None }
     }
 
     /// An error at the key `key` below `path`.
     pub fn at(path: &str, key: &str, message: impl ToString) -> Self {
-        Self { path: format!("{path}.{key}"), message: message.to_string() }
+        Self::new(&format!("{path}.{key}"), message)
     }
-}
-
-/// Reads a stage's configuration. A number is good where text is wanted, and text that is a number where one is.
-pub(crate) fn read<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, ConfigError> {
-    let empty = Value::Object(serde_json::Map::new());
-    let value = if value.is_null() { &empty } else { value };
-    serde_path_to_error::deserialize(Scalar(value)).map_err(|error| {
-        let inner = error.path().to_string();
-        let path = if inner == "." { path.to_owned() } else { format!("{path}.{inner}") };
-        ConfigError { path, message: error.into_inner().to_string() }
-    })
 }
 
 /// Names with what they are made from; null and `""` mean the name itself.
@@ -100,7 +133,7 @@ impl<'de> Deserialize<'de> for GoDuration {
     }
 }
 
-/// A size with a unit: `4KiB`.
+/// A size, as Alloy or Promtail write it: `4KiB`, `8kb`, `8192`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ByteSize(pub i64);
 

@@ -14,6 +14,7 @@ pub use paths::{Each, Paths};
 pub use text::{compact, escape_into, quote, unescape};
 
 use crate::entry::Value;
+use crate::go::number::is_beyond_float;
 use crate::text::Text;
 
 /// The deepest nesting that is accepted, as in Go's decoder.
@@ -68,6 +69,7 @@ impl Raw {
             Kind::Null => Value::Null,
             Kind::True => Value::Bool(true),
             Kind::False => Value::Bool(false),
+            Kind::Number if is_beyond_float(text) => Value::Integer(doc.slice(self.start, self.end)),
             // The scanner has checked that it is a number within range.
             Kind::Number => Value::Number(number(text).unwrap_or(f64::NAN)),
             Kind::String { escaped: false } => Value::Text(doc.slice(self.start, self.end)),
@@ -344,12 +346,18 @@ pub fn elements(text: &[u8]) -> Option<Vec<(usize, usize)>> {
 }
 
 /// The document as a tree, for those who need one; `None` where it is malformed or nested deeper than `depth`.
-/// All numbers are floats, as Go's decoder makes them.
+/// Numbers are floats, as Go's decoder makes them, but for whole ones of 64 bits that a float would change.
 pub fn tree(text: &[u8], depth: usize) -> Option<serde_json::Value> {
     let mut scanner = Scanner::new(text);
     let value = branch(&mut scanner, depth)?;
     scanner.end().ok()?;
     Some(value)
+}
+
+/// A whole number of 64 bits.
+fn whole(text: &[u8]) -> Option<serde_json::Number> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse::<i64>().map(Into::into).or_else(|_| text.parse::<u64>().map(Into::into)).ok()
 }
 
 fn branch(scanner: &mut Scanner<'_>, depth: usize) -> Option<serde_json::Value> {
@@ -395,9 +403,13 @@ fn branch(scanner: &mut Scanner<'_>, depth: usize) -> Option<serde_json::Value> 
             Some(match raw.kind {
                 Kind::True => Tree::Bool(true),
                 Kind::False => Tree::Bool(false),
-                Kind::Number => number(&scanner.text[raw.start..raw.end])
-                    .and_then(serde_json::Number::from_f64)
-                    .map_or(Tree::Null, Tree::Number),
+                Kind::Number => {
+                    let text = &scanner.text[raw.start..raw.end];
+                    let whole = is_beyond_float(text).then(|| whole(text)).flatten();
+                    whole
+                        .or_else(|| number(text).and_then(serde_json::Number::from_f64))
+                        .map_or(Tree::Null, Tree::Number)
+                }
                 Kind::String { .. } => Tree::String(string(scanner, raw)),
                 _ => Tree::Null,
             })

@@ -9,11 +9,13 @@
 //! | what an entry is, and how it maps to an OTLP log record | [`entry`] |
 //! | how stages are run, nested and replaced | [`pipeline`] |
 //! | how configuration is read, and its errors | [`config`] |
+//! | how stages are read from a file of Alloy's | [`alloy`] |
 //! | one stage | `stage/<name>.rs` |
 //! | what is counted | [`metrics`] |
 //! | Go's regular expressions, times, templates and numbers | [`go`] |
 //! | how JSON is read | [`json`] |
 
+pub mod alloy;
 pub mod config;
 pub mod entry;
 pub mod go;
@@ -24,7 +26,7 @@ mod shared;
 mod stage;
 pub mod text;
 
-pub use config::{ConfigError, Options, Stages};
+pub use config::{ConfigError, Findings, Options, Stages, Unknown};
 pub use entry::{Entry, Labels, Timestamp};
 pub use metrics::{MetricKind, Sample};
 pub use pipeline::{Now, Observer, Outcome, Pipeline};

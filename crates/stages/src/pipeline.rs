@@ -8,7 +8,7 @@
 //! State that must outlive a reload is kept by [`Pipeline::reload`]: a stage whose configuration is unchanged goes on with
 //! the state it had. What it does not do: read clocks (callers pass [`Now`]), sleep (it says how long to wait), log.
 
-use crate::config::{ConfigError, Options, Stages};
+use crate::config::{ConfigError, Findings, Options, Spelling, Stages};
 use crate::entry::{Entry, Extracted, Symbol, Symbols, Timestamp};
 use crate::metrics::{Counter, Counters, Sample, merge};
 use crate::stage::{self, Stage, Verdict};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The most steps a pipeline may have, nested ones included.
-const MAX_STEPS: usize = 10_000;
+pub(crate) const MAX_STEPS: usize = 10_000;
 
 /// The time, as the caller's clock has it.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +129,13 @@ impl Pipeline {
         Self::build(config, options, Counters::default(), Books::default(), States::default())
     }
 
+    /// Everything that is wrong with a configuration, or doubtful. What has no errors can be built.
+    pub fn check(config: &Stages, options: &Options) -> Findings {
+        let mut builder = Builder::new(options, Counters::default(), Books::default(), States::default());
+        stage::build_list(&config.0, "", 0, &mut builder);
+        builder.findings
+    }
+
     /// Builds the pipeline that takes this one's place: stages whose configuration is the same go on with their state
     /// (held lines, limits, timestamps, metrics), and counters go on counting. On an error nothing has changed.
     ///
@@ -151,17 +158,11 @@ impl Pipeline {
         books: Books,
         old: States,
     ) -> Result<Self, ConfigError> {
-        let mut builder = Builder {
-            steps: Vec::new(),
-            symbols: Symbols::default(),
-            counters,
-            books,
-            options: options.clone(),
-            old,
-            states: States::default(),
-            state: None,
-        };
-        stage::build_list(&config.0, "", 0, &mut builder)?;
+        let mut builder = Builder::new(options, counters, books, old);
+        stage::build_list(&config.0, "", 0, &mut builder);
+        if let Some(error) = builder.findings.errors.into_iter().next() {
+            return Err(error);
+        }
         let holders = (0..builder.steps.len()).filter(|i| builder.steps[*i].stage.holds()).collect();
         Ok(Self {
             steps: builder.steps,
@@ -364,6 +365,9 @@ pub(crate) struct Builder {
     counters: Counters,
     pub books: Books,
     pub options: Options,
+    /// Whose words the stage is written in that is being built.
+    pub spelling: Spelling,
+    findings: Findings,
     old: States,
     states: States,
     /// The state of the stage that is being built.
@@ -371,14 +375,46 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    /// Adds a step; where it stands.
-    pub fn push(&mut self, path: &str, stage: Box<dyn Stage>) -> Result<usize, ConfigError> {
-        if self.steps.len() >= MAX_STEPS {
-            return Err(ConfigError::new(path, format!("a pipeline may have at most {MAX_STEPS} stages")));
+    fn new(options: &Options, counters: Counters, books: Books, old: States) -> Self {
+        Self {
+            steps: Vec::new(),
+            symbols: Symbols::default(),
+            counters,
+            books,
+            options: options.clone(),
+            spelling: Spelling::default(),
+            findings: Findings::default(),
+            old,
+            states: States::default(),
+            state: None,
         }
+    }
+
+    /// Something is wrong, so there will be no pipeline; building goes on to find what else is.
+    pub fn refuse(&mut self, error: ConfigError) {
+        self.findings.errors.push(error);
+    }
+
+    /// What there is; if there is nothing, because something is wrong.
+    pub fn or_refuse<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        result.map_err(|error| self.refuse(error)).ok()
+    }
+
+    /// Something that whoever wrote the configuration should know.
+    pub fn warn(&mut self, warning: ConfigError) {
+        self.findings.warnings.push(warning);
+    }
+
+    /// Whether there can be no more steps.
+    pub fn is_full(&self) -> bool {
+        self.steps.len() >= MAX_STEPS
+    }
+
+    /// Adds a step; where it stands.
+    pub fn push(&mut self, path: &str, stage: Box<dyn Stage>) -> usize {
         let at = self.steps.len();
         self.steps.push(Step { path: path.into(), stage, state: self.state.take(), next: at + 1 });
-        Ok(at)
+        at
     }
 
     /// Makes the step at `at` jump over all that was added after it when it does not apply.

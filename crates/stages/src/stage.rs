@@ -38,15 +38,15 @@ mod windowsevent;
 #[cfg(test)]
 mod tests;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Spelling, Unknown, has_values};
 use crate::entry::{Entry, Symbol};
 use crate::metrics::Sample;
-use crate::pipeline::{Builder, Context, Now};
+use crate::pipeline::{Builder, Context, MAX_STEPS, Now};
 use crate::text::Text;
 use serde_json::Value;
 
 /// The names of the stages, in both spellings.
-pub const NAMES: [&str; 33] = [
+pub const NAMES: [&str; 34] = [
     "cri",
     "decolorize",
     "docker",
@@ -65,6 +65,7 @@ pub const NAMES: [&str; 33] = [
     "match",
     "metrics",
     "multiline",
+    "non_indexed_labels",
     "output",
     "pack",
     "pattern",
@@ -165,34 +166,57 @@ impl Source {
     }
 }
 
-/// Compiles a list of stages. `path` is that of the list, empty for the outermost.
-pub(crate) fn build_list(list: &[Value], path: &str, depth: usize, builder: &mut Builder) -> Result<(), ConfigError> {
+/// The stages that Promtail does not have, and Alloy's names for those that it calls otherwise.
+const ALLOYS: [&str; 8] = [
+    "label_drop",
+    "label_keep",
+    "luhn",
+    "pattern",
+    "split_json",
+    "structured_metadata_drop",
+    "truncate",
+    "windowsevent",
+];
+
+/// Compiles a list of stages; what is wrong with any of them is told to the builder. `path` is that of the list, empty for the
+/// outermost.
+pub(crate) fn build_list(list: &[Value], path: &str, depth: usize, builder: &mut Builder) {
     if depth > MAX_NESTING {
-        return Err(ConfigError::new(path, format!("stages may be nested at most {MAX_NESTING} deep")));
+        builder.refuse(ConfigError::new(path, format!("stages may be nested at most {MAX_NESTING} deep")));
+        return;
     }
     for (i, value) in list.iter().enumerate() {
         let path = format!("{path}[{i}]");
         let single = value.as_object().filter(|map| map.len() == 1).and_then(|map| map.iter().next());
-        let Some((name, config)) = single else {
-            return Err(ConfigError::new(&path, "a stage is a map with exactly one key: the name of the stage"));
+        let Some((written, config)) = single else {
+            builder.refuse(ConfigError::new(&path, "a stage is a map with exactly one key: the name of the stage"));
+            continue;
         };
-        let name = name.strip_prefix("stage.").unwrap_or(name);
-        build_one(name, config, &format!("{path}.{name}"), depth, builder)?;
+        if builder.is_full() {
+            builder.refuse(ConfigError::new(&path, format!("a pipeline may have at most {MAX_STEPS} stages")));
+            return;
+        }
+        let name = written.strip_prefix("stage.").unwrap_or(written);
+        let form = has_values(config) || (name == "metrics" && config.is_array());
+        let is_alloys = written != name || ALLOYS.contains(&name) || form;
+        builder.spelling = if is_alloys { Spelling::Alloy } else { Spelling::Promtail };
+        if let Err(error) = build_one(name, config, &format!("{path}.{name}"), depth, builder) {
+            builder.refuse(error);
+        }
     }
-    Ok(())
 }
 
 fn build_one(name: &str, config: &Value, path: &str, depth: usize, builder: &mut Builder) -> Result<(), ConfigError> {
     let stage = match name {
         "cri" => cri::build(config, path, builder),
-        "decolorize" => decolorize::build(config, path),
+        "decolorize" => decolorize::build(config, path, builder),
         "docker" => docker::build(config, path, builder),
         "drop" => drop::build(config, path, builder),
         "eventlogmessage" => eventlogmessage::build(config, path, builder),
         "geoip" => geoip::build(config, path, builder),
         "json" => json::build(config, path, builder),
-        "label_drop" | "labeldrop" => label_drop::build(config, path),
-        "label_keep" | "labelallow" => label_keep::build(config, path),
+        "label_drop" | "labeldrop" => label_drop::build(config, path, builder),
+        "label_keep" | "labelallow" => label_keep::build(config, path, builder),
         "labels" => labels::build(config, path, builder),
         "limit" => limit::build(config, path, builder),
         "logfmt" => logfmt::build(config, path, builder),
@@ -207,16 +231,20 @@ fn build_one(name: &str, config: &Value, path: &str, depth: usize, builder: &mut
         "replace" => replace::build(config, path, builder),
         "sampling" => sampling::build(config, path, builder),
         "split_json" => split_json::build(config, path, builder),
-        "static_labels" => static_labels::build(config, path),
-        "structured_metadata" => structured_metadata::build(config, path, builder),
-        "structured_metadata_drop" => structured_metadata_drop::build(config, path),
+        "static_labels" => static_labels::build(config, path, builder),
+        "structured_metadata" | "non_indexed_labels" => structured_metadata::build(config, path, builder),
+        "structured_metadata_drop" => structured_metadata_drop::build(config, path, builder),
         "template" => template::build(config, path, builder),
         "tenant" => tenant::build(config, path, builder),
         "timestamp" => timestamp::build(config, path, builder),
         "truncate" => truncate::build(config, path, builder),
         "windowsevent" => windowsevent::build(config, path, builder),
-        _ => Err(ConfigError::new(path, format!("unknown stage \"{name}\"; there are: {}", NAMES.join(", ")))),
+        _ => {
+            let unknown = Unknown { name: name.to_owned(), known: NAMES.map(str::to_owned).to_vec() };
+            let message = format!("unknown stage \"{name}\"");
+            return Err(ConfigError { unknown: Some(unknown), ..ConfigError::new(path, message) });
+        }
     }?;
-    builder.push(path, stage)?;
+    builder.push(path, stage);
     Ok(())
 }

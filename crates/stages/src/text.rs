@@ -81,6 +81,20 @@ impl Text {
         Text(self.0.slice(start..end))
     }
 
+    /// What fits into `most` bytes, shared: no half character is left at its end. Text that is cut and is not UTF-8 has U+FFFD in
+    /// place of what is not, so that it still fits when it is written where only UTF-8 may be.
+    pub fn cut(&self, most: usize) -> Text {
+        if self.len() <= most {
+            return self.clone();
+        }
+        let part = self.slice(0, floor_boundary(&self.0, most));
+        if part.as_str().is_some() {
+            return part;
+        }
+        let lossy = part.to_str_lossy();
+        Text::copy(&lossy.as_bytes()[..lossy.floor_char_boundary(most)])
+    }
+
     /// A copy that keeps nothing else alive.
     pub fn detached(&self) -> Text {
         Text::copy(&self.0)
@@ -90,6 +104,34 @@ impl Text {
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
+}
+
+/// The last place at or before `at` that is not within a character. In what is not UTF-8 every byte stands alone.
+#[must_use]
+pub fn floor_boundary(text: &[u8], at: usize) -> usize {
+    if at >= text.len() {
+        return text.len();
+    }
+    let mut start = at;
+    while start > 0 && at - start < 3 && (0x80..0xc0).contains(&text[start]) {
+        start -= 1;
+    }
+    if start == at {
+        return at;
+    }
+    let width = match text[start] {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 1,
+    };
+    if start + width > at { start } else { at }
+}
+
+/// The first place at or after `at` that is not within a character.
+#[must_use]
+pub fn ceil_boundary(text: &[u8], at: usize) -> usize {
+    (at..=text.len()).take(4).find(|at| floor_boundary(text, *at) == *at).unwrap_or(at.min(text.len()))
 }
 
 impl std::ops::Deref for Text {
@@ -168,5 +210,38 @@ mod tests {
         assert_eq!(part.as_ptr(), line.as_bytes()[6..].as_ptr());
         assert_eq!(line.share(b"other"), "other");
         assert_eq!(line.share(b""), "");
+    }
+
+    /// Scenario: each place of a text of characters of every width, and of bytes that are none. Guarantee: as the standard library has
+    /// boundaries; in what is not UTF-8 nothing is cut off but halves.
+    #[test]
+    fn boundaries_are_between_characters() {
+        let text = "aä日😀ß";
+        for at in 0..=text.len() + 2 {
+            assert_eq!(floor_boundary(text.as_bytes(), at), text.floor_char_boundary(at), "{at}");
+            assert_eq!(ceil_boundary(text.as_bytes(), at), text.ceil_char_boundary(at), "{at}");
+        }
+        for (bytes, at, floor) in [
+            (&b"a\x80\x80\x80\x80b"[..], 3, 3),
+            (b"\xc3(\xa4x", 1, 1),
+            (b"\xc3(\xa4x", 2, 2),
+            (b"\xe6\x97", 1, 0),
+            (b"\xff\xbf\xbf", 2, 2),
+        ] {
+            assert_eq!(floor_boundary(bytes, at), floor, "{bytes:?} {at}");
+        }
+    }
+
+    /// Scenario: texts cut to every length, some of them not UTF-8. Guarantee: never more bytes, also as UTF-8, and no half character.
+    #[test]
+    fn a_cut_fits() {
+        for bytes in ["aä日😀ß".as_bytes(), b"a\xff\xfe\xc3\xa4\xe6\x97z", b"\xff\xff\xff\xff\xff"] {
+            for most in 0..bytes.len() + 1 {
+                let cut = Text::copy(bytes).cut(most);
+                assert!(cut.len() <= most, "{bytes:?} {most}");
+                assert!(most == bytes.len() || cut.as_str().is_some(), "{bytes:?} {most}: {cut:?}");
+            }
+        }
+        assert_eq!(Text::from("aää").cut(4), "aä");
     }
 }

@@ -69,6 +69,7 @@ fn show_extracted(entry: &Entry) -> Value {
         Extracted::Null => Value::Null,
         Extracted::Bool(value) => json!(value),
         Extracted::Number(value) => json!(value),
+        Extracted::Integer(value) => serde_json::from_slice(&value).unwrap(),
         Extracted::Text(value) => json!(value.to_string()),
     };
     Value::Object(entry.extracted.sorted().into_iter().map(|(name, value)| (name.to_string(), show(value))).collect())

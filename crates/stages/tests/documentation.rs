@@ -73,6 +73,7 @@ fn show(entry: &Entry) -> Value {
             Extracted::Null => Value::Null,
             Extracted::Bool(value) => json!(value),
             Extracted::Number(value) => json!(value),
+            Extracted::Integer(value) => serde_json::from_slice(&value).unwrap(),
             Extracted::Text(value) => json!(value.to_string()),
         };
         (name.to_string(), value)
@@ -114,6 +115,23 @@ fn run(yaml: &str, text: &str) {
         let (name, value) = (metric.split('{').next().unwrap(), metric.rsplit(' ').next().unwrap());
         assert!(samples.contains(&format!("{name} {value}")), "{metric}: {samples:?}");
     }
+}
+
+/// Scenario: the example in Alloy's own syntax. Guarantee: its stages can be built and do what they say.
+#[test]
+fn the_example_of_alloys_syntax_holds() {
+    let page = include_str!("../../../docs/stages.md");
+    let text = page.split("```alloy\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = stages::alloy::read(text).unwrap();
+    let Value::Array(list) = file.processes[0].stages.to_json() else { panic!("no list") };
+    let pipeline = Pipeline::new(&Stages(list)).unwrap();
+    let mut out = Vec::new();
+    for line in [r#"{"level":"warn"}"#, r#"{"level":"info","message":"health"}"#] {
+        let case = json!({"line": line, "labels": {"app": "web"}});
+        pipeline.process(entry(&case), now(), |entry| out.push(show(&entry)));
+    }
+    assert_eq!(out.len(), 1);
+    assert_eq!(out[0]["labels"], json!({"app": "web", "level": "warn"}));
 }
 
 /// Scenario: the page of stages. Guarantee: every stage has a section with an example, and each example comes out as shown.

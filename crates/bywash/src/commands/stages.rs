@@ -16,7 +16,7 @@ pub mod entries;
 pub mod report;
 pub mod trace;
 
-use crate::config::ProcessEnvironment;
+use crate::config::{Diagnostics, ProcessEnvironment};
 use ::stages::{Entry, Now, Pipeline, Sample, Text, Timestamp};
 use anyhow::Context;
 use entries::{Input, Malformed};
@@ -45,10 +45,10 @@ pub enum Format {
 /// See [`run`].
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The stages: a YAML file
+    /// The stages: a YAML file, or one in Alloy's syntax (.alloy)
     #[arg(long, value_name = "FILE")]
     pub stages: PathBuf,
-    /// Which stages, if the file has several: the id of a loki_stages processor, or the name of a Promtail job
+    /// Which stages, if the file has several: the id of a loki_stages processor, the name of a Promtail job, or the label of a loki.process
     #[arg(long, value_name = "ID")]
     pub processor: Option<String>,
     /// Log lines; - is standard input
@@ -81,12 +81,20 @@ fn label(text: &str) -> Result<(String, String), String> {
 /// A file cannot be read, or standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let found = config::read(&args.stages.to_string_lossy(), args.processor.as_deref(), &ProcessEnvironment);
+    let tell = |diagnostics: &Diagnostics| {
+        let colour = io::stderr().is_terminal() && !no_color();
+        // If standard error cannot be written there is nobody to tell.
+        let _ = write!(io::stderr(), "{}", diagnostics.render(colour));
+    };
     let pipeline = match found {
-        Ok(pipeline) => pipeline,
+        Ok((pipeline, doubts)) => {
+            if doubts.warnings().next().is_some() {
+                tell(&doubts);
+            }
+            pipeline
+        }
         Err(diagnostics) => {
-            let colour = io::stderr().is_terminal() && !no_color();
-            // If standard error cannot be written there is nobody to tell.
-            let _ = write!(io::stderr(), "{}", diagnostics.render(colour));
+            tell(&diagnostics);
             return Ok(EX_CONFIG);
         }
     };

@@ -5,19 +5,22 @@
 //! What a scalar in `stages` means is decided by the stage that reads it, as Promtail does: `y` is a text where a text is wanted, so
 //! the tree's own texts are handed on, not what YAML would make of them.
 
+pub mod alloy;
 mod books;
+pub mod findings;
 mod request;
 mod stage;
 
 pub use books::Books;
 pub use stage::LokiStages;
 
+use crate::config::environment::{Environment, ProcessEnvironment};
 use crate::config::node::{Node, Value as NodeValue};
-use crate::config::suggest::nearest;
-use crate::config::{Diagnostics, Located, Report, Validate, decode, path::Path};
+use crate::config::source::Source;
+use crate::config::{Diagnostic, Diagnostics, Located, Report, Validate, decode, path::Path};
 use serde::Deserialize;
 use serde_json::Value;
-use stages::{ConfigError, NAMES, Options, Pipeline, Stages};
+use stages::{Options, Pipeline, Stages};
 
 /// The keys of the processor.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -25,6 +28,10 @@ use stages::{ConfigError, NAMES, Options, Pipeline, Stages};
 pub struct Config {
     /// The stages, as in Promtail's `pipeline_stages` or with Alloy's names.
     pub stages: Stages,
+    /// A file in Alloy's syntax that has them instead, in a `loki.process`.
+    pub alloy_file: Option<String>,
+    /// The label of that component, if the file has several.
+    pub alloy_process: Option<String>,
     /// What `metrics` stages make.
     pub metrics: MetricsConfig,
 }
@@ -53,10 +60,18 @@ impl Config {
     /// Decodes and checks a processor's configuration. `None` if anything is wrong; all of that is in `diagnostics`.
     pub fn decode(at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Config> {
         let mut config: Config = decode(at, diagnostics)?;
-        if let Some(NodeValue::Seq(list)) = at.node.find(&Path::root().key("stages")).map(|node| &node.value) {
-            config.stages = Stages(list.iter().map(written).collect());
-        }
         let mut found = Diagnostics::new();
+        let written_here = at.node.find(&Path::root().key("stages")).map(|list| (list.clone(), at.path.key("stages")));
+        let list = match &config.alloy_file {
+            None => written_here,
+            Some(file) => from_file(at, file, config.alloy_process.as_deref(), &mut found),
+        };
+        if let Some((list, path)) = list
+            && let NodeValue::Seq(items) = &list.value
+        {
+            config.stages = Stages(items.iter().map(written).collect());
+            findings::tell(&Pipeline::check(&config.stages, &config.options()), &list, &path, &mut found);
+        }
         config.validate(&mut Report::new(at, &mut found));
         let is_sound = !found.has_errors();
         diagnostics.extend(found);
@@ -71,7 +86,13 @@ impl Config {
 
 impl Validate for Config {
     fn validate(&self, report: &mut Report<'_>) {
-        if self.stages.0.is_empty() {
+        if self.alloy_file.is_some() {
+            if report.is_set("stages") {
+                report.error("alloy_file", "stages are here, under `stages`, or in a file, not both");
+            }
+        } else if self.alloy_process.is_some() {
+            report.error("alloy_process", "names a component of an `alloy_file`, and there is none");
+        } else if self.stages.0.is_empty() {
             report.warning("stages", "there are no stages: logs pass as they are");
         }
         let prefix = &self.metrics.prefix;
@@ -84,31 +105,25 @@ impl Validate for Config {
         if self.metrics.max_series == 0 {
             report.error("metrics.max_series", "must be greater than 0");
         }
-        let mut unknown = vec![];
-        unknown_stages(&self.stages.0, "stages", &mut unknown);
-        for (key, message) in &unknown {
-            report.error(key, message.as_str());
-        }
-        if !unknown.is_empty() {
-            return;
-        }
-        if let Err(error) = Pipeline::with_options(&self.stages, &self.options()) {
-            // Each stage by itself, so that all of their errors are told; else what is wrong with all together.
-            let alone = |stage: &Value| Pipeline::with_options(&Stages(vec![stage.clone()]), &self.options()).err();
-            let errors: Vec<(usize, ConfigError)> =
-                self.stages.0.iter().enumerate().filter_map(|(i, stage)| Some((i, alone(stage)?))).collect();
-            for (i, error) in &errors {
-                report.error(&key(&error.path.replacen("[0]", &format!("[{i}]"), 1)), error.message.as_str());
-            }
-            if errors.is_empty() {
-                report.error(&key(&error.path), error.message.as_str());
-            }
+    }
+}
+
+/// The stages in a file of Alloy's, and the path under which messages name them.
+fn from_file(at: &Located<'_>, file: &str, which: Option<&str>, found: &mut Diagnostics) -> Option<(Node, Path)> {
+    match ProcessEnvironment.file(file) {
+        Ok(text) => alloy::stages(&Source::new(file, text), which, found),
+        Err(why) => {
+            let message = format!("cannot read the stages `{}`: {why}", file.escape_debug());
+            let key = Path::root().key("alloy_file");
+            found.push(Diagnostic::error(message).at(at.node.place(&key), &at.path.key("alloy_file")));
+            None
         }
     }
 }
 
 /// A node as stages read it: scalars are the text that was written.
-fn written(node: &Node) -> Value {
+#[must_use]
+pub fn written(node: &Node) -> Value {
     match (&node.value, node.text()) {
         (NodeValue::Seq(list), _) => Value::Array(list.iter().map(written).collect()),
         (NodeValue::Map(map), _) => {
@@ -117,30 +132,6 @@ fn written(node: &Node) -> Value {
         (NodeValue::Scalar(_), Some(text)) => Value::String(text.to_owned()),
         _ => Value::Null,
     }
-}
-
-/// The names of stages that there are not, each with the key it stands at.
-fn unknown_stages(list: &[Value], at: &str, found: &mut Vec<(String, String)>) {
-    for (i, stage) in list.iter().enumerate() {
-        for (written, config) in stage.as_object().into_iter().flatten() {
-            let name = written.strip_prefix("stage.").unwrap_or(written);
-            if !NAMES.contains(&name) {
-                let hint = match nearest(name, NAMES) {
-                    Some(near) => format!("; did you mean `{near}`?"),
-                    None => format!("; there are: {}", NAMES.join(", ")),
-                };
-                found.push((format!("{at}.{i}.{written}"), format!("unknown stage `{}`{hint}", name.escape_debug())));
-            }
-            if let Some(Value::Array(nested)) = config.get("stages") {
-                unknown_stages(nested, &format!("{at}.{i}.{written}.stages"), found);
-            }
-        }
-    }
-}
-
-/// The key, below the processor, of a path in its stages: `[1].match.stages[0]` is `stages.1.match.stages.0`.
-fn key(path: &str) -> String {
-    format!("stages.{}", path.replace('[', ".").replace(']', "").trim_start_matches('.'))
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub enum Value {
     Bool(bool),
     /// A number.
     Number(f64),
+    /// A whole number with more digits than a float keeps, as it was written.
+    Integer(Text),
     /// Text.
     Text(Text),
 }
@@ -36,7 +38,7 @@ impl Value {
             Value::Bool(true) => Text::from_static("true"),
             Value::Bool(false) => Text::from_static("false"),
             Value::Number(number) => number::format_f(*number).into(),
-            Value::Text(text) => text.clone(),
+            Value::Integer(text) | Value::Text(text) => text.clone(),
         })
     }
 }
@@ -45,7 +47,7 @@ impl Value {
     /// The value as text, without another counter where it is text.
     pub fn into_text(self) -> Option<Text> {
         match self {
-            Value::Text(text) => Some(text),
+            Value::Integer(text) | Value::Text(text) => Some(text),
             other => other.to_text(),
         }
     }
@@ -252,6 +254,7 @@ impl Extracted {
     pub fn detached(&self) -> Self {
         let own = |value: &Value| match value {
             Value::Text(text) => Value::Text(text.detached()),
+            Value::Integer(digits) => Value::Integer(digits.detached()),
             other => other.clone(),
         };
         Self {

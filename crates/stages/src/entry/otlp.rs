@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | resource attribute, string | label | string attribute |
 //! | body, string | line | string body |
-//! | `time_unix_nano`, else `observed_time_unix_nano` | timestamp | `time_unix_nano`, if it changed |
+//! | `time_unix_nano`, else `observed_time_unix_nano`, else the time at which it is read | timestamp | `time_unix_nano`, if it changed |
 //! | log attribute, string | structured metadata | string attribute |
 //! | an attribute or body of another type | its text: numbers and booleans plain, bytes in base64, lists and maps as JSON | the original value while its text is unchanged, else a string |
 //! | severity, trace and span id, flags, scope, everything unknown | not seen by stages | as it was |
@@ -47,8 +47,8 @@ pub fn labels(resource: &Bytes) -> Labels {
     attributes(resource, RESOURCE_ATTRIBUTES).into_iter().collect()
 }
 
-/// The entry of a `LogRecord` message with its resource's labels.
-pub fn entry(record: &Bytes, labels: &Labels) -> Entry {
+/// The entry of a `LogRecord` message with its resource's labels. A record without any time is of `now`.
+pub fn entry(record: &Bytes, labels: &Labels, now: Timestamp) -> Entry {
     let (mut time, mut observed, mut line) = (0, 0, Text::new());
     for field in Fields::new(record).map_while(Result::ok) {
         match (field.number, field.value) {
@@ -61,15 +61,18 @@ pub fn entry(record: &Bytes, labels: &Labels) -> Entry {
     Entry {
         labels: labels.clone(),
         line,
-        timestamp: timestamp(if time == 0 { observed } else { time }),
+        timestamp: match (time, observed) {
+            (0, 0) => now,
+            (0, nanos) | (nanos, _) => timestamp(nanos),
+        },
         metadata: attributes(record, ATTRIBUTES),
         ..Entry::default()
     }
 }
 
-/// The `LogRecord` of an entry that began as `record`.
-pub fn record(entry: &Entry, record: &Bytes) -> Change {
-    let before = self::entry(record, &Labels::default());
+/// The `LogRecord` of an entry that began as `record`, read at `now`.
+pub fn record(entry: &Entry, record: &Bytes, now: Timestamp) -> Change {
+    let before = self::entry(record, &Labels::default(), now);
     let (same_line, same_time) = (before.line == entry.line, before.timestamp == entry.timestamp);
     if same_line && same_time && before.metadata == entry.metadata {
         return Change::Unchanged;

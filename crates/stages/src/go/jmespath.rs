@@ -1,8 +1,8 @@
 //! JMESPath expressions as the json stage takes them: the community edition, with arithmetic, `let`, `$` and slices of strings.
 //!
 //! Most are plain field paths (`user.name`), which [`Expression::Fields`] tells apart so that no document tree has to be built; the
-//! others are parsed ([`parser`]) and run on a tree ([`eval`], [`functions`]), as `jmespath-community/go-jmespath` does. All numbers
-//! are floats, as Go's decoder makes them. An expression that fails at run time (a function given the wrong type, a function
+//! others are parsed ([`parser`]) and run on a tree ([`eval`], [`functions`]), as `jmespath-community/go-jmespath` does. Numbers
+//! are floats, as Go's decoder makes them, but for whole ones that a float would change, which keep their digits. An expression that fails at run time (a function given the wrong type, a function
 //! that does not exist) has no result. Keys of objects are sorted wherever their order shows; the peer's is random.
 //!
 //! Length, tokens and work are limited: an expression comes from a tenant, and may double what it is given.
@@ -13,7 +13,7 @@ mod lexer;
 mod parser;
 
 use crate::entry::Value;
-use crate::go::number::format_json;
+use crate::go::number::{format_json, is_beyond_float};
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -52,9 +52,10 @@ impl Document {
     }
 }
 
-/// Makes all numbers floats, so that 1 equals 1.0.
+/// Makes numbers floats, so that 1 equals 1.0; but for those that a float would change.
 fn floats(tree: &mut Json) {
     match tree {
+        Json::Number(number) if is_beyond_float(number.to_string().as_bytes()) => {}
         Json::Number(number) => *tree = number.as_f64().map_or(Json::Null, Json::from),
         Json::Array(values) => values.iter_mut().for_each(floats),
         Json::Object(values) => values.values_mut().for_each(floats),
@@ -125,6 +126,7 @@ fn simplify(found: &Json) -> Value {
     match found {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
+        Json::Number(value) if !value.is_f64() => Value::Integer(value.to_string().into()),
         Json::Number(value) => value.as_f64().map_or(Value::Null, Value::Number),
         Json::String(value) => Value::Text(value.as_str().into()),
         Json::Array(_) | Json::Object(_) => {
@@ -140,6 +142,7 @@ fn write(value: &Json, out: &mut Vec<u8>, number: &dyn Fn(f64) -> String) {
     match value {
         Json::Null => out.extend_from_slice(b"null"),
         Json::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+        Json::Number(value) if !value.is_f64() => out.extend_from_slice(value.to_string().as_bytes()),
         Json::Number(value) => out.extend_from_slice(number(value.as_f64().unwrap_or_default()).as_bytes()),
         Json::String(value) => out.extend_from_slice(&crate::json::quote(value.as_bytes())),
         Json::Array(values) => {

@@ -27,6 +27,14 @@ pub fn format_json(number: f64) -> String {
     format_exponent(number, 1e-6, 1e21)
 }
 
+/// Whether this is a whole number, without exponent, whose digits a float would not give back: 2^53 + 1, but not 2^53.
+pub fn is_beyond_float(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    digits.len() > 15
+        && digits.iter().all(u8::is_ascii_digit)
+        && std::str::from_utf8(text).is_ok_and(|text| text.parse().is_ok_and(|float| format_f(float) != text))
+}
+
 fn format_exponent(number: f64, low: f64, high: f64) -> String {
     let size = number.abs();
     if size == 0.0 || !number.is_finite() || (size >= low && size < high) {
@@ -137,6 +145,19 @@ mod tests {
             assert_eq!(format_json(number), json);
         }
         assert_eq!(format_f(f64::INFINITY), "+Inf");
+    }
+
+    /// Scenario: whole numbers round the edges of what a float holds. Guarantee: those whose digits it would change are told apart.
+    #[test]
+    fn digits_that_a_float_would_change_are_known() {
+        for exact in
+            ["0", "-1", "999999999999999", "9007199254740992", "-9007199254740992", "1e30", "1234567890123456.5"]
+        {
+            assert!(!is_beyond_float(exact.as_bytes()), "{exact}");
+        }
+        for beyond in ["9007199254740993", "-9007199254740993", "1152921504606846977", "18446744073709551615"] {
+            assert!(is_beyond_float(beyond.as_bytes()), "{beyond}");
+        }
     }
 
     /// Numbers read as Go reads them, and what Go refuses is refused.

@@ -4,12 +4,17 @@
 //! too, so that an expression means the same here and there. Groups are kept by number, with Go's names beside them: Go
 //! allows a name twice (the last group wins) and names that begin with a digit.
 //!
-//! Differences that remain: bytes that are not UTF-8 match nothing but themselves (Go reads each as U+FFFD). Compiled size is
-//! limited, so that a tenant's expression cannot take the process's memory; matching is linear in the line.
+//! Bytes that are not UTF-8 are each read as U+FFFD, as Go does: such a text, and only such a one, is matched as a copy ([`lossy`]).
+//! No match begins or ends within a character.
+//!
+//! Differences that remain: classes such as `\pL` are those of a newer Unicode than Go's. Compiled size is limited, so that a tenant's
+//! expression cannot take the process's memory; matching is linear in the line.
 
+mod lossy;
 mod translate;
 
 use crate::shared::Shared;
+use lossy::Lossy;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, meta, util::syntax};
 use smallvec::SmallVec;
@@ -68,34 +73,59 @@ impl Regex {
     /// Whether it matches anywhere.
     #[inline]
     pub fn is_match(&self, text: &[u8]) -> bool {
-        self.0.engine.is_match(text)
+        match Lossy::of(text) {
+            None => self.0.engine.is_match(text),
+            Some(lossy) => self.0.engine.is_match(lossy.text()),
+        }
     }
 
-    /// The groups of the first match at or after `from`.
+    /// The groups of the first match.
     #[inline]
-    pub fn captures_at(&self, text: &[u8], from: usize, slots: &mut Slots) -> bool {
+    pub fn captures(&self, text: &[u8], slots: &mut Slots) -> bool {
+        match Lossy::of(text) {
+            None => self.search(text, 0, slots),
+            Some(lossy) => {
+                let found = self.search(lossy.text(), 0, slots);
+                lossy.restore(slots);
+                found
+            }
+        }
+    }
+
+    /// The first match.
+    pub fn find(&self, text: &[u8]) -> Option<(usize, usize)> {
+        let mut slots = Slots::new();
+        self.captures(text, &mut slots).then(|| span(&slots, 0)).flatten()
+    }
+
+    #[inline]
+    fn search(&self, text: &[u8], from: usize, slots: &mut Slots) -> bool {
         slots.clear();
         slots.resize(2 * self.0.names.len(), None);
         self.0.engine.search_slots(&Input::new(text).range(from..), slots).is_some()
     }
 
-    /// The first match at or after `from`.
-    pub fn find_at(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
-        self.0.engine.search(&Input::new(text).range(from..)).map(|m| (m.start(), m.end()))
-    }
-
     /// Calls `each` with the groups of every match, as Go's `FindAllSubmatchIndex` finds them: an empty match right after the
     /// previous one is left out.
     pub fn for_each(&self, text: &[u8], mut each: impl FnMut(&Slots)) {
-        let mut slots = Slots::new();
+        let lossy = Lossy::of(text);
+        let text = lossy.as_ref().map_or(text, Lossy::text);
+        let (mut slots, mut restored) = (Slots::new(), Slots::new());
         let (mut at, mut last_end) = (0, None);
-        while at <= text.len() && self.captures_at(text, at, &mut slots) {
+        while at <= text.len() && self.search(text, at, &mut slots) {
             let Some((start, end)) = span(&slots, 0) else { return };
             if start == end && last_end == Some(start) {
                 at = next_char(text, end);
                 continue;
             }
-            each(&slots);
+            match &lossy {
+                None => each(&slots),
+                Some(lossy) => {
+                    restored.clone_from(&slots);
+                    lossy.restore(&mut restored);
+                    each(&restored);
+                }
+            }
             last_end = Some(end);
             at = if start == end { next_char(text, end) } else { end };
         }
@@ -201,7 +231,7 @@ fn compile(source: &str) -> Result<Compiled, RegexError> {
     }
     let translated = translate::translate(source)?;
     let config =
-        meta::Config::new().nfa_size_limit(Some(SIZE_LIMIT)).onepass_size_limit(Some(64 << 10)).utf8_empty(false);
+        meta::Config::new().nfa_size_limit(Some(SIZE_LIMIT)).onepass_size_limit(Some(64 << 10)).utf8_empty(true);
     let engine = meta::Builder::new()
         .configure(config)
         .syntax(syntax::Config::new().utf8(false).nest_limit(200))

@@ -49,7 +49,38 @@ pub enum Format {
     Yearless(Layout, Arc<Location>),
 }
 
+/// The names of Unix times.
+const UNIX: [&str; 4] = ["Unix", "UnixMs", "UnixUs", "UnixNs"];
+
+/// A format by which no time can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// There is nothing in it that stands for a part of a time, as in `yyyy-MM-dd` or `%Y-%m-%d`.
+    #[error(
+        "\"{0}\" has no element of a Go layout: write the reference time Mon Jan 2 15:04:05 MST 2006 as the timestamps are \
+         written, such as 2006-01-02 15:04:05"
+    )]
+    Constant(String),
+    /// A name in another case.
+    #[error("there is no format \"{0}\"; did you mean {1}?")]
+    Misspelt(String, &'static str),
+}
+
 impl Format {
+    /// The format called `name`, or `name` as a layout, if it can read anything. See [`new`](Self::new).
+    pub fn checked(name: &str, location: &Arc<Location>) -> Result<Self, FormatError> {
+        let names = NAMED.iter().map(|(name, _)| *name).chain(UNIX);
+        if let Some(meant) = names.filter(|known| known.eq_ignore_ascii_case(name)).find(|known| *known != name) {
+            return Err(FormatError::Misspelt(name.to_owned(), meant));
+        }
+        match Self::new(name, location) {
+            Format::Layout(layout, _) | Format::Yearless(layout, _) if layout.is_constant() => {
+                Err(FormatError::Constant(name.to_owned()))
+            }
+            format => Ok(format),
+        }
+    }
+
     /// The format called `name`, or `name` as a layout. A location counts for layouts only.
     pub fn new(name: &str, location: &Arc<Location>) -> Self {
         match name {

@@ -1,7 +1,7 @@
 //! JSON strings read and written as Go does, and JSON written back compactly.
 
 use super::{Kind, Scanner, number};
-use crate::go::number::format_json;
+use crate::go::number::{format_json, is_beyond_float};
 
 /// Reads the escapes of a string (the text between its quotes, already checked). A surrogate without its partner is U+FFFD.
 pub fn unescape(text: &[u8]) -> Vec<u8> {
@@ -74,7 +74,8 @@ pub fn quote(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Sound JSON without white space, numbers and strings written as Go's encoder writes them, keys in their order.
+/// Sound JSON without white space, numbers and strings written as Go's encoder writes them, keys in their order. Whole numbers that
+/// Go's floats would change keep their digits.
 pub fn compact(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut scanner = Scanner::new(text);
@@ -101,6 +102,7 @@ pub fn compact(text: &[u8]) -> Vec<u8> {
                 }
                 out.push(b'"');
             }
+            _ if is_beyond_float(inside) => out.extend_from_slice(inside),
             _ => out.extend_from_slice(format_json(number(inside).unwrap_or_default()).as_bytes()),
         }
     }

@@ -7,7 +7,7 @@
 //! when the input ends, or when nothing followed them for [`MAX_WAIT`]: whoever waits for them must hear of them some day.
 
 use super::{Stage, Verdict};
-use crate::config::{ConfigError, read};
+use crate::config::{ByteSize, ConfigError, read};
 use crate::entry::{Entry, Symbol};
 use crate::go::location::Location;
 use crate::go::time::{Layout, RFC3339_NANO, rfc3339};
@@ -31,13 +31,13 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields, default)]
 struct Config {
     max_partial_lines: i64,
-    max_partial_line_size: u64,
+    max_partial_line_size: ByteSize,
     max_partial_line_size_truncate: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_partial_lines: 100, max_partial_line_size: 0, max_partial_line_size_truncate: false }
+        Self { max_partial_lines: 100, max_partial_line_size: ByteSize(0), max_partial_line_size_truncate: false }
     }
 }
 
@@ -53,6 +53,8 @@ struct Partial {
     /// Its place in the order of arrival.
     place: u64,
     last_seen: Instant,
+    /// Its end was cut off, so nothing may follow it.
+    is_cut: bool,
     entry: Entry,
 }
 
@@ -89,11 +91,13 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     let Some(max_lines) = usize::try_from(config.max_partial_lines).ok().filter(|max| *max > 0) else {
         return Err(ConfigError::at(path, "max_partial_lines", "must be greater than 0"));
     };
-    let size = usize::try_from(config.max_partial_line_size).unwrap_or(usize::MAX);
+    let Ok(size) = usize::try_from(config.max_partial_line_size.0) else {
+        return Err(ConfigError::at(path, "max_partial_line_size", "must not be negative"));
+    };
     Ok(Box::new(Cri {
         max_lines,
         truncate: config.max_partial_line_size_truncate.then_some(size),
@@ -146,19 +150,26 @@ fn parse(line: &[u8]) -> Option<Parsed<'_>> {
 }
 
 impl Cri {
-    fn cut(&self, entry: &mut Entry) {
-        if let Some(size) = self.truncate.filter(|size| entry.line.len() > *size) {
-            entry.line = entry.line.slice(0, size);
-            self.truncated.inc();
-        }
+    /// Cuts a line that is too long, at the end of a character; whether it did.
+    fn cut(&self, entry: &mut Entry) -> bool {
+        let Some(size) = self.truncate.filter(|size| entry.line.len() > *size) else { return false };
+        entry.line = entry.line.cut(size);
+        self.truncated.inc();
+        true
     }
 
-    /// Joins an entry with the partial line of its stream.
-    fn join(&self, before: Entry, entry: &mut Entry) {
-        entry.line = [before.line.as_bytes(), entry.line.as_bytes()].concat().into();
-        entry.join_origin(before.origin);
+    /// Joins an entry with the partial line of its stream; whether the end of the line was cut off.
+    fn join(&self, before: Partial, entry: &mut Entry) -> bool {
+        entry.join_origin(before.entry.origin);
         self.joined.inc();
-        self.cut(entry);
+        if before.is_cut {
+            // What follows a cut would stand where it does not belong.
+            self.truncated.add(u64::from(!entry.line.is_empty()));
+            entry.line = before.entry.line;
+            return true;
+        }
+        entry.line = [before.entry.line.as_bytes(), entry.line.as_bytes()].concat().into();
+        self.cut(entry)
     }
 
     /// Takes out the partial lines that are due.
@@ -178,17 +189,17 @@ impl Cri {
             self.flushed.add(lines.by_stream.len() as u64);
             out = in_order(std::mem::take(&mut lines.by_stream).into_values().collect(), cx);
         }
-        match lines.by_stream.remove(&stream) {
-            Some(before) => self.join(before.entry, &mut entry),
+        let is_cut = match lines.by_stream.remove(&stream) {
+            Some(before) => self.join(before, &mut entry),
             None => self.cut(&mut entry),
-        }
+        };
         if entry.line.len() > MAX_JOINED {
             self.flushed.inc();
             out.push(entry);
         } else {
             lines.arrived += 1;
             let place = lines.arrived;
-            lines.by_stream.insert(stream, Partial { place, last_seen: cx.now.mono, entry });
+            lines.by_stream.insert(stream, Partial { place, last_seen: cx.now.mono, is_cut, entry });
         }
         self.partials.count.store(lines.by_stream.len(), Ordering::Release);
         out
@@ -229,7 +240,7 @@ impl Stage for Cri {
             let before = lines.by_stream.remove(&stream);
             self.partials.count.store(lines.by_stream.len(), Ordering::Release);
             if let Some(before) = before {
-                self.join(before.entry, entry);
+                self.join(before, entry);
             }
         }
         Verdict::Keep

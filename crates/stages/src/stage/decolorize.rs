@@ -4,7 +4,7 @@ use super::{Stage, Verdict};
 use crate::config::{ConfigError, read};
 use crate::entry::Entry;
 use crate::go::regex::Regex;
-use crate::pipeline::Context;
+use crate::pipeline::{Builder, Context};
 use serde::Deserialize;
 
 /// A sequence: ESC or CSI, openers, then either parameters up to BEL, or numbers and a final byte. The same sequences as the
@@ -17,8 +17,12 @@ struct Config {}
 
 struct Decolorize(Regex);
 
-pub(super) fn build(value: &serde_json::Value, path: &str) -> Result<Box<dyn Stage>, ConfigError> {
-    let Config {} = read(value, path)?;
+pub(super) fn build(
+    value: &serde_json::Value,
+    path: &str,
+    builder: &mut Builder,
+) -> Result<Box<dyn Stage>, ConfigError> {
+    let Config {} = read(value, path, builder)?;
     Ok(Box::new(Decolorize(Regex::new(SEQUENCE).map_err(|e| ConfigError::new(path, e))?)))
 }
 

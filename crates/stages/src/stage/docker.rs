@@ -30,7 +30,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let Config {} = read(value, path)?;
+    let Config {} = read(value, path, builder)?;
     Ok(Box::new(Docker {
         output: builder.symbol("output", path)?,
         stream: builder.symbol("stream", path)?,

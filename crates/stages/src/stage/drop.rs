@@ -3,6 +3,9 @@
 //! Conditions: longer than a size in bytes, older than a duration, sources present, a regular expression that matches the
 //! line or the joined sources, or a value that equals them. A source that is null is present, but has no text, so an
 //! expression keeps such an entry.
+//!
+//! Better than the peer: where no source is there, nothing is compared and the entry stays, whatever the expression matches; the
+//! peer compares with the empty text.
 
 use super::{Stage, Verdict};
 use crate::config::{ByteSize, ConfigError, GoDuration, OneOrMany, read};
@@ -56,7 +59,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let mut config: Config = read(value, path)?;
+    let mut config: Config = read(value, path, builder)?;
     // Zero is the same as not set.
     config.longer_than = config.longer_than.filter(|size| size.0 != 0);
     config.older_than = config.older_than.filter(|age| age.0 != 0);
@@ -116,7 +119,7 @@ impl Drop {
             (Some(pattern), [source]) => match entry.extracted.get(*source) {
                 Some(Value::Text(text)) => pattern.is_match(text),
                 Some(value) => value.to_text().is_some_and(|text| pattern.is_match(&text)),
-                None => pattern.is_match(b""),
+                None => false,
             },
             (Some(pattern), sources) => {
                 let mut joined: Vec<u8> = Vec::new();
@@ -129,7 +132,7 @@ impl Drop {
                     first = false;
                     joined.extend_from_slice(&text);
                 }
-                pattern.is_match(&joined)
+                !first && pattern.is_match(&joined)
             }
         }
     }

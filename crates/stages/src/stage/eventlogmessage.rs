@@ -35,7 +35,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if !is_legacy_name(config.source.as_bytes()) {
         return Err(ConfigError::at(path, "source", format!("invalid label name: \"{}\"", config.source)));
     }

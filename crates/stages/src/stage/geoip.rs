@@ -27,7 +27,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.db.is_empty() {
         return Err(ConfigError::at(path, "db", "the path of a database is required"));
     }

@@ -46,7 +46,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.expressions.is_empty() && config.regex.is_empty() {
         return Err(ConfigError::new(path, "expressions or a regex are required"));
     }
@@ -54,8 +54,12 @@ pub(super) fn build(
     let (mut paths, mut fields, mut expressions) = (Paths::default(), Vec::new(), Vec::new());
     for (name, expression) in sources(&config.expressions) {
         let symbol = builder.symbol(name, path)?;
-        let compiled =
-            Expression::new(expression).map_err(|e| ConfigError::at(path, &format!("expressions.{name}"), e))?;
+        let compiled = Expression::new(expression);
+        let Some(compiled) =
+            builder.or_refuse(compiled.map_err(|e| ConfigError::at(path, &format!("expressions.{name}"), e)))
+        else {
+            continue;
+        };
         match compiled {
             Expression::Fields(names) => {
                 paths.add(&names.iter().map(String::as_str).collect::<Vec<_>>());

@@ -3,7 +3,7 @@
 use super::{Stage, Verdict};
 use crate::config::{ConfigError, read};
 use crate::entry::Entry;
-use crate::pipeline::Context;
+use crate::pipeline::{Builder, Context};
 use crate::text::Text;
 use serde::Deserialize;
 
@@ -16,10 +16,10 @@ pub(super) struct Config {
 }
 
 /// Reads a list of names in either form; there must be at least one.
-pub(super) fn names(value: &serde_json::Value, path: &str) -> Result<Vec<Text>, ConfigError> {
+pub(super) fn names(value: &serde_json::Value, path: &str, builder: &mut Builder) -> Result<Vec<Text>, ConfigError> {
     let config = match value.is_array() {
-        true => Config { values: read(value, path)? },
-        false => read(value, path)?,
+        true => Config { values: read(value, path, builder)? },
+        false => read(value, path, builder)?,
     };
     if config.values.is_empty() {
         return Err(ConfigError::new(path, "a list of at least one name is required"));
@@ -29,8 +29,12 @@ pub(super) fn names(value: &serde_json::Value, path: &str) -> Result<Vec<Text>, 
 
 struct LabelDrop(Vec<Text>);
 
-pub(super) fn build(value: &serde_json::Value, path: &str) -> Result<Box<dyn Stage>, ConfigError> {
-    Ok(Box::new(LabelDrop(names(value, path)?)))
+pub(super) fn build(
+    value: &serde_json::Value,
+    path: &str,
+    builder: &mut Builder,
+) -> Result<Box<dyn Stage>, ConfigError> {
+    Ok(Box::new(LabelDrop(names(value, path, builder)?)))
 }
 
 impl Stage for LabelDrop {

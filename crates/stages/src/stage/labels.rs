@@ -41,8 +41,8 @@ pub(super) fn build(
         return Err(ConfigError::new(path, "labels needs a map of label names to their sources"));
     }
     let config: Config = match has_values(value) {
-        true => read(value, path)?,
-        false => Config { values: read(value, path)?, source_type: SourceType::default() },
+        true => read(value, path, builder)?,
+        false => Config { values: read(value, path, builder)?, source_type: SourceType::default() },
     };
     if config.values.contains_key("") {
         return Err(ConfigError::new(path, "a label name must not be empty"));

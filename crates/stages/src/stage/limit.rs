@@ -71,7 +71,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.rate.is_nan() || config.rate <= 0.0 || config.burst <= 0 {
         return Err(ConfigError::new(path, "rate and burst must be greater than zero"));
     }

@@ -35,7 +35,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.mapping.is_empty() && config.regex.is_empty() {
         return Err(ConfigError::new(path, "a mapping or a regex is required"));
     }

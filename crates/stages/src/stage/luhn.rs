@@ -48,7 +48,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     let skip = match config.skip_regex.as_str() {
         "" => None,
         regex => Some(Regex::new(regex).map_err(|e| ConfigError::at(path, "skip_regex", e))?),

@@ -38,16 +38,19 @@ struct Match {
 }
 
 pub(super) fn build(value: &Value, path: &str, depth: usize, builder: &mut Builder) -> Result<(), ConfigError> {
-    let config: Config = read(value, path)?;
-    if config.selector.is_empty() {
-        return Err(ConfigError::at(path, "selector", "a selector is required, such as {app=\"web\"}"));
-    }
+    let config: Config = read(value, path, builder)?;
+    let selector = match config.selector.as_str() {
+        "" => Err(ConfigError::at(path, "selector", "a selector is required, such as {app=\"web\"}")),
+        selector => Selector::parse(selector).map_err(|e| ConfigError::at(path, "selector", e)),
+    };
+    let selector = builder.or_refuse(selector);
     let stages = config.stages.unwrap_or_default();
     let drop = match config.action.as_deref() {
         None | Some("" | "keep") => false,
         Some("drop") => true,
         Some(other) => {
-            return Err(ConfigError::at(path, "action", format!("must be keep or drop, not \"{other}\"")));
+            builder.refuse(ConfigError::at(path, "action", format!("must be keep or drop, not \"{other}\"")));
+            false
         }
     };
     if !drop && stages.is_empty() {
@@ -56,16 +59,16 @@ pub(super) fn build(value: &Value, path: &str, depth: usize, builder: &mut Build
     if drop && !stages.is_empty() {
         return Err(ConfigError::at(path, "stages", "there can be no stages where entries are dropped"));
     }
-    let selector = Selector::parse(&config.selector).map_err(|e| ConfigError::at(path, "selector", e))?;
     let action = if drop {
         let reason = config.drop_counter_reason.filter(|r| !r.is_empty()).unwrap_or_else(|| "match_stage".to_owned());
         Action::Drop(reason.as_str().into(), builder.dropped(&reason))
     } else {
         Action::Keep
     };
-    let at = builder.push(path, Box::new(Match { selector, action }))?;
-    build_list(&stages, &format!("{path}.stages"), depth + 1, builder)?;
-    builder.jump_here(at);
+    // What is nested is looked at also where there is no telling for whom it is.
+    let at = selector.map(|selector| builder.push(path, Box::new(Match { selector, action })));
+    build_list(&stages, &format!("{path}.stages"), depth + 1, builder);
+    at.into_iter().for_each(|at| builder.jump_here(at));
     Ok(())
 }
 

@@ -94,9 +94,10 @@ pub(super) fn build(
 ) -> Result<Box<dyn Stage>, ConfigError> {
     let memory: Arc<Memory> = builder.state("metrics", value);
     let mut metrics: Vec<Metric> = Vec::new();
-    for spec in config::read_all(value, path, &builder.options.metric_prefix)? {
+    for spec in config::read_all(value, path, builder)? {
         if metrics.iter().any(|metric| metric.spec.name == spec.name) {
-            return Err(ConfigError::new(path, format!("the metric {} is defined twice", spec.name)));
+            builder.refuse(ConfigError::new(path, format!("the metric {} is defined twice", spec.name)));
+            continue;
         }
         let family = Arc::clone(memory.metrics.lock().entry(spec.name.clone()).or_insert_with(|| {
             Arc::new(Family {
@@ -178,7 +179,7 @@ fn to_number(value: &Value) -> Option<f64> {
         Value::Null => None,
         Value::Bool(value) => Some(f64::from(u8::from(*value))),
         Value::Number(value) => Some(*value),
-        Value::Text(text) => {
+        Value::Integer(text) | Value::Text(text) => {
             let text = text.as_str()?;
             number::parse_float(text).or_else(|| Some(duration::parse(text).ok()? as f64 / 1e9))
         }

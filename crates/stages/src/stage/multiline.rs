@@ -70,7 +70,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.firstline.is_empty() {
         return Err(ConfigError::at(path, "firstline", "the expression of a first line is required"));
     }

@@ -22,7 +22,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.source.is_empty() {
         return Err(ConfigError::at(path, "source", "the source of the new line is required"));
     }

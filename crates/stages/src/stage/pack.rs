@@ -36,7 +36,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     let labels = config.labels.unwrap_or_default().into_iter();
     let labels = labels.map(|name| Ok((Text::from(name.as_str()), builder.symbol(&name, path)?)));
     Ok(Box::new(Pack { labels: labels.collect::<Result<_, _>>()?, ingest_timestamp: config.ingest_timestamp }))

@@ -70,7 +70,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     let refuse = |why: &str| Err(ConfigError::at(path, "pattern", why));
     if config.pattern.is_empty() {
         return refuse("a pattern is required");

@@ -33,7 +33,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.expression.is_empty() {
         return Err(ConfigError::at(path, "expression", "an expression is required"));
     }
@@ -50,7 +50,7 @@ impl Stage for RegexStage {
     fn apply(&self, entry: &mut Entry, _: &mut Context<'_>) -> Verdict {
         let Some(text) = self.source.read(entry) else { return Verdict::Keep };
         let mut slots = Slots::new();
-        if !self.regex.captures_at(&text, 0, &mut slots) {
+        if !self.regex.captures(&text, &mut slots) {
             return Verdict::Keep;
         }
         for (group, symbol, name) in &self.groups {

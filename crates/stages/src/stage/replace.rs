@@ -41,7 +41,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.expression.is_empty() {
         return Err(ConfigError::at(path, "expression", "an expression is required"));
     }
@@ -100,7 +100,7 @@ impl Stage for Replace {
         let Some((new, done)) = self.replaced(&text, entry) else { return Verdict::Keep };
         self.source.write(entry, new.into());
         let mut first = Default::default();
-        if !self.names.is_empty() && self.regex.captures_at(&text, 0, &mut first) {
+        if !self.names.is_empty() && self.regex.captures(&text, &mut first) {
             for (group, symbol) in &self.names {
                 // A group that took no part has the empty text.
                 let value = span(&first, *group).map_or(&b""[..], |(start, end)| &text[start..end]);

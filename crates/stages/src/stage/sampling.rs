@@ -26,7 +26,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if !(0.0..=1.0).contains(&config.rate) {
         return Err(ConfigError::at(path, "rate", format!("must be between 0.0 and 1.0, not {}", config.rate)));
     }

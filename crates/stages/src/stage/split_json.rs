@@ -35,7 +35,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     let source = Source::build(config.source.as_deref(), path, builder)?;
     Ok(Box::new(SplitJson { source, split: builder.books.split.clone(), failures: builder.books.failures.clone() }))
 }

@@ -3,7 +3,7 @@
 use super::{Stage, Verdict};
 use crate::config::{ConfigError, Mapping, has_values, read};
 use crate::entry::Entry;
-use crate::pipeline::Context;
+use crate::pipeline::{Builder, Context};
 use crate::text::Text;
 use serde::Deserialize;
 
@@ -15,13 +15,17 @@ struct Config {
 
 struct StaticLabels(Vec<(Text, Text)>);
 
-pub(super) fn build(value: &serde_json::Value, path: &str) -> Result<Box<dyn Stage>, ConfigError> {
+pub(super) fn build(
+    value: &serde_json::Value,
+    path: &str,
+    builder: &mut Builder,
+) -> Result<Box<dyn Stage>, ConfigError> {
     if value.is_null() {
         return Err(ConfigError::new(path, "static_labels needs a map of label names to their values"));
     }
     let config = match has_values(value) {
-        true => read(value, path)?,
-        false => Config { values: read(value, path)? },
+        true => read(value, path, builder)?,
+        false => Config { values: read(value, path, builder)? },
     };
     if config.values.contains_key("") {
         return Err(ConfigError::new(path, "a label name must not be empty"));

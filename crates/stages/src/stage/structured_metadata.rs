@@ -31,8 +31,8 @@ pub(super) fn build(
     let alloy = has_values(value)
         || value.as_object().is_some_and(|m| m.len() == 1 && m.get("regex").is_some_and(|r| r.is_string()));
     let config: Config = match alloy {
-        true => read(value, path)?,
-        false => Config { values: read(value, path)?, ..Config::default() },
+        true => read(value, path, builder)?,
+        false => Config { values: read(value, path, builder)?, ..Config::default() },
     };
     if config.values.contains_key("") {
         return Err(ConfigError::new(path, "a name must not be empty"));

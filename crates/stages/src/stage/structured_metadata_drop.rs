@@ -3,13 +3,17 @@
 use super::{Stage, Verdict};
 use crate::config::ConfigError;
 use crate::entry::Entry;
-use crate::pipeline::Context;
+use crate::pipeline::{Builder, Context};
 use crate::text::Text;
 
 struct MetadataDrop(Vec<Text>);
 
-pub(super) fn build(value: &serde_json::Value, path: &str) -> Result<Box<dyn Stage>, ConfigError> {
-    Ok(Box::new(MetadataDrop(super::label_drop::names(value, path)?)))
+pub(super) fn build(
+    value: &serde_json::Value,
+    path: &str,
+    builder: &mut Builder,
+) -> Result<Box<dyn Stage>, ConfigError> {
+    Ok(Box::new(MetadataDrop(super::label_drop::names(value, path, builder)?)))
 }
 
 impl Stage for MetadataDrop {

@@ -31,7 +31,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.source.is_empty() {
         return Err(ConfigError::at(path, "source", "the name of the value to make is required"));
     }

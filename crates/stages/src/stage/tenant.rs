@@ -31,7 +31,7 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     Ok(Box::new(match (config.label.as_str(), config.source.as_str(), config.value.as_str()) {
         (label, "", "") if !label.is_empty() => Tenant::Label(label.into()),
         ("", source, "") if !source.is_empty() => Tenant::Extracted(builder.symbol(source, path)?),

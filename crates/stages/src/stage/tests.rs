@@ -3,6 +3,7 @@
 use crate::entry::{Entry, Timestamp, Value};
 use crate::pipeline::tests::{entry, now, pipeline, run};
 use crate::pipeline::{Now, Pipeline};
+use crate::{Options, Stages};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -31,12 +32,13 @@ fn configuration_errors_name_their_key() {
     for (yaml, path) in [
         ("- cri: {max_partial_lines: 0}", "[0].cri.max_partial_lines"),
         ("- cri: {max_partial_lines: -1}", "[0].cri.max_partial_lines"),
-        ("- cri: {nope: 1}", "[0].cri.nope"),
-        ("- docker: {a: 1}", "[0].docker.a"),
-        ("- decolorize: {a: 1}", "[0].decolorize.a"),
+        ("- stage.cri: {nope: 1}", "[0].cri.nope"),
+        ("- stage.docker: {a: 1}", "[0].docker.a"),
+        ("- luhn: {a: 1}", "[0].luhn.a"),
         ("- drop: {expression: '('}", "[0].drop.expression"),
-        ("- drop: {longer_than: 10kB}", "[0].drop.longer_than"),
-        ("- drop: {longer_than: 10}", "[0].drop.longer_than"),
+        ("- cri: {max_partial_line_size: -1B}", "[0].cri.max_partial_line_size"),
+        ("- cri: {max_partial_line_size: ten}", "[0].cri.max_partial_line_size"),
+        ("- drop: {longer_than: 10 apples}", "[0].drop.longer_than"),
         ("- drop: {older_than: 1d}", "[0].drop.older_than"),
         ("- drop: {separator: x}", "[0].drop"),
         ("- drop: {longer_than: 0B, older_than: 0s}", "[0].drop"),
@@ -85,11 +87,19 @@ fn configuration_errors_name_their_key() {
         ("- template: {template: a}", "[0].template.source"),
         ("- tenant: {}", "[0].tenant"),
         ("- tenant: {label: a, source: b}", "[0].tenant"),
-        ("- timestamp: {source: a, format: b, location: Mars/X}", "[0].timestamp.location"),
-        ("- timestamp: {source: a, format: b, action_on_failure: nope}", "[0].timestamp.action_on_failure"),
+        ("- timestamp: {source: a, format: 2006, location: Mars/X}", "[0].timestamp.location"),
+        ("- timestamp: {source: a, format: 2006, action_on_failure: nope}", "[0].timestamp.action_on_failure"),
         (
-            "- timestamp: {source: a, format: b, action_on_duplicate_timestamp: skip}",
+            "- timestamp: {source: a, format: 2006, action_on_duplicate_timestamp: skip}",
             "[0].timestamp.action_on_duplicate_timestamp",
+        ),
+        ("- timestamp: {source: a, format: yyyy-MM-dd}", "[0].timestamp.format"),
+        ("- timestamp: {source: a, format: '%Y-%m-%d'}", "[0].timestamp.format"),
+        ("- timestamp: {source: a, format: rfc3339nano}", "[0].timestamp.format"),
+        ("- timestamp: {source: a, format: unix}", "[0].timestamp.format"),
+        (
+            "- timestamp: {source: a, format: 2006, fallback_formats: [Unix, epoch]}",
+            "[0].timestamp.fallback_formats[1]",
         ),
         ("- truncate: {}", "[0].truncate.rules"),
         ("- truncate: {rules: [{limit: 0B}]}", "[0].truncate.rules[0].limit"),
@@ -103,6 +113,91 @@ fn configuration_errors_name_their_key() {
         let error = pipeline(yaml).err().unwrap_or_else(|| panic!("accepted: {yaml}"));
         assert_eq!(error.path, path, "{yaml}: {error}");
     }
+}
+
+/// Scenario: many mistakes: unknown stages and keys, values of a wrong type, expressions, nested stages, several in one stage.
+/// Guarantee: all of them are told at once, each with its path, in order; nothing is told that only follows from another.
+#[test]
+fn all_errors_are_told_at_once() {
+    let yaml = "\
+- jsn: {}
+- json: {expressions: {a: 'b[', c: d, e: '(('}, drop_malformed: maybe}
+- json: {expressions: {a: 'b[', c: d, e: '(('}}
+- match: {selector: '{a', stages: [{regex: {expression: '('}}, {output: {}}, {nope: }], action: sometimes}
+- stage.limit: {rate: x, burst: y, speed: 5}
+- truncate: {rules: [{limit: 0B}, {limit: five}, {limit: 5B, sufix: x}, {limit: 5B}]}
+- timestamp: {format: yyyy, fallback_formats: [Unix, HH], location: Mars, action_on_failure: x}
+- metrics: {a: {type: Nope}, b: {type: Counter, config: {action: set}}, c: {type: Gauge, config: {action: inc}}}
+- []
+";
+    let stages: Stages = serde_saphyr::from_str(yaml).unwrap();
+    let findings = Pipeline::check(&stages, &Options::default());
+    let paths: Vec<&str> = findings.errors.iter().map(|error| error.path.as_str()).collect();
+    let expected = [
+        "[0].jsn",
+        "[1].json.drop_malformed",
+        "[2].json.expressions.a",
+        "[2].json.expressions.e",
+        "[3].match.selector",
+        "[3].match.action",
+        "[3].match.stages[0].regex.expression",
+        "[3].match.stages[1].output.source",
+        "[3].match.stages[2].nope",
+        "[4].limit.speed",
+        "[4].limit.burst",
+        "[4].limit.rate",
+        "[5].truncate.rules[0].limit",
+        "[5].truncate.rules[1].limit",
+        "[5].truncate.rules[2].sufix",
+        "[6].timestamp.source",
+        "[6].timestamp.location",
+        "[6].timestamp.format",
+        "[6].timestamp.fallback_formats[1]",
+        "[6].timestamp.action_on_failure",
+        "[7].metrics.a.type",
+        "[7].metrics.b.config.action",
+        "[8]",
+    ];
+    assert_eq!(paths, expected, "{findings:#?}");
+    assert_eq!(findings.warnings, []);
+    assert_eq!(Pipeline::new(&stages).unwrap_err(), findings.errors[0]);
+    let unknown = findings.errors[0].unknown.as_ref().unwrap();
+    assert!(unknown.name == "jsn" && unknown.known.iter().any(|name| name == "json"));
+    assert!(findings.errors[0].to_string().contains("unknown stage \"jsn\"; there are: cri, "));
+}
+
+/// Scenario: keys that there are not, and keys in another case, in either spelling, at every depth. Guarantee: in Promtail's they are
+/// warnings, or read, as Promtail does; in Alloy's they are errors.
+#[test]
+fn unknown_keys_are_without_effect_in_promtails_spelling() {
+    let yaml = "\
+- json: {expresions: {b: }, Expressions: {a: }}
+- output: {Source: a, comment: x}
+- match: {selector: '{a!=\"b\"}', stages: [{static_labels: {x: '1'}}, {limit: {rate: 1, burst: 1, colour: red}}]}
+- metrics: {m: {type: Counter, descripton: x, config: {action: inc, mach_all: true}}}
+";
+    let stages: Stages = serde_saphyr::from_str(yaml).unwrap();
+    let findings = Pipeline::check(&stages, &Options::default());
+    assert_eq!(findings.errors, []);
+    let paths: Vec<&str> = findings.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    let expected = [
+        "[0].json.expresions",
+        "[1].output.comment",
+        "[2].match.stages[1].limit.colour",
+        "[3].metrics.m.descripton",
+        "[3].metrics.m.config.mach_all",
+    ];
+    assert_eq!(paths, expected);
+    assert_eq!(
+        findings.warnings[0].unknown.as_ref().unwrap().known,
+        ["expressions", "regex", "source", "drop_malformed"]
+    );
+    assert!(findings.warnings[0].message.contains("without effect"));
+    assert_eq!(line(yaml, r#"{"a":"new"}"#), "new");
+    for yaml in ["- stage.output: {Source: a}", "- stage.output: {source: a, comment: x}", "- luhn: {comment: x}"] {
+        assert!(pipeline(yaml).is_err(), "{yaml}");
+    }
+    assert!(pipeline("- non_indexed_labels: {a: }").is_ok(), "Promtail's former name of structured_metadata");
 }
 
 /// Alloy's names and forms mean what Promtail's do.
@@ -230,6 +325,164 @@ fn docker_edges() {
     assert_eq!(shown(&out), ["a {stream=\"\"}"]);
 }
 
+/// Scenario: stages that compare with something that is not there. Guarantee: only `match` does, where a missing label is an empty one.
+#[test]
+fn what_is_absent_is_not_compared() {
+    for (yaml, expected) in [
+        ("- match: {selector: '{none=~\".*\"}', action: drop}", 0),
+        ("- match: {selector: '{none=~\".+\"}', action: drop}", 1),
+        ("- drop: {source: none, expression: '.*'}", 1),
+        ("- drop: {source: none, expression: '.*', longer_than: 0}", 1),
+        ("- limit: {rate: 0.0001, burst: 1, drop: true, by_label_name: none}", 1),
+        ("- json: {expressions: {a: }, source: none, drop_malformed: true}", 1),
+        ("- eventlogmessage: {source: none}", 1),
+    ] {
+        assert_eq!(run(yaml, vec![entry("x", &[])]).len(), expected, "{yaml}");
+    }
+    let yaml = "- metrics: {m: {type: Counter, source: none, config: {action: inc, value: ''}}}";
+    let pipeline = pipeline(yaml).unwrap();
+    pipeline.process(entry("x", &[]), now(), drop);
+    assert!(pipeline.samples(now()).iter().all(|sample| sample.value == 0.0));
+}
+
+/// Scenario: a size in every form, at every place where one is read. Guarantee: it is read alike, the forms of Promtail included.
+#[test]
+fn sizes_are_read_alike_everywhere() {
+    for size in ["3B", "3b", "3", "'3'", "3 bytes"] {
+        assert_eq!(lines(&format!("- drop: {{longer_than: {size}}}"), &["abc", "abcd"]), ["abc"], "{size}");
+        assert_eq!(line(&format!("- truncate: {{rules: [{{limit: {size}}}]}}"), "abcd"), "abc", "{size}");
+        let cri = format!("- cri: {{max_partial_line_size: {size}, max_partial_line_size_truncate: true}}");
+        assert_eq!(lines(&cri, &["t stdout P abcd", "t stdout F x"]), ["abc"], "{size}");
+    }
+    for size in ["8kb", "8KB", "8k", "8KiB", "8192"] {
+        for yaml in
+            ["- drop: {longer_than: X}", "- truncate: {rules: [{limit: X}]}", "- cri: {max_partial_line_size: X}"]
+        {
+            let at_most = "a".repeat(8192);
+            assert_eq!(line(&yaml.replace('X', size), &at_most), at_most, "{yaml} {size}");
+        }
+    }
+}
+
+/// Scenario: texts of characters of every width, cut to every limit, wherever something is cut. Guarantee: never longer than the limit,
+/// and no half character.
+#[test]
+fn cuts_are_between_characters() {
+    let text = "aä日😀ß".repeat(3);
+    for limit in 1..=text.len() + 1 {
+        let cut = |yaml: String, entry: Entry| run(&yaml, vec![entry]).remove(0);
+        let whole = |text: &crate::Text| {
+            assert!(text.len() <= limit, "{limit}: {text}");
+            assert_eq!(text.as_str(), Some(fitting(limit).as_str()), "{limit}");
+        };
+        let rule = |kind: &str| format!("- truncate: {{rules: [{{limit: {limit}, source_type: {kind}}}]}}");
+        whole(&cut(rule("line"), entry(&text, &[])).line);
+        whole(cut(rule("label"), entry("x", &[("a", &text)])).labels.get(b"a").unwrap());
+        let mut with = entry("x", &[]);
+        with.set_metadata("a".into(), text.as_str().into());
+        whole(cut(rule("structured_metadata"), with).metadata(b"a").unwrap());
+        let yaml = format!("- regex: {{expression: '(?P<a>.*)'}}\n{}\n- output: {{source: a}}", rule("extracted"));
+        whole(&cut(yaml, entry(&text, &[])).line);
+        for function in ["trunc", "substr 0"] {
+            let yaml = format!(
+                "- template: {{source: a, template: '{{{{ {function} {limit} .Entry }}}}'}}\n- output: {{source: a}}"
+            );
+            whole(&cut(yaml, entry(&text, &[])).line);
+        }
+        let yaml = format!("- cri: {{max_partial_line_size: {limit}, max_partial_line_size_truncate: true}}");
+        let parts =
+            [format!("t stdout P {}", &text[..10]), format!("t stdout P {}", &text[10..]), "t stdout F ".to_owned()];
+        whole(&lines(&yaml, &[&parts[0], &parts[1], &parts[2]])[0].as_str().into());
+    }
+    // The end of a template's text is cut as its beginning.
+    assert_eq!(line("- template: {source: a, template: '{{ trunc -4 .Entry }}'}\n- output: {source: a}", "a日ß"), "ß");
+    assert_eq!(
+        line("- template: {source: a, template: '{{ substr 2 6 .Entry }}'}\n- output: {source: a}", "a日ß"),
+        "ß"
+    );
+    assert_eq!(
+        line("- template: {source: a, template: '{{ abbrev 6 .Entry }}'}\n- output: {source: a}", "a日ßbc"),
+        "a..."
+    );
+    // A suffix stands behind a whole character.
+    assert_eq!(line("- truncate: {rules: [{limit: 7, suffix: '...'}]}", "a日😀b"), "a日...");
+    // The line of the report: 65 535 bytes are 65 535 at most.
+    let long = format!("{}{}", "x".repeat(65_534), "日本");
+    assert_eq!(line("- truncate: {rules: [{limit: 65535B}]}", &long).len(), 65_534);
+}
+
+/// What fits of the text above.
+fn fitting(limit: usize) -> String {
+    let text = "aä日😀ß".repeat(3);
+    text[..text.floor_char_boundary(limit)].to_owned()
+}
+
+/// Scenario: a line in parts whose beginning is cut within a character, and more parts. Guarantee: nothing is put behind the cut.
+#[test]
+fn nothing_follows_a_cut() {
+    let yaml = "- cri: {max_partial_line_size: 4, max_partial_line_size_truncate: true}";
+    let parts = ["t stdout P aä日", "t stdout P xyz", "t stdout F end", "t stdout F next"];
+    assert_eq!(lines(yaml, &parts), ["aä", "next"]);
+}
+
+/// Scenario: whole numbers that no float holds, from JSON, by paths, expressions and within objects. Guarantee: all digits are kept, in
+/// texts, comparisons, templates and times.
+#[test]
+fn whole_numbers_keep_their_digits() {
+    let doc = r#"{"id":12345678901234567890,"neg":-9007199254740993,"deep":{"ids":[9007199254740993,1.50]},"huge":123456789012345678901234567890,"t":1732871234567890123}"#;
+    for (expression, expected) in [
+        ("id", "12345678901234567890"),
+        ("neg", "-9007199254740993"),
+        ("huge", "123456789012345678901234567890"),
+        ("deep", r#"{"ids":[9007199254740993,1.5]}"#),
+        ("deep.ids", "[9007199254740993,1.5]"),
+        ("deep.ids[0]", "9007199254740993"),
+        ("[id, neg][0]", "12345678901234567890"),
+        ("to_string(deep.ids[0])", "9007199254740993"),
+        ("deep.ids[?@ == `9007199254740993`] | [0]", "9007199254740993"),
+        ("deep.ids[?@ == `9007199254740992`] | [0]", "none"),
+    ] {
+        let yaml = format!(
+            "- json: {{expressions: {{v: '{expression}'}}}}\n- template: {{source: v, template: '{{{{ default \"none\" .v }}}}'}}\n- output: {{source: v}}"
+        );
+        assert_eq!(line(&yaml, doc), expected, "{expression}");
+    }
+    let yaml = "- json: {expressions: {id: , t: }}\n- labels: {id: }\n- timestamp: {source: t, format: UnixNs}\n- drop: {source: id, value: '12345678901234567000'}";
+    let out = run(yaml, vec![entry(doc, &[])]);
+    assert_eq!(out[0].labels.to_string(), r#"{id="12345678901234567890"}"#);
+    assert_eq!(out[0].timestamp.as_unix_nanos(), 1_732_871_234_567_890_123);
+    assert!(
+        run(
+            "- json: {expressions: {id: }}\n- drop: {source: id, value: '12345678901234567890'}",
+            vec![entry(doc, &[])]
+        )
+        .is_empty()
+    );
+}
+
+/// Scenario: a line in parts whose end does not come, from a source that goes on with others, idles, or ends. Guarantee: its parts come
+/// out, once, after the longest wait or at the end.
+#[test]
+fn parts_come_out_when_the_source_idles_or_ends() {
+    for yaml in ["- cri: {}", "- match: {selector: '{app=\"web\"}', stages: [{cri: {}}]}"] {
+        let pipeline = pipeline(yaml).unwrap();
+        let start = now();
+        let at = |secs: u64| Now { mono: start.mono + Duration::from_secs(secs), ..start };
+        let mut out = Vec::new();
+        let web = |line: &str| entry(line, &[("app", "web")]);
+        pipeline.process(web("2024-05-06T07:08:09Z stdout P begun "), at(0), |entry| out.push(entry));
+        pipeline.process(web("2024-05-06T07:08:09Z stderr F other"), at(5), |entry| out.push(entry));
+        pipeline.process(web("2024-05-06T07:08:10Z stdout P going on"), at(8), |entry| out.push(entry));
+        pipeline.tick(at(17), |entry| out.push(entry));
+        assert_eq!((out.len(), pipeline.held()), (1, 1), "{yaml}");
+        pipeline.tick(at(18), |entry| out.push(entry));
+        assert_eq!((out[1].line.to_string(), pipeline.held()), ("begun going on".to_owned(), 0), "{yaml}");
+        pipeline.process(web("2024-05-06T07:08:11Z stdout P the end"), at(20), |entry| out.push(entry));
+        pipeline.finish(at(20), |entry| out.push(entry));
+        assert_eq!((out[2].line.to_string(), out.len(), pipeline.held()), ("the end".to_owned(), 3, 0), "{yaml}");
+    }
+}
+
 /// Fractions of all drop conditions: strict bounds, presence, joined sources.
 #[test]
 fn drop_edges() {
@@ -237,7 +490,12 @@ fn drop_edges() {
     assert!(kept("- drop: {longer_than: 3B}", "abc"));
     assert!(!kept("- drop: {longer_than: 3B}", "abcd"));
     assert!(kept("- drop: {longer_than: 3B, expression: x}", "abcd"));
-    assert!(!kept("- drop: {source: none, expression: '^$'}", "x"));
+    // Nothing is compared with what is not there.
+    for pattern in ["expression: '^$'", "expression: '.*'", "expression: ''", "value: x", "separator: ''"] {
+        for source in ["none", "[none]", "[none, neither]", "'none,neither'"] {
+            assert!(kept(&format!("- drop: {{source: {source}, {pattern}}}"), "x"), "{source} {pattern}");
+        }
+    }
     assert!(kept("- logfmt: {mapping: {a: }}\n- drop: {source: 'a, b'}", "a=1 b=2"));
     assert!(!kept("- logfmt: {mapping: {a: , b: }}\n- drop: {source: [a, c, b], expression: '^1;2$'}", "a=1 b=2"));
     let mut future = entry("x", &[]);

@@ -2,6 +2,8 @@
 //!
 //! Two things are "fudged" unless told otherwise, both for each set of labels, so that a stream stays in order: a value that
 //! cannot be read takes the last timestamp and one nanosecond more, and so does one that equals the value just before it.
+//! Better than the peer: a format by which nothing could ever be read (`yyyy-MM-dd`, `rfc3339`) is refused.
+//!
 //! The last timestamps of at least ten thousand streams are remembered.
 
 use super::{Stage, Verdict};
@@ -116,29 +118,30 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.source.is_empty() {
-        return Err(ConfigError::at(path, "source", "the source of the timestamp is required"));
-    }
-    if config.format.is_empty() {
-        return Err(ConfigError::at(path, "format", "a format is required, such as RFC3339 or 2006-01-02 15:04:05"));
+        builder.refuse(ConfigError::at(path, "source", "the source of the timestamp is required"));
     }
     let name = config.location.unwrap_or_default();
-    let location = Location::load(&name)
-        .ok_or_else(|| ConfigError::at(path, "location", format!("unknown time zone \"{name}\"")))?;
-    let location = Arc::new(location);
-    let fallbacks = config.fallback_formats.unwrap_or_default();
-    let formats = std::iter::once(&config.format).chain(&fallbacks).map(|f| Format::new(f, &location)).collect();
+    let location =
+        Location::load(&name).ok_or_else(|| ConfigError::at(path, "location", format!("unknown time zone \"{name}\"")));
+    let location = Arc::new(builder.or_refuse(location).unwrap_or_else(Location::utc));
+    let format = |key: &str, format: &str| match format {
+        "" => Err(ConfigError::at(path, key, "a format is required, such as RFC3339 or 2006-01-02 15:04:05")),
+        _ => Format::checked(format, &location).map_err(|e| ConfigError::at(path, key, e)),
+    };
+    let mut formats: Vec<Format> = builder.or_refuse(format("format", &config.format)).into_iter().collect();
+    for (i, fallback) in config.fallback_formats.unwrap_or_default().iter().enumerate() {
+        formats.extend(builder.or_refuse(format(&format!("fallback_formats[{i}]"), fallback)));
+    }
+    let fudge_failure = is_fudge(config.action_on_failure.as_deref(), "skip", path, "action_on_failure");
+    let duplicate = "action_on_duplicate_timestamp";
+    let fudge_duplicate = is_fudge(config.action_on_duplicate_timestamp.as_deref(), "keep", path, duplicate);
     Ok(Box::new(TimestampStage {
         source: builder.symbol(&config.source, path)?,
         formats,
-        fudge_failure: is_fudge(config.action_on_failure.as_deref(), "skip", path, "action_on_failure")?,
-        fudge_duplicate: is_fudge(
-            config.action_on_duplicate_timestamp.as_deref(),
-            "keep",
-            path,
-            "action_on_duplicate_timestamp",
-        )?,
+        fudge_failure: builder.or_refuse(fudge_failure).unwrap_or(true),
+        fudge_duplicate: builder.or_refuse(fudge_duplicate).unwrap_or(true),
         memory: builder.state("timestamp", value),
     }))
 }

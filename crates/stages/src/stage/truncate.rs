@@ -1,8 +1,10 @@
 //! `truncate`: cuts lines, labels, structured metadata or extracted texts that are too long, and marks that it did.
 //!
-//! Lengths are bytes, and a cut may fall within a character. What is longer than the limit less the suffix is cut there, and
-//! the suffix follows, as in the peer; so a text that is not longer than the limit may still be cut. The extracted value
-//! `truncated` names what was, over all stages: `label,line`.
+//! Lengths are bytes. What is longer than the limit less the suffix is cut there, and the suffix follows, as in the peer; so a
+//! text that is not longer than the limit may still be cut. The extracted value `truncated` names what was, over all stages:
+//! `label,line`.
+//!
+//! Better than the peer: no half character is left, which would become three bytes wherever UTF-8 is written, and exceed the limit.
 
 use super::{Stage, Verdict};
 use crate::config::{ByteSize, ConfigError, read};
@@ -17,7 +19,7 @@ use std::collections::BTreeSet;
 #[serde(deny_unknown_fields)]
 struct Config {
     #[serde(default, alias = "rule")]
-    rules: Vec<RuleConfig>,
+    rules: Vec<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -62,17 +64,26 @@ pub(super) fn build(
     path: &str,
     builder: &mut Builder,
 ) -> Result<Box<dyn Stage>, ConfigError> {
-    let config: Config = read(value, path)?;
+    let config: Config = read(value, path, builder)?;
     if config.rules.is_empty() {
         return Err(ConfigError::at(path, "rules", "at least one rule is required"));
     }
     let mut rules = Vec::new();
-    for (i, rule) in config.rules.into_iter().enumerate() {
-        let refuse = |key: &str, why: &str| Err(ConfigError::new(&format!("{path}.rules[{i}].{key}"), why));
+    for (i, rule) in config.rules.iter().enumerate() {
+        let rule = Rule::build(rule, &format!("{path}.rules[{i}]"), builder);
+        rules.extend(builder.or_refuse(rule));
+    }
+    Ok(Box::new(Truncate { rules, mark: builder.symbol("truncated", path)? }))
+}
+
+impl Rule {
+    fn build(value: &serde_json::Value, path: &str, builder: &mut Builder) -> Result<Rule, ConfigError> {
+        let rule: RuleConfig = read(value, path, builder)?;
+        let refuse = |key: &str, why: &str| Err(ConfigError::at(path, key, why));
         let Some(limit) = usize::try_from(rule.limit.0).ok().filter(|limit| *limit > 0) else {
             return refuse("limit", "must be greater than zero");
         };
-        if rule.kind_is_line() && !rule.sources.is_empty() {
+        if rule.source_type == Kind::Line && !rule.sources.is_empty() {
             return refuse("sources", "a line has no sources");
         }
         if rule.suffix.len() >= limit {
@@ -85,33 +96,24 @@ pub(super) fn build(
             Kind::Extracted => "extracted",
         };
         let help = "A count of all log lines, labels, extracted values, or structured_metadata truncated as a result of a pipeline stage";
-        rules.push(Rule {
+        Ok(Rule {
             keep: limit - rule.suffix.len(),
             suffix: rule.suffix,
             sources: rule.sources.into_iter().map(Text::from).collect(),
             kind: rule.source_type,
             field,
             truncated: builder.counter("loki_process_truncated_fields_total", help, &[("field", field)]),
-        });
+        })
     }
-    Ok(Box::new(Truncate { rules, mark: builder.symbol("truncated", path)? }))
-}
 
-impl RuleConfig {
-    fn kind_is_line(&self) -> bool {
-        self.source_type == Kind::Line
-    }
-}
-
-impl Rule {
     /// Cuts a text if it is too long; whether it did.
     fn cut(&self, text: &mut Text) -> bool {
         if text.len() <= self.keep {
             return false;
         }
         *text = match self.suffix.as_str() {
-            "" => text.slice(0, self.keep),
-            suffix => [&text[..self.keep], suffix.as_bytes()].concat().into(),
+            "" => text.cut(self.keep),
+            suffix => [&text.cut(self.keep), suffix.as_bytes()].concat().into(),
         };
         self.truncated.inc();
         true

@@ -1,10 +1,12 @@
 //! From a file to a pipeline: finds the stages in it, and says of every error where it is written.
 //!
 //! The file is a list of stages; or a map that has them under `pipeline_stages` or `stages`; or a list of Promtail's scrape
-//! configurations, or a whole Promtail configuration with `scrape_configs`; or a collector's configuration with a processor
-//! `loki_stages`. References such as `${env:X}` are expanded in the last only: to the others they are text, as `$1` is.
+//! configurations, or a whole Promtail configuration with `scrape_configs`; or the values of Promtail's Helm chart, which have them
+//! under `config.snippets.pipelineStages`; or a collector's configuration with a processor `loki_stages`. A file whose name ends in
+//! `.alloy` is in Alloy's own syntax. References such as `${env:X}` are expanded in the last only: to the others they are text, as `$1` is.
 //!
-//! YAML is read as everywhere in the program, with the words of Go's yaml.v3: `y`, `n`, `yes`, `no`, `on` and `off` are text.
+//! What a scalar means is decided by the stage that reads it, as in the processor: `0123`, `1.10` and `yes` are what was written where a
+//! text is wanted.
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::environment::Environment;
@@ -12,24 +14,27 @@ use crate::config::expand::expand;
 use crate::config::node::{Map, Node, Value};
 use crate::config::parse::parse;
 use crate::config::path::Path;
-use crate::config::scalar::Kind;
 use crate::config::source::{Source, Span};
 use crate::config::suggest::nearest;
-use serde_json::Value as Json;
-use stages::{Pipeline, Stages};
+use crate::processors::loki_stages::{alloy, findings, written};
+use stages::{Options, Pipeline, Stages};
 
 /// The type of the processor that holds stages.
 const PROCESSOR: &str = "loki_stages";
 
-/// Reads the file and builds the pipeline.
+/// Reads the file and builds the pipeline; what is doubtful in the file is told with it.
 ///
 /// # Errors
 /// What is wrong with the file, with its place.
-pub fn read(file: &str, which: Option<&str>, environment: &dyn Environment) -> Result<Pipeline, Diagnostics> {
+pub fn read(
+    file: &str,
+    which: Option<&str>,
+    environment: &dyn Environment,
+) -> Result<(Pipeline, Diagnostics), Diagnostics> {
     let mut found = Diagnostics::new();
     let built = build(file, which, environment, &mut found);
     match built {
-        Some(pipeline) if !found.has_errors() => Ok(pipeline),
+        Some(pipeline) if !found.has_errors() => Ok((pipeline, found)),
         _ => Err(found),
     }
 }
@@ -43,6 +48,10 @@ fn build(file: &str, which: Option<&str>, environment: &dyn Environment, found: 
         }
     };
     let source = Source::new(file, text);
+    if alloy::is_alloy(file) {
+        let (list, path) = alloy::stages(&source, which, found)?;
+        return pipeline(&list, &path, found);
+    }
     let mut root = parse(&source, found)?;
     if root.as_map().is_some_and(|map| map.get("processors").is_some()) {
         expand(&mut root, environment, found);
@@ -50,30 +59,28 @@ fn build(file: &str, which: Option<&str>, environment: &dyn Environment, found: 
     if found.has_errors() {
         return None;
     }
-    let located = match locate(&root, which) {
-        Ok(located) => located,
+    match locate(&root, which) {
+        Ok(located) => pipeline(located.node, &located.path, found),
         Err(error) => {
             found.push(*error);
-            return None;
-        }
-    };
-    let list = match &located.node.value {
-        Value::Seq(items) => items.iter().map(json).collect(),
-        Value::Null => Vec::new(),
-        _ => {
-            let message = format!("stages are a list, this is {}", located.node.noun());
-            found.push(Diagnostic::error(message).at(&located.node.span, &located.path));
-            return None;
-        }
-    };
-    match Pipeline::new(&Stages(list)) {
-        Ok(pipeline) => Some(pipeline),
-        Err(error) => {
-            let (span, path) = place(&located, &error.path);
-            found.push(Diagnostic::error(error.message).at(&span, &path));
             None
         }
     }
+}
+
+fn pipeline(list: &Node, path: &Path, found: &mut Diagnostics) -> Option<Pipeline> {
+    let stages = Stages(match &list.value {
+        Value::Seq(items) => items.iter().map(written).collect(),
+        Value::Null => Vec::new(),
+        _ => {
+            let message = format!("stages are a list, this is {}", list.noun());
+            found.push(Diagnostic::error(message).at(&list.span, path));
+            return None;
+        }
+    });
+    findings::tell(&Pipeline::check(&stages, &Options::default()), list, path, found);
+    // What is wrong has been told.
+    Pipeline::new(&stages).ok()
 }
 
 /// The list of stages, and where it is.
@@ -102,6 +109,9 @@ fn in_map<'a>(root: &'a Node, map: &'a Map, which: Option<&str>) -> Result<Locat
     if let Some(processors) = map.get("processors") {
         return processor(processors, &path.key("processors"), which);
     }
+    if let Some(located) = helm_values(map) {
+        return only(located, which);
+    }
     for key in ["pipeline_stages", "stages"] {
         if let Some(node) = map.get(key) {
             return only(Located { node, path: path.key(key) }, which);
@@ -112,9 +122,23 @@ fn in_map<'a>(root: &'a Node, map: &'a Map, which: Option<&str>) -> Result<Locat
     {
         return job(jobs, items, &path.key("scrape_configs"), which);
     }
-    let message =
-        "there are no stages here: neither a list, nor `pipeline_stages`, `stages`, `scrape_configs` or `processors`";
+    let message = "there are no stages here: neither a list, nor `pipeline_stages`, `stages`, `scrape_configs`, `config.snippets.pipelineStages` or `processors`";
     Err(Box::new(Diagnostic::error(message).at(&root.span, &path)))
+}
+
+/// The stages in the values of Promtail's Helm chart, by itself or as a part of another.
+fn helm_values(values: &Map) -> Option<Located<'_>> {
+    const KEYS: [&str; 4] = ["promtail", "config", "snippets", "pipelineStages"];
+    let follow = |keys: &[&str]| {
+        let mut path = Path::root();
+        let (last, before) = keys.split_last()?;
+        let map = before.iter().try_fold(values, |map, key| {
+            path = path.key(key);
+            map.get(key)?.as_map()
+        })?;
+        Some(Located { node: map.get(last)?, path: path.key(last) })
+    };
+    follow(&KEYS[1..]).or_else(|| follow(&KEYS))
 }
 
 /// A file of one list, where nothing can be chosen.
@@ -180,57 +204,6 @@ fn choose<'a>(
         None if all.len() > 1 => Err(error(format!("there are several: choose by --processor one of {names}"))),
         None => all.pop().map(|(_, located)| located).ok_or_else(|| error(format!("there is no {noun}"))),
     }
-}
-
-/// The value of a node as stages take it.
-fn json(node: &Node) -> Json {
-    match &node.value {
-        // What an expansion gave is text to whom it is text.
-        Value::Scalar(scalar) => match scalar.kind {
-            Kind::Str => Json::from(node.text().unwrap_or(&scalar.text)),
-            Kind::Bool(value) => Json::from(value),
-            Kind::Int(value) => Json::from(value),
-            Kind::Uint(value) => Json::from(value),
-            Kind::Float(value) => {
-                serde_json::Number::from_f64(value).map_or_else(|| Json::from(&*scalar.text), Json::Number)
-            }
-        },
-        Value::Seq(items) => items.iter().map(json).collect(),
-        Value::Map(map) => map.entries.iter().map(|entry| (entry.key.clone(), json(&entry.value))).collect(),
-        Value::Null | Value::Broken => Json::Null,
-    }
-}
-
-/// Where an error's path leads, as far as it leads: `[2].json.expressions.user`. Keys may hold dots, so the tree is asked.
-fn place(at: &Located<'_>, error: &str) -> (Span, Path) {
-    let (mut below, mut path, mut node, mut rest) = (Path::root(), at.path.clone(), at.node, error);
-    while !rest.is_empty() {
-        let step = match &node.value {
-            Value::Seq(items) => {
-                index(rest).and_then(|(i, rest)| Some((below.index(i), path.index(i), items.get(i)?, rest)))
-            }
-            Value::Map(map) => {
-                let key = rest.strip_prefix('.').unwrap_or(rest);
-                let fits = |name: &str| {
-                    let name = name.strip_prefix("stage.").unwrap_or(name);
-                    key.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-                };
-                let fitting = map.entries.iter().filter_map(|entry| Some((entry, fits(&entry.key)?)));
-                let longest = fitting.min_by_key(|(_, rest)| rest.len());
-                longest.map(|(entry, rest)| (below.key(&entry.key), path.key(&entry.key), &entry.value, rest))
-            }
-            _ => None,
-        };
-        let Some(step) = step else { break };
-        (below, path, node, rest) = step;
-    }
-    (at.node.place(&below).clone(), path)
-}
-
-/// `[3].rest`: 3, and the rest.
-fn index(text: &str) -> Option<(usize, &str)> {
-    let (number, rest) = text.trim_start_matches('.').strip_prefix('[')?.split_once(']')?;
-    Some((number.parse().ok()?, rest))
 }
 
 #[cfg(test)]

@@ -175,6 +175,7 @@ pub fn value(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Number(value) if value.is_finite() => format_json(*value),
         Value::Number(_) => "null".to_owned(),
+        Value::Integer(digits) => digits.to_string(),
         Value::Text(text) => quoted(text),
     }
 }

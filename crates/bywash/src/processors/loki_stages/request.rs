@@ -9,6 +9,7 @@
 
 use bytes::Bytes;
 use flow::Meta;
+use stages::Timestamp;
 use stages::entry::otlp::{self, Change};
 use stages::entry::{Entry, Labels, Source};
 use std::collections::HashMap;
@@ -23,20 +24,22 @@ pub struct Request {
     index: Index,
     /// What is known of its sender.
     meta: Arc<Meta>,
+    /// When it came: the time of records that have none.
+    now: Timestamp,
     /// The labels of each resource entry, in the order of the request.
     labels: Vec<Labels>,
 }
 
 impl Request {
-    /// Takes a request apart.
+    /// Takes a request apart that came at `now`.
     ///
     /// # Errors
     /// It is not framed down to its records, which receivers refuse.
-    pub fn new(body: Bytes, meta: Arc<Meta>) -> Result<Request, Malformed> {
+    pub fn new(body: Bytes, meta: Arc<Meta>, now: Timestamp) -> Result<Request, Malformed> {
         let mut index = Index::new();
         index.build(Signal::Logs, &body)?;
         let labels = index.resources(&body).map(|resource| otlp::labels(&message(&body, &resource))).collect();
-        Ok(Request { body, index, meta, labels })
+        Ok(Request { body, index, meta, now, labels })
     }
 
     /// What is known of its sender.
@@ -52,7 +55,7 @@ impl Request {
     /// The entry at a place.
     pub fn entry(&self, place: usize) -> Option<Entry> {
         let record = self.record(place)?;
-        Some(otlp::entry(&self.body.slice_ref(record.bytes()), self.labels_of(&record)?))
+        Some(otlp::entry(&self.body.slice_ref(record.bytes()), self.labels_of(&record)?, self.now))
     }
 
     fn record(&self, place: usize) -> Option<Record<'_>> {
@@ -73,8 +76,9 @@ impl Source for Request {
         }
         let (body, _) = alone.finish(None);
         // Of what was written here the framing is sound.
-        let nothing = Request { body: Bytes::new(), index: Index::new(), meta: self.meta.clone(), labels: Vec::new() };
-        (Arc::new(Request::new(body, self.meta.clone()).unwrap_or(nothing)), 0)
+        let (meta, now) = (self.meta.clone(), self.now);
+        let nothing = Request { body: Bytes::new(), index: Index::new(), meta, now, labels: Vec::new() };
+        (Arc::new(Request::new(body, self.meta.clone(), now).unwrap_or(nothing)), 0)
     }
 
     fn tenant(&self) -> Option<&str> {
@@ -145,7 +149,7 @@ impl Rewriter {
     pub fn push(&mut self, own: Option<&Request>, from: &Request, place: usize, entry: &Entry) -> bool {
         let Some(record) = from.record(place) else { return true };
         let Some(before) = from.labels_of(&record) else { return true };
-        let written = match otlp::record(entry, &from.body.slice_ref(record.bytes())) {
+        let written = match otlp::record(entry, &from.body.slice_ref(record.bytes()), from.now) {
             Change::Unchanged => Written::Kept,
             Change::Changed(bytes) => Written::Changed(bytes),
         };

@@ -81,8 +81,7 @@ impl LokiStages {
         self.pipeline.samples(now())
     }
 
-    fn rewrite(&self, staged: &mut Staged, request: Request) {
-        let now = now();
+    fn rewrite(&self, staged: &mut Staged, request: Request, now: Now) {
         let (in_len, records) = (staged.payload.len(), request.len());
         let mut rewriter = Rewriter::new(in_len.saturating_mul(MOST_GROWTH.0).saturating_add(MOST_GROWTH.1));
         let (mut drops, mut others) = (Drops::default(), Others::default());
@@ -179,8 +178,9 @@ impl Stage for LokiStages {
         if staged.payload.signal != Signal::Logs {
             return;
         }
-        match Request::new(staged.payload.body.contiguous(), staged.payload.meta.clone()) {
-            Ok(request) => self.rewrite(staged, request),
+        let now = now();
+        match Request::new(staged.payload.body.contiguous(), staged.payload.meta.clone(), now.wall) {
+            Ok(request) => self.rewrite(staged, request, now),
             // Receivers refuse what is malformed, so this is another component's fault; the data is not made worse here.
             Err(error) => tracing::error!(%error, "a request cannot be read and passes its stages unchanged"),
         }

@@ -37,7 +37,7 @@ fn errors_have_their_place() {
     assert!(config.is_none());
     let places: Vec<(&str, &str)> = problems.iter().map(|(path, _, place)| (path.as_str(), place.as_str())).collect();
     assert_eq!(places[0], ("stages[0].regex.expression", "test.yaml:3:17"));
-    assert_eq!(places[1].0, "stages[2].match.stages[0].output.source");
+    assert_eq!(places[1].0, "stages[2].match.stages[0].stage.output.source");
     assert!(places[1].1.starts_with("test.yaml:8:"), "{places:?}");
     assert_eq!((places[2].0, places.len()), ("stages[3].metrics.m.config.action", 3));
     let (_, problems) = read("stages: [{regx: {}}, {match: {selector: '{a=\"b\"}', stages: [{zzzzzz: }]}}]");
@@ -52,6 +52,32 @@ fn errors_have_their_place() {
     ] {
         let (_, problems) = read(yaml);
         assert_eq!(problems.iter().map(|(path, ..)| path.as_str()).collect::<Vec<_>>(), [path], "{yaml}");
+    }
+}
+
+/// Scenario: stages in a file of Alloy's; and such keys where they cannot be. Guarantee: the stages are those of the file, the rest of it is
+/// named, and what is wrong has its place in the file.
+#[test]
+fn stages_may_be_in_a_file_of_alloys() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.alloy");
+    let at = file.display();
+    std::fs::write(&file, "loki.process \"a\" { stage.output { source = \"x\" } }\nloki.process \"b\" {\n  stage.output { sorce = \"x\" } }\nlogging {}\n").unwrap();
+    let (config, problems) = read(&format!("{{alloy_file: '{at}', alloy_process: a}}"));
+    assert_eq!(config.unwrap().stages.0, [serde_json::json!({"stage.output": {"source": "x"}})]);
+    assert!(problems.len() == 1 && problems[0].1.contains("passed over: `logging` (line 4)"), "{problems:?}");
+    let (config, problems) = read(&format!("{{alloy_file: '{at}', alloy_process: b}}"));
+    assert!(config.is_none());
+    let error = &problems[0];
+    assert!(error.1.contains("did you mean `source`") && error.2 == format!("{at}:3:18"), "{problems:?}");
+    for (yaml, path) in [
+        (format!("{{alloy_file: '{at}'}}"), ""),
+        (format!("{{alloy_file: '{at}', alloy_process: a, stages: [cri: ]}}"), "alloy_file"),
+        ("{alloy_process: a, stages: [cri: ]}".to_owned(), "alloy_process"),
+        ("{alloy_file: /does/not/exist.alloy}".to_owned(), "alloy_file"),
+    ] {
+        let (config, problems) = read(&yaml);
+        assert!(config.is_none() && problems.iter().any(|problem| problem.0 == path), "{yaml}: {problems:?}");
     }
 }
 

@@ -7,6 +7,9 @@ use otlp_oracle::resource::Resource;
 use proptest::prelude::*;
 use prost::Message;
 
+/// When records are read.
+const NOW: Timestamp = Timestamp::EPOCH;
+
 fn of(value: Any) -> Option<AnyValue> {
     Some(AnyValue { value: Some(value) })
 }
@@ -50,7 +53,7 @@ fn sample() -> LogRecord {
 fn values_have_texts() {
     let record = bytes(&sample());
     let labels: Labels = [("service.name", "shop")].into_iter().collect();
-    let entry = entry(&record, &labels);
+    let entry = entry(&record, &labels, NOW);
     assert_eq!(entry.line, "hello");
     assert_eq!(entry.timestamp.as_unix_nanos(), 1_700_000_000_000_000_005);
     assert_eq!(entry.labels, labels);
@@ -59,7 +62,7 @@ fn values_have_texts() {
     assert_eq!(texts, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
     let map = KeyValueList { values: vec![pair("k", of(Any::BoolValue(true))), pair("z", None)] };
     let structured = LogRecord { body: of(Any::KvlistValue(map)), observed_time_unix_nano: 7, ..LogRecord::default() };
-    let entry = self::entry(&bytes(&structured), &labels);
+    let entry = self::entry(&bytes(&structured), &labels, NOW);
     assert_eq!(entry.line, "{\"k\":true,\"z\":null}");
     assert_eq!(entry.timestamp.as_unix_nanos(), 7);
 }
@@ -69,13 +72,13 @@ fn values_have_texts() {
 fn changes_are_written_back_alone() {
     let before = sample();
     let encoded = bytes(&before);
-    let mut entry = entry(&encoded, &Labels::default());
+    let mut entry = entry(&encoded, &Labels::default(), NOW);
     entry.line = "HELLO".into();
     entry.timestamp = Timestamp::from_unix_nanos(5);
     entry.set_metadata("user".into(), "u2".into());
     entry.set_metadata("new".into(), "x".into());
     entry.metadata.retain(|(name, _)| *name != "raw");
-    let Change::Changed(after) = record(&entry, &encoded) else { panic!("unchanged") };
+    let Change::Changed(after) = record(&entry, &encoded, NOW) else { panic!("unchanged") };
     let after = LogRecord::decode(after.as_slice()).unwrap();
     assert_eq!((after.body, after.time_unix_nano), (string("HELLO"), 5));
     assert_eq!((after.trace_id, after.severity_number), (before.trace_id, 9));
@@ -103,6 +106,19 @@ fn labels_are_written_back() {
     assert_eq!(after.dropped_attributes_count, 3);
 }
 
+/// Scenario: a record without any time. Guarantee: it is of the time at which it is read, and its bytes stay while nobody changes that.
+#[test]
+fn a_record_without_time_is_of_now() {
+    let encoded = bytes(&LogRecord { body: string("x"), ..LogRecord::default() });
+    let now = Timestamp::from_unix_nanos(1_700_000_000_000_000_009);
+    let mut entry = entry(&encoded, &Labels::default(), now);
+    assert_eq!(entry.timestamp, now);
+    assert_eq!(record(&entry, &encoded, now), Change::Unchanged);
+    entry.timestamp = now.plus_nanos(1);
+    let Change::Changed(after) = record(&entry, &encoded, now) else { panic!("unchanged") };
+    assert_eq!(LogRecord::decode(after.as_slice()).unwrap().time_unix_nano, 1_700_000_000_000_000_010);
+}
+
 proptest! {
     /// An entry that nothing changed leaves its record alone; one whose line changed reads back as it was set.
     #[test]
@@ -110,14 +126,14 @@ proptest! {
         let attributes = names.iter().map(|name| pair(name, string(name))).collect();
         let message = LogRecord { time_unix_nano: time, body: string(&body), attributes, ..LogRecord::default() };
         let encoded = bytes(&message);
-        let mut entry = entry(&encoded, &Labels::default());
-        prop_assert_eq!(record(&entry, &encoded), Change::Unchanged);
+        let mut entry = entry(&encoded, &Labels::default(), NOW);
+        prop_assert_eq!(record(&entry, &encoded, NOW), Change::Unchanged);
         entry.line = line.as_str().into();
-        let after = match record(&entry, &encoded) {
+        let after = match record(&entry, &encoded, NOW) {
             Change::Unchanged => encoded,
             Change::Changed(after) => Bytes::from(after),
         };
-        let again = self::entry(&after, &Labels::default());
+        let again = self::entry(&after, &Labels::default(), NOW);
         prop_assert_eq!(again.line, line.as_str());
         prop_assert_eq!(again.timestamp, entry.timestamp);
         prop_assert_eq!(again.metadata, entry.metadata);
@@ -127,9 +143,9 @@ proptest! {
     #[test]
     fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
         let bytes = Bytes::from(bytes);
-        let mut entry = entry(&bytes, &labels(&bytes));
+        let mut entry = entry(&bytes, &labels(&bytes), NOW);
         entry.line = "x".into();
-        record(&entry, &bytes);
+        record(&entry, &bytes, NOW);
         resource(&Labels::default(), &bytes);
     }
 }

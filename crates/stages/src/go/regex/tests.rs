@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 fn found<'a>(pattern: &str, text: &'a str) -> Option<&'a str> {
     let regex = Regex::new(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
-    regex.find_at(text.as_bytes(), 0).map(|(start, end)| &text[start..end])
+    regex.find(text.as_bytes()).map(|(start, end)| &text[start..end])
 }
 
 /// Every row of the differences between RE2 and the engine gives RE2's answer.
@@ -47,6 +47,23 @@ fn means_what_go_means() {
         (r"\p{Greek}\PL", "α1", Some("α1")),
         (r"\p{^Greek}", "αa", Some("a")),
         (r"\pL", "1a", Some("a")),
+        (r"\pN+", "a1Ⅷ٣b", Some("1Ⅷ٣")),
+        (r"\p{ uppercase-Letter}\p{OLD_italic}?\P{latin}", "aA1", Some("A1")),
+        (r"\P{Cs}\PL", "a1", Some("a1")),
+        (r"[^\p{Surrogate}\pL]", "a1", Some("1")),
+        (r"\p{ASCII}\p{Any}\p{assigned}", "éaéb", Some("aéb")),
+        (r"(?i)\p{Lu}+", "1aB", Some("aB")),
+        (r"(?i)[[:alpha:]]+", "1aſK2", Some("aſK")),
+        (r"(?i)\w+", "-ſK-", Some("ſK")),
+        (r"(?i)[^\W]+", "-ſK-", Some("ſK")),
+        (r"(?i)σ+", "ςΣσ", Some("ςΣσ")),
+        (r"(?i)ß", "ẞ", Some("ẞ")),
+        (r"(?i)i", "İ", None),
+        ("[[:space:]]", "\u{b}", Some("\u{b}")),
+        ("[[:^space:]]", "\u{a0}", Some("\u{a0}")),
+        (r"[[:word:]\s]+", "é a_1", Some(" a_1")),
+        ("[[:punct:]]+", "a…!?", Some("!?")),
+        (r"\xe9", "é", Some("é")),
         ("a|", "b", Some("")),
         (r"\x{1F600}", "😀", Some("😀")),
         (r"a\_b\/", "a_b/", Some("a_b/")),
@@ -96,6 +113,14 @@ fn refuses_what_go_refuses() {
         "[a--b]",
         "(?i",
         r"\p{Nonsense}",
+        r"\p{Alphabetic}",
+        r"\p{White_Space}",
+        r"\p{Emoji}",
+        r"\p{IsGreek}",
+        r"\p{sc=Greek}",
+        r"\p{L&}",
+        r"\p{}",
+        r"\pX",
         "[[:nope:]]",
         "(?",
         r"[\b]",
@@ -106,6 +131,45 @@ fn refuses_what_go_refuses() {
         assert!(Regex::new(bad).is_err(), "{bad} was accepted");
     }
     assert!(Regex::anchored("a)|(b").is_err());
+}
+
+/// Scenario: Go's own answers (1.26) on characters of several bytes and on bytes that are none. Guarantee: the same matches; each such byte
+/// is one U+FFFD, and nothing matches within a character.
+#[test]
+fn bytes_are_read_as_go_reads_them() {
+    let all = |pattern: &str, text: &[u8]| {
+        let mut found = Vec::new();
+        Regex::new(pattern).unwrap().for_each(text, |slots| found.extend(span(slots, 0)));
+        let mut slots = Slots::new();
+        assert_eq!(Regex::new(pattern).unwrap().captures(text, &mut slots), !found.is_empty(), "{pattern}");
+        assert_eq!(span(&slots, 0), found.first().copied(), "{pattern}");
+        assert_eq!(Regex::new(pattern).unwrap().is_match(text), !found.is_empty(), "{pattern}");
+        found
+    };
+    for (pattern, text, expected) in [
+        (r"\B", "aé".as_bytes(), &[(3, 3)][..]),
+        (r"\b", "é".as_bytes(), &[]),
+        (r"\B", "é".as_bytes(), &[(0, 0), (2, 2)]),
+        (r"\B", "日本".as_bytes(), &[(0, 0), (3, 3), (6, 6)]),
+        (".", b"\xff", &[(0, 1)]),
+        ("^.*$", b"a\xffb", &[(0, 3)]),
+        ("[^\"]*", b"a\xffb", &[(0, 3)]),
+        (r"\S+", b"a\xe9b", &[(0, 3)]),
+        (r"\W", b"\xe9", &[(0, 1)]),
+        ("[^a]", b"\xff", &[(0, 1)]),
+        (r"\x{FFFD}", b"\xff", &[(0, 1)]),
+        (".", b"\xe6\x97", &[(0, 1), (1, 2)]),
+        ("^..$", b"\xe6\x97", &[(0, 2)]),
+        (r"\xff", b"\xff", &[]),
+        (r"(?i)\xe9", "É".as_bytes(), &[(0, 2)]),
+        ("a.c", b"a\xf0\x9f\x98c", &[]),
+        ("c", b"a\xf0\x9f\x98c", &[(4, 5)]),
+        (r"\pL", b"\xff", &[]),
+        (r"\PL", b"\xff", &[(0, 1)]),
+        (r"[\x80-\x{10ffff}]", b"\xff", &[(0, 1)]),
+    ] {
+        assert_eq!(all(pattern, text), expected, "{pattern} {text:?}");
+    }
 }
 
 /// A label regex must match the whole value, newlines included.

@@ -6,11 +6,11 @@
 //! | `\Q…\E`, octal `\101`, `\<` | literals |
 //! | a brace that is no repetition; `[`, `&`, `-`, `~` in a class | escaped |
 //! | a group name twice, or beginning with a digit | unnamed, names kept beside |
-//! | `a**`, `{1001}`, `(?x)`, `\u0041` | refused, as Go refuses them |
-//!
-//! It does not check that classes and escapes mean something to the engine: compiling does.
+//! | `\pN`, `\p{Greek}`, `\p{uppercase letter}` | `\p{gc=…}`, `\p{sc=…}` |
+//! | `a**`, `{1001}`, `(?x)`, `\u0041`, `\p{Alphabetic}` | refused, as Go refuses them |
 
 use super::RegexError;
+use regex_automata::util::syntax;
 use std::iter::Peekable;
 use std::str::CharIndices;
 
@@ -266,10 +266,7 @@ impl<'a> Translator<'a> {
         };
         self.skip(len);
         let (name, negated) = name.strip_prefix('^').map_or((name, negated), |name| (name, !negated));
-        if name.is_empty() || !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
-            return Err(invalid(&self.source[at..]));
-        }
-        Ok(format!("\\{}{{{name}}}", if negated { 'P' } else { 'p' }))
+        unicode_class(name, negated).ok_or_else(|| invalid(&self.source[at..]))
     }
 
     /// After a `\`: one character.
@@ -408,6 +405,24 @@ fn perl_class(c: char) -> String {
         _ => "0-9A-Za-z_",
     };
     format!("[{}{members}]", if c.is_ascii_uppercase() { "^" } else { "" })
+}
+
+/// The class of Unicode with this name, if Go has it: a general category, a script, or one of three more; not a property such as
+/// `Alphabetic`. Case, spaces, hyphens and underscores do not matter.
+fn unicode_class(name: &str, negated: bool) -> Option<String> {
+    if !name.bytes().all(|b| matches!(b, b' ' | b'-' | b'_') || b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let known = |class: String| syntax::parse(&class).is_ok().then_some(class);
+    let p = if negated { 'P' } else { 'p' };
+    match name.as_str() {
+        "any" | "ascii" | "assigned" => Some(format!("\\{p}{{{name}}}")),
+        // No text has surrogates.
+        "cs" | "surrogate" => Some(format!("[{}\\x00-\\x{{10FFFF}}]", if negated { "" } else { "^" })),
+        _ if name.starts_with("is") => None,
+        _ => known(format!("\\{p}{{gc={name}}}")).or_else(|| known(format!("\\{p}{{sc={name}}}"))),
+    }
 }
 
 /// A character that means itself, in a class and outside of one.

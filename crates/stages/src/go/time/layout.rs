@@ -118,6 +118,11 @@ impl Layout {
         Self { tokens }
     }
 
+    /// Whether nothing in it stands for a part of a time, so that it reads no time at all.
+    pub fn is_constant(&self) -> bool {
+        self.tokens.iter().all(|token| matches!(token, Token::Literal(_)))
+    }
+
     /// Writes `at` as clocks show it in `location`.
     pub fn format(&self, at: Timestamp, location: &Location) -> String {
         let (offset, abbreviation) = location.at(at);

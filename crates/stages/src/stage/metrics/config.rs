@@ -2,6 +2,7 @@
 
 use crate::config::{ConfigError, GoDuration, read};
 use crate::metrics::MetricKind;
+use crate::pipeline::Builder;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -51,7 +52,7 @@ struct Promtail {
     source: Option<String>,
     max_idle_duration: Option<GoDuration>,
     #[serde(default)]
-    config: Option<Details>,
+    config: Value,
 }
 
 /// What a metric does.
@@ -84,34 +85,40 @@ struct Alloy {
     buckets: Option<Vec<f64>>,
 }
 
-/// Reads the metrics of a stage; `prefix` is where names begin that do not say so themselves.
-pub fn read_all(value: &Value, path: &str, prefix: &str) -> Result<Vec<Spec>, ConfigError> {
+/// Reads the metrics of a stage. What is wrong with any of them is told to the builder.
+pub fn read_all(value: &Value, path: &str, builder: &mut Builder) -> Result<Vec<Spec>, ConfigError> {
     let mut specs = Vec::new();
+    let mut add = |spec: Result<Spec, ConfigError>, builder: &mut Builder| specs.extend(builder.or_refuse(spec));
     match value {
         Value::Array(blocks) => {
             for (i, block) in blocks.iter().enumerate() {
                 let path = format!("{path}[{i}]");
                 let single = block.as_object().filter(|block| block.len() == 1).and_then(|block| block.iter().next());
-                let Some((kind, block)) = single else {
-                    return Err(ConfigError::new(&path, "expected one of counter, gauge and histogram"));
+                let spec = match single {
+                    Some((kind, block)) => alloy(kind, block, &format!("{path}.{kind}"), builder),
+                    None => Err(ConfigError::new(&path, "expected one of counter, gauge and histogram")),
                 };
-                specs.push(alloy(kind, block, &format!("{path}.{kind}"), prefix)?);
+                add(spec, builder);
             }
         }
         Value::Object(metrics) => {
             for (name, metric) in metrics {
                 let path = format!("{path}.{name}");
-                if let Some(kind) = name.strip_prefix("metric.") {
-                    match metric {
-                        Value::Array(blocks) => {
-                            for block in blocks {
-                                specs.push(alloy(kind, block, &path, prefix)?);
-                            }
+                match (name.strip_prefix("metric."), metric) {
+                    (Some(kind), Value::Array(blocks)) => {
+                        for block in blocks {
+                            let spec = alloy(kind, block, &path, builder);
+                            add(spec, builder);
                         }
-                        block => specs.push(alloy(kind, block, &path, prefix)?),
                     }
-                } else {
-                    specs.push(promtail(name, metric, &path, prefix)?);
+                    (Some(kind), block) => {
+                        let spec = alloy(kind, block, &path, builder);
+                        add(spec, builder);
+                    }
+                    (None, metric) => {
+                        let spec = promtail(name, metric, &path, builder);
+                        add(spec, builder);
+                    }
                 }
             }
         }
@@ -121,18 +128,18 @@ pub fn read_all(value: &Value, path: &str, prefix: &str) -> Result<Vec<Spec>, Co
     Ok(specs)
 }
 
-fn promtail(name: &str, value: &Value, path: &str, prefix: &str) -> Result<Spec, ConfigError> {
-    let metric: Promtail = read(value, path)?;
-    let details = metric.config.unwrap_or_default();
+fn promtail(name: &str, value: &Value, path: &str, builder: &mut Builder) -> Result<Spec, ConfigError> {
+    let metric: Promtail = read(value, path, builder)?;
     let details_path = format!("{path}.config");
-    let common = (own_or(&metric.prefix, prefix), metric.source, metric.max_idle_duration);
+    let details: Details = read(&metric.config, &details_path, builder)?;
+    let common = (own_or(&metric.prefix, &builder.options.metric_prefix), metric.source, metric.max_idle_duration);
     let mut spec = spec(name, &metric.r#type, common, details, path, &details_path)?;
     spec.description = metric.description;
     Ok(spec)
 }
 
-fn alloy(kind: &str, value: &Value, path: &str, prefix: &str) -> Result<Spec, ConfigError> {
-    let metric: Alloy = read(value, path)?;
+fn alloy(kind: &str, value: &Value, path: &str, builder: &mut Builder) -> Result<Spec, ConfigError> {
+    let metric: Alloy = read(value, path, builder)?;
     let details = Details {
         action: metric.action,
         value: metric.value,
@@ -141,7 +148,7 @@ fn alloy(kind: &str, value: &Value, path: &str, prefix: &str) -> Result<Spec, Co
         buckets: metric.buckets,
     };
     let kind = kind.strip_prefix("metric.").unwrap_or(kind);
-    let common = (own_or(&metric.prefix, prefix), metric.source, metric.max_idle_duration);
+    let common = (own_or(&metric.prefix, &builder.options.metric_prefix), metric.source, metric.max_idle_duration);
     let mut spec = spec(&metric.name, kind, common, details, path, path)?;
     spec.description = metric.description;
     Ok(spec)

@@ -56,7 +56,7 @@ fn apply(stages: &LokiStages, payload: Payload) -> Payload {
 
 /// What is in a request: labels, line, metadata of each record, in order.
 fn shown(payload: &Payload) -> Vec<String> {
-    let request = Request::new(payload.body.contiguous(), Meta::none()).unwrap();
+    let request = Request::new(payload.body.contiguous(), Meta::none(), Timestamp::EPOCH).unwrap();
     assert_eq!(request.len(), payload.records as usize);
     let show = |entry: Entry| {
         let metadata: Vec<String> = entry.metadata.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -105,8 +105,8 @@ fn changed_records_move_with_everything_they_have() {
     // The number stays a number, the severity stays, and the untouched record is the same bytes.
     assert_eq!((count(b"\x03pid\x12\x02\x18\x07"), count(b"\x10\x09")), (4, 5));
     let (before, after) = (
-        Request::new(payload.body.contiguous(), Meta::none()).unwrap(),
-        Request::new(whole.clone(), Meta::none()).unwrap(),
+        Request::new(payload.body.contiguous(), Meta::none(), Timestamp::EPOCH).unwrap(),
+        Request::new(whole.clone(), Meta::none(), Timestamp::EPOCH).unwrap(),
     );
     assert_eq!(after.entry(4).unwrap().line, before.entry(4).unwrap().line);
     wire::check(Signal::Logs, &whole, &wire::CheckLimits::default()).unwrap();

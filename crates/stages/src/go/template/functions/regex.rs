@@ -63,7 +63,7 @@ fn is_match(a: &Args<'_>) -> Result<Val, ExecError> {
 fn find_first(a: &Args<'_>) -> Result<Val, ExecError> {
     a.exactly(2)?;
     let s = a.text(1)?;
-    let found = compiled(a)?.find_at(s, 0);
+    let found = compiled(a)?.find(s);
     Ok(Val::Text(found.map_or(Text::new(), |(start, end)| s.slice(start, end))))
 }
 

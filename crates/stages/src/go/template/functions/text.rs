@@ -1,10 +1,10 @@
-//! sprig's functions on text. Widths and lengths are bytes, as in sprig.
+//! sprig's functions on text. Widths and lengths are bytes, as in sprig; what is cut has no half character at its end, unlike there.
 
 use super::{Args, MAX_OUTPUT, group, strings, strval, text};
 use crate::go::template::ExecError;
 use crate::go::template::value::Val;
 use crate::go::{quote, unicode};
-use crate::text::Text;
+use crate::text::{Text, ceil_boundary, floor_boundary};
 
 group! {
     "hello" => |_| text("Hello!"),
@@ -134,8 +134,8 @@ fn trunc(a: &Args<'_>) -> Result<Val, ExecError> {
     let (count, s) = (a.int(0)?, a.text(1)?);
     let size = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     Ok(Val::Text(match count {
-        ..0 if size < s.len() => s.slice(s.len() - size, s.len()),
-        0.. if size < s.len() => s.slice(0, size),
+        ..0 if size < s.len() => s.slice(ceil_boundary(s, s.len() - size), s.len()),
+        0.. if size < s.len() => s.slice(0, floor_boundary(s, size)),
         _ => s.clone(),
     }))
 }
@@ -152,25 +152,26 @@ fn substr(a: &Args<'_>) -> Result<Val, ExecError> {
     if start > end {
         return a.fail("slice bounds out of range");
     }
-    Ok(Val::Text(s.slice(start, end)))
+    let (start, end) = (ceil_boundary(s, start), floor_boundary(s, end));
+    Ok(Val::Text(s.slice(start.min(end), end)))
 }
 
-/// Shortens with `...` to a width; from `offset` on where that is beyond the start.
+/// Shortens with `...` to a width; from `offset` on where that is beyond the start. No half characters are left.
 fn abbreviate(s: &[u8], offset: usize, width: i64) -> Vec<u8> {
     let Some(width) = usize::try_from(width).ok().filter(|width| *width >= 4 && s.len() > *width) else {
         return s.to_vec();
     };
     let offset = if s.len() - offset.min(s.len()) < width - 3 { s.len() - (width - 3) } else { offset.min(s.len()) };
     if offset <= 4 {
-        return [&s[..width - 3], b"..."].concat();
+        return [&s[..floor_boundary(s, width - 3)], b"..."].concat();
     }
     if width < 7 {
         return Vec::new();
     }
     if offset + width - 3 < s.len() {
-        return [b"...", abbreviate(&s[offset..], 0, width as i64 - 3).as_slice()].concat();
+        return [b"...", abbreviate(&s[ceil_boundary(s, offset)..], 0, width as i64 - 3).as_slice()].concat();
     }
-    [b"...", &s[s.len() - (width - 3)..]].concat()
+    [b"...", &s[ceil_boundary(s, s.len() - (width - 3))..]].concat()
 }
 
 fn abbrevboth(a: &Args<'_>) -> Result<Val, ExecError> {
