@@ -464,6 +464,7 @@ impl Lane {
 }
 
 mod answer;
+mod divide;
 mod open_batch;
 mod stored;
 mod worker;

@@ -62,6 +62,8 @@ pub enum Kind {
     BadData,
     /// The destination refuses the size.
     TooLarge,
+    /// The destination has no room now, or the request is too large for it: it did not say which.
+    Exhausted,
     /// The destination refuses the credential.
     Auth,
     /// The destination does not know the service.
@@ -86,7 +88,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Kind; 23] = [
+    pub const ALL: [Kind; 24] = [
         Kind::SoftLimit,
         Kind::HardLimit,
         Kind::TenantShare,
@@ -100,6 +102,7 @@ impl Kind {
         Kind::Unavailable,
         Kind::BadData,
         Kind::TooLarge,
+        Kind::Exhausted,
         Kind::Auth,
         Kind::Unimplemented,
         Kind::Protocol,
@@ -135,6 +138,7 @@ impl Kind {
             Kind::Unavailable => "unavailable",
             Kind::BadData => "bad_data",
             Kind::TooLarge => "too_large",
+            Kind::Exhausted => "exhausted",
             Kind::Auth => "auth",
             Kind::Unimplemented => "unimplemented",
             Kind::Protocol => "protocol",

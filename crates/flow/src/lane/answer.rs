@@ -28,16 +28,19 @@ impl<E: Exporter> Worker<E> {
             Landed::Answer(attempt, bytes) => (attempt, bytes),
             Landed::Unread(unread) => return self.not_read(now, flight, unread),
         };
+        let Some((flight, attempt)) = self.size_or_shortage(now, flight, attempt, bytes) else { return };
         self.judge(now, &attempt, flight.shared_probe);
         let request = flight.request;
         let records = u64::from(request.payload.records);
         match attempt {
             Attempt::Sent => {
+                self.found_good(&request);
                 self.count_sent(records, bytes);
                 self.settle(request, |_| Outcome::Delivered);
             }
             Attempt::Partial { rejected, why } => {
                 let rejected = rejected.min(records);
+                self.found_good(&request);
                 self.count_sent(records - rejected, bytes);
                 self.context.stats.partial.add(rejected);
                 if rejected > 0 {
@@ -104,7 +107,7 @@ impl<E: Exporter> Worker<E> {
         stats.bytes.add(bytes);
     }
 
-    fn retry(&mut self, now: Instant, mut request: Request, after: Option<Duration>, why: Why) {
+    pub(super) fn retry(&mut self, now: Instant, mut request: Request, after: Option<Duration>, why: Why) {
         request.failures = request.failures.saturating_add(1);
         let first = *request.first.get_or_insert(now);
         match self.context.retry.next(now, first, request.failures, after, fastrand::f64()) {
@@ -136,10 +139,9 @@ impl<E: Exporter> Worker<E> {
 
     /// A rejected request is tried again in its parts if the data can be the reason, so that one sender's bad record cannot cost
     /// another's.
-    fn reject(&mut self, request: Request, why: Why) {
-        let by_records = why.kind == Kind::TooLarge;
-        let by_records = by_records || request.parts.iter().any(|part| part.is_mixed);
+    fn reject(&mut self, mut request: Request, why: Why) {
         let may_divide = matches!(why.kind, Kind::BadData | Kind::TooLarge | Kind::Other);
+        let by_records = may_divide && (why.kind == Kind::TooLarge || self.search_goes_on(&mut request));
         let request = match if may_divide { self.divide(request, by_records) } else { Err(request) } {
             Ok(parts) => {
                 self.context.stats.divided.add(1);

@@ -68,6 +68,8 @@ pub(super) struct Worker<E> {
     pub(super) idle_since: Instant,
     /// Whether the target answered the last time.
     pub(super) proven: bool,
+    /// Searches for bad records that found nothing good, since the target last took something.
+    pub(super) in_vain: u32,
 }
 
 impl<E: Exporter> Worker<E> {
@@ -90,6 +92,7 @@ impl<E: Exporter> Worker<E> {
             deadline: None,
             idle_since: clock::now(),
             proven: false,
+            in_vain: 0,
         }
     }
 
@@ -237,7 +240,7 @@ impl<E: Exporter> Worker<E> {
         }
         if let Some(i) = self.retries.iter().position(|(at, r)| *at <= now && !self.stays(r)) {
             self.context.stats.waiting.sub(1);
-            let (_, mut request) = self.retries.swap_remove(i);
+            let (_, mut request) = self.retries.remove(i);
             request.unfold();
             return Some(request);
         }

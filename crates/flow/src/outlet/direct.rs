@@ -27,6 +27,7 @@ pub(super) fn fate(stats: &ExporterStats, attempt: Attempt, records: u64, bytes:
             return Outcome::Rejected { records: rejected, why };
         }
         Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
+        Attempt::Reject { why } if why.kind == Kind::Exhausted => Outcome::failed(records, why),
         Attempt::Reject { why } => Outcome::Rejected { records, why },
     };
     match &outcome {

@@ -174,6 +174,7 @@ impl From<Refusal> for Status {
             | Kind::Unavailable
             | Kind::BadData
             | Kind::TooLarge
+            | Kind::Exhausted
             | Kind::Auth
             | Kind::Unimplemented
             | Kind::Protocol
