@@ -199,6 +199,13 @@ impl Outcome {
         }
     }
 
+    const fn delay(&self) -> Option<Duration> {
+        match self {
+            Outcome::Failed { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Records that did not arrive.
     #[must_use]
     pub const fn lost(&self) -> u64 {
@@ -210,16 +217,28 @@ impl Outcome {
         }
     }
 
-    /// Both fates as one: the worse one, with the records that did not arrive added up. Of two equal ones the first stays.
+    /// The same with a delay that its destination asked for.
+    #[must_use]
+    pub fn after(self, delay: Option<Duration>) -> Outcome {
+        match self {
+            Outcome::Failed { records, why, retry_after } => {
+                Outcome::Failed { records, why, retry_after: delay.or(retry_after) }
+            }
+            other => other,
+        }
+    }
+
+    /// Both fates as one: the worse one, with the records that did not arrive added up. Of two equal ones the first stays, with the
+    /// longer delay of both.
     #[must_use]
     pub fn and(self, other: Outcome) -> Outcome {
         let lost = self.lost().saturating_add(other.lost());
+        let delay = self.delay().max(other.delay());
         let mut worst = if other.rank() > self.rank() { other } else { self };
         match &mut worst {
             Outcome::Delivered => {}
-            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => {
-                *records = lost
-            }
+            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } => *records = lost,
+            Outcome::Failed { records, retry_after, .. } => (*records, *retry_after) = (lost, delay),
         }
         worst
     }

@@ -115,7 +115,7 @@ impl<H: Handler> Server<H> {
         // A connection that was opened ahead of time and never used must not hold up the end.
         let version = tokio::select! {
             version = first_bytes => version,
-            _ = stop.requested() => None,
+            () = crate::net::listen::hesitating(&stop) => None,
         };
         let Some(version) = version else { return };
         let shared = Arc::new(Connection::default());
@@ -191,6 +191,7 @@ impl<H: Handler> Server<H> {
         shared.active.fetch_add(1, Relaxed);
         let _active = Active(shared.clone());
         let origin = request.headers().get(http::header::ORIGIN).cloned();
+        let is_http1 = request.version() <= http::Version::HTTP_11;
         let preflight = self.cors.as_ref().and_then(|cors| cors.preflight(&request));
         let mut response = match preflight {
             Some(response) => response,
@@ -203,6 +204,10 @@ impl<H: Handler> Server<H> {
             }
         };
         response.headers_mut().extend(self.extra_headers.clone());
+        if is_http1 && shared.unread.load(Relaxed) {
+            // What is left of the request is not read: a client must know that nothing more goes by this connection.
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+        }
         Ok(response)
     }
 }

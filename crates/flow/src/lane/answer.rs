@@ -46,7 +46,11 @@ impl<E: Exporter> Worker<E> {
                 if rejected > 0 {
                     self.context.stats.failed.add(Kind::Partial, rejected);
                 }
-                tracing::warn!(target = %self.shared.target, rejected, %why, "destination took the request only in part");
+                if rejected > 0 {
+                    tracing::warn!(target = %self.shared.target, rejected, %why, "destination took the request only in part");
+                } else {
+                    tracing::info!(target = %self.shared.target, %why, "destination took the request, with a remark");
+                }
                 // Of a merged request nobody knows whose records were refused; a sender alone is told.
                 let alone = request.parts.len() == 1 && rejected > 0;
                 self.settle(request, |_| {
@@ -121,20 +125,27 @@ impl<E: Exporter> Worker<E> {
                 self.retries.push((at, request));
             }
             None if self.context.retry.enabled => {
-                self.fail(request, Why::new(Kind::Expired, format!("no time left to retry; last failure: {why}")));
+                let why = Why::new(Kind::Expired, format!("no time left to retry; last failure: {why}"));
+                self.fail_after(request, why, after);
             }
-            None => self.fail(request, why),
+            None => self.fail_after(request, why, after),
         }
     }
 
     /// Gives up a request.
     pub(super) fn fail(&mut self, request: Request, why: Why) {
+        self.fail_after(request, why, None);
+    }
+
+    /// The same with the delay that the destination asked for last: a sender who waits is told it.
+    pub(super) fn fail_after(&mut self, request: Request, why: Why, after: Option<Duration>) {
+        let after = after.map(|after| self.context.retry.told(after));
         let records = u64::from(request.payload.records);
         self.context.stats.failed.add(why.kind, records);
         self.context.watch.lost(&self.shared.target, &why, records);
         tracing::error!(target = %self.shared.target, records, %why, "records given up");
         let request = self.bury(request, &why);
-        self.settle(request, |records| Outcome::failed(records, why.clone()));
+        self.settle(request, |records| Outcome::failed(records, why.clone()).after(after));
     }
 
     /// A rejected request is tried again in its parts if the data can be the reason, so that one sender's bad record cannot cost

@@ -28,6 +28,7 @@ impl Bench {
             batch,
             timeout: S(5),
             codec: Codec::None,
+            is_direct: false,
             watch: Arc::new(()),
             durable: None,
             limits: LaneLimits::alone(2),
