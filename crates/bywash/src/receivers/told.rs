@@ -37,7 +37,7 @@ fn plain(kind: Kind) -> Option<&'static str> {
         Kind::Unimplemented => "the destination does not take this kind of data",
         Kind::Protocol => "the answer of the destination makes no sense",
         Kind::Expired => "it could not be delivered in time",
-        Kind::Disk => "the queue on disk cannot be written now",
+        Kind::Disk => "the queue cannot be written to disk",
         Kind::Damaged => "the queue on disk is damaged",
         Kind::Leaked => "an internal error",
         Kind::Other => "the destination did not take it",
