@@ -162,7 +162,7 @@ async fn answers_hold_no_inner_names() {
     bywash.stop().await;
 }
 
-/// Scenario: a request is refused for want of memory before its body was read, over HTTP/1.1 with keep-alive. Guarantee: 429 says that the
+/// Scenario: a large request is refused for want of room before its body was read, over HTTP/1.1 with keep-alive. Guarantee: 429 says that the
 /// connection is at its end.
 #[tokio::test]
 async fn an_early_refusal_says_that_it_closes() {
@@ -170,8 +170,11 @@ async fn an_early_refusal_says_that_it_closes() {
     let pipeline = Pipeline::new().grpc("a", sink.grpc[0], &["timeout: 0s"]);
     let yaml = pipeline.service("shutdown_timeout: 100ms").service("budget: {max_requests: 3}").yaml();
     let mut bywash = Bywash::start(&yaml).await;
-    let body = probe::large_error(10);
-    let head = format!("POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {}\r\n\r\n", body.len());
+    let body = probe::large_error(100_000);
+    let head = format!(
+        "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     let request = [head.as_bytes(), &body].concat();
     let mut last = None;
     for _ in 0..5 {
@@ -193,7 +196,8 @@ async fn a_changed_receiver_refuses_no_connection() {
     let (grpc, http) = (free(), free());
     let yaml = |keys: &str| {
         let ports = Pipeline::new().grpc("a", sink.grpc[0], &[]).yaml();
-        let ports = ports.replacen("grpc: {endpoint: 127.0.0.1:0}", &format!("grpc: {{endpoint: 127.0.0.1:{grpc}}}"), 1);
+        let ports =
+            ports.replacen("grpc: {endpoint: 127.0.0.1:0}", &format!("grpc: {{endpoint: 127.0.0.1:{grpc}}}"), 1);
         ports.replacen("http: {endpoint: 127.0.0.1:0}", &format!("http: {{endpoint: 127.0.0.1:{http}{keys}}}"), 1)
     };
     let bywash = Bywash::start(&yaml("")).await;

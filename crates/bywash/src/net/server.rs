@@ -37,6 +37,8 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEAD: usize = 64 << 10;
 /// The same for HTTP/2, after decompression.
 const MAX_HEADER_LIST: u32 = 16 << 10;
+/// The largest body that is passed over where a request is answered without it.
+const SMALL_BODY: usize = 4 << 10;
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 1000;
 const MAX_FRAME: u32 = 1 << 20;
@@ -191,7 +193,7 @@ impl<H: Handler> Server<H> {
         shared.active.fetch_add(1, Relaxed);
         let _active = Active(shared.clone());
         let origin = request.headers().get(http::header::ORIGIN).cloned();
-        let is_http1 = request.version() <= http::Version::HTTP_11;
+        let ends = request.version() <= http::Version::HTTP_11 && !is_small(request.headers());
         let preflight = self.cors.as_ref().and_then(|cors| cors.preflight(&request));
         let mut response = match preflight {
             Some(response) => response,
@@ -204,12 +206,18 @@ impl<H: Handler> Server<H> {
             }
         };
         response.headers_mut().extend(self.extra_headers.clone());
-        if is_http1 && shared.unread.load(Relaxed) {
+        if ends && shared.unread.load(Relaxed) {
             // What is left of the request is not read: a client must know that nothing more goes by this connection.
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }
         Ok(response)
     }
+}
+
+/// Whether a body comes with its head, so that the connection can go on without anybody having read it.
+fn is_small(headers: &HeaderMap) -> bool {
+    let length = headers.get(http::header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    length.is_some_and(|length| length <= SMALL_BODY)
 }
 
 /// Ends when nothing is under way and the client has had time to go.
