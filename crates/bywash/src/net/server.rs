@@ -14,7 +14,7 @@ mod guard;
 pub mod keys;
 
 use super::body::ReadBuffers;
-use super::listen::Io;
+use super::listen::{Io, hesitating};
 use bytes::Bytes;
 use cors::Cors;
 use flow::Stop;
@@ -117,7 +117,7 @@ impl<H: Handler> Server<H> {
         // A connection that was opened ahead of time and never used must not hold up the end.
         let version = tokio::select! {
             version = first_bytes => version,
-            () = crate::net::listen::hesitating(&stop) => None,
+            () = hesitating(&stop) => None,
         };
         let Some(version) = version else { return };
         let shared = Arc::new(Connection::default());
@@ -163,7 +163,7 @@ impl<H: Handler> Server<H> {
         let mut connection = pin!(connection);
         tokio::select! {
             result = connection.as_mut() => return result,
-            _ = stop.requested() => {}
+            () = leaving(shared, stop) => {}
             () = self.idle(shared) => {}
         }
         finish(connection.as_mut());
@@ -211,6 +211,14 @@ impl<H: Handler> Server<H> {
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }
         Ok(response)
+    }
+}
+
+/// Ends when a stop was requested; a moment later on a connection that has not been used yet, whose first request may be on its way.
+async fn leaving(shared: &Connection, stop: &Stop) {
+    stop.requested().await;
+    if shared.served.load(Relaxed) == 0 && shared.active.load(Relaxed) == 0 {
+        hesitating(stop).await;
     }
 }
 
