@@ -22,7 +22,7 @@ receivers:
       grpc: {{endpoint: 127.0.0.1:0}}
       http: {{endpoint: 127.0.0.1:0}}
 exporters:
-  otlp_grpc: {{endpoint: {backend}, tls: {{insecure: true}}}}
+  otlp_grpc: {{endpoint: {backend}, tls: {{insecure: true}}{keys}}}
 service:
   ingest: {ingest}
   telemetry:
@@ -87,9 +87,9 @@ class Sink(Process):
 
 
 class Bywash(Process):
-    def __init__(self, sink, directory, ingest="async"):
+    def __init__(self, sink, directory, ingest="async", keys=""):
         config = directory / "config.yaml"
-        config.write_text(CONFIG.format(backend=sink.grpc, ingest=ingest))
+        config.write_text(CONFIG.format(backend=sink.grpc, ingest=ingest, keys=keys))
         super().__init__("run", "--config", str(config))
         self.grpc, self.http, self.metrics_page = (self._address(what) for what in ("grpc", "http", "metrics"))
 

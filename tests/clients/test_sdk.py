@@ -6,7 +6,7 @@ import time
 
 import grpc
 import pytest
-from conftest import eventually
+from conftest import Bywash, eventually
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogs
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetrics
@@ -118,3 +118,31 @@ def test_a_refusal_for_good_is_not_repeated(sink, sync_bywash, protocol):
     send_spans(Exporters(sync_bywash, protocol).spans, 100, 1)
     stats = sink.stats()
     assert (stats["requests"], stats["records"], stats["rejected"]) == (1, 0, 100)
+
+
+NO_QUEUE = ", sending_queue: {enabled: false}, retry_on_failure: {enabled: false}"
+FULL_QUEUE = ", sending_queue: {queue_size: 1, num_consumers: 1}, retry_on_failure: {initial_interval: 1s, max_interval: 1s}"
+
+
+@pytest.mark.parametrize("keys", [NO_QUEUE, FULL_QUEUE], ids=["without a queue", "with a full queue"])
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_an_outage_of_four_seconds_loses_nothing(sink, tmp_path, protocol, keys):
+    """Scenario: the backend is down for 4 s while an SDK with its default time-out of 10 s sends every second; Bywash has no queue, or a full one.
+    Guarantee: the SDK is asked back soon enough: every record arrives."""
+    bywash = Bywash(sink, tmp_path, keys=keys)
+    sink.behave("mode=fail")
+    senders = []
+    for second in range(6):
+        senders.append(threading.Thread(target=send_spans, args=(exporter_of(bywash, protocol), 20, 1 + 20 * second)))
+        senders[-1].start()
+        time.sleep(1)
+        if second == 3:
+            sink.behave("mode=ok")
+    for sender in senders:
+        sender.join()
+    eventually("every record", lambda: sink.stats()["distinct"] == 120)
+    assert bywash.stop() == 0
+
+
+def exporter_of(bywash, protocol):
+    return Exporters(bywash, protocol, timeout=10).spans

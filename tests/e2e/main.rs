@@ -12,6 +12,7 @@ mod harness;
 mod acknowledgement;
 mod bad_input;
 mod chaos;
+mod clients;
 mod command_line;
 mod crash_loop;
 mod dead_letters;

@@ -148,6 +148,13 @@ impl Ack {
             || charge.parent.as_ref().is_some_and(Ack::is_short_of_memory)
     }
 
+    /// Whether somebody waited for the outcome and has gone.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        let listener = self.node.as_ref().map(|node| &node.listener);
+        matches!(listener, Some(Listener::Waiter(sender)) if sender.is_closed())
+    }
+
     /// The budget that its request is charged to, if copies of its records, charged for themselves, may stand in its place: nobody
     /// waits for it, and neither a tenant's account nor a limit on records has to know of them.
     #[must_use]

@@ -12,6 +12,7 @@ use crate::watch::Cause;
 use crate::{Codec, Payload};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::{Chunks, PackLimits, Packer};
 
@@ -94,12 +95,14 @@ pub struct Request {
     pub failures: u32,
     /// Its place among the requests of its lane, kept by the pieces it is divided into.
     pub order: u64,
+    /// The search for its bad records, which its pieces share.
+    pub search: Option<Arc<Search>>,
 }
 
 impl Request {
     fn of(payload: Payload, parts: Vec<Item>) -> Request {
         let first = parts.iter().filter_map(|p| p.tried).min();
-        Request { payload, parts, stored: vec![], unpack: false, first, failures: 0, order: 0 }
+        Request { payload, parts, stored: vec![], unpack: false, first, failures: 0, order: 0, search: None }
     }
 
     /// A request of pieces that wait on disk, with their records.
@@ -107,7 +110,8 @@ impl Request {
     pub fn stored(signal: wire::Signal, keys: Vec<Key>, records: u64) -> Request {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
         let payload = Payload::new(signal, bytes::Bytes::new(), records);
-        Request { payload, parts: vec![], stored: keys, unpack: false, first: None, failures: 0, order: 0 }
+        let (parts, first, search) = (vec![], None, None);
+        Request { payload, parts, stored: keys, unpack: false, first, failures: 0, order: 0, search }
     }
 
     /// Whether it waits on disk.
@@ -333,7 +337,7 @@ impl Batcher {
     /// # Errors
     /// The request itself, unchanged.
     pub fn divide(mut request: Request, by_records: bool) -> Result<[Request; 2], Request> {
-        let (first, failures, order) = (request.first, request.failures, request.order);
+        let (first, failures, order, search) = (request.first, request.failures, request.order, request.search.clone());
         let halves = if request.parts.len() > 1 {
             let second = request.parts.split_off(request.parts.len() / 2);
             [request.parts, second]
@@ -345,7 +349,7 @@ impl Batcher {
         } else {
             return Err(request);
         };
-        Ok(halves.map(|parts| Request { first, failures, order, ..pack(parts) }))
+        Ok(halves.map(|parts| Request { first, failures, order, search: search.clone(), ..pack(parts) }))
     }
 
     /// Takes out all that is on disk too, and gives the room that it took in memory.
@@ -489,7 +493,9 @@ fn payloads(whole: &Payload, parts: Vec<wire::Part>) -> Vec<Payload> {
 }
 
 mod item;
+mod search;
 pub use item::Item;
+pub use search::Search;
 
 #[cfg(test)]
 mod tests;

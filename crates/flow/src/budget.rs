@@ -25,6 +25,8 @@ pub struct BudgetConfig {
     pub bytes: u64,
     /// The part of each limit, 0..=1, above which only priority records enter.
     pub soft: f64,
+    /// Whether routine records are shed from the soft limit on. If not, requests are refused whole from there on, with a delay.
+    pub sheds: bool,
     /// Records held at once.
     pub records: u64,
     /// Requests held at once.
@@ -43,6 +45,7 @@ impl Default for BudgetConfig {
         BudgetConfig {
             bytes: 512 << 20,
             soft: 0.9,
+            sheds: true,
             records: 0,
             requests: 0,
             tenant_share: None,
@@ -181,8 +184,13 @@ impl Budget {
     pub fn open(&self, tenant: Option<&str>) -> Result<Permit, Refusal> {
         let inner = &self.0;
         let config = inner.config.load();
-        if inner.level(&config, 0, 0, 0) == Level::Full {
-            return Err(inner.refuse(Kind::HardLimit, inner.all.bytes.load(Relaxed), config.bytes, &config));
+        let refused = match inner.level(&config, 0, 0, 0) {
+            Level::Full => Some(Kind::HardLimit),
+            Level::Priority if !config.sheds => Some(Kind::SoftLimit),
+            _ => None,
+        };
+        if let Some(kind) = refused {
+            return Err(inner.refuse(kind, inner.all.bytes.load(Relaxed), config.bytes, &config));
         }
         let tenant = match (tenant, config.tenant_share) {
             (Some(name), Some(share)) => {
@@ -275,6 +283,7 @@ impl Inner {
         let excess = used.saturating_sub((limit as f64 * config.soft * 0.9) as u64).max(1);
         let text = match kind {
             Kind::TenantShare => "the tenant's share of the memory budget is used up",
+            Kind::SoftLimit => "memory usage is above the soft limit",
             _ => "the memory budget is used up",
         };
         Refusal { why: Why::new(kind, text), retry_after: Some(self.delay(crate::clock::now(), excess)) }
@@ -324,6 +333,12 @@ impl Permit {
     #[must_use]
     pub fn soft(&self) -> f64 {
         self.budget.config.load().soft
+    }
+
+    /// Whether routine records are shed above that, or requests refused.
+    #[must_use]
+    pub fn sheds(&self) -> bool {
+        self.budget.config.load().sheds
     }
 
     /// Whether the budget is more than half used: memory that is merely convenient should be given up.

@@ -7,6 +7,8 @@
 //! It does not read sockets, does not decide how an answer looks on the wire, and never drops a record without saying so in
 //! [`Accepted`] or [`Refusal`] and counting it.
 
+mod last_call;
+mod notices;
 mod staging;
 
 use crate::budget::{Level, Permit, Refusal};
@@ -14,8 +16,10 @@ use crate::capacity::Slot;
 use crate::outlet::Outgoing;
 use crate::stage::Stage;
 use crate::stats::InletStats;
-use crate::{Kind, Outcome, Payload, Why};
+use crate::{Kind, Outcome, Payload, Stop, Why};
 use arc_swap::ArcSwap;
+use last_call::LastCall;
+use notices::Notices;
 use smallvec::SmallVec;
 pub(crate) use staging::is_stored;
 use staging::{Charge, Others, Pauses, Route, Staging};
@@ -23,6 +27,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use wire::Signal;
+
+/// When to come back after a failure that says nothing about it.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// When to come back while the disk under a queue fails.
+const DISK_AGAIN: Duration = Duration::from_secs(5);
 
 /// When a sender is told that its data was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -80,6 +90,10 @@ pub struct Inlet {
     stats: Arc<InletStats>,
     /// Pipelines that hold this door back.
     pauses: Arc<Pauses>,
+    /// What is turned away, for the log.
+    notices: Arc<Notices>,
+    /// When those who wait are told to come back.
+    last_call: LastCall,
 }
 
 /// A request that was taken, at least in part.
@@ -112,13 +126,21 @@ impl Inlet {
     /// An inlet of one signal.
     #[must_use]
     pub fn new(signal: Signal, opening: Opening, stats: Arc<InletStats>) -> Inlet {
-        Inlet { signal, opening: Arc::new(ArcSwap::from_pointee(opening)), stats, pauses: Arc::default() }
+        let (pauses, notices, last_call) = (Arc::default(), Arc::default(), LastCall::default());
+        Inlet { signal, opening: Arc::new(ArcSwap::from_pointee(opening)), stats, pauses, notices, last_call }
     }
 
     /// Another door to the same pipelines, counted by itself.
     #[must_use]
     pub fn sharing(&self, stats: Arc<InletStats>) -> Inlet {
-        Inlet { signal: self.signal, opening: self.opening.clone(), stats, pauses: Arc::default() }
+        let last_call = LastCall::default();
+        Inlet { stats, pauses: Arc::default(), last_call, ..self.clone() }
+    }
+
+    /// The same door for a receiver that ends with `stop`: shortly before its deadline, senders that still wait are told to come back.
+    #[must_use]
+    pub fn until(self, stop: Stop) -> Inlet {
+        Inlet { last_call: LastCall::before(stop), ..self }
     }
 
     /// Whether any pipeline is behind it.
@@ -148,6 +170,7 @@ impl Inlet {
     pub fn count_refused(&self, kind: Kind) {
         self.stats.requests_refused.add(1);
         self.stats.refused_requests.add(kind, 1);
+        self.notices.refused(self.signal, kind, 0);
     }
 
     /// Counts a request that was malformed.
@@ -163,7 +186,11 @@ impl Inlet {
     pub async fn offer(&self, payload: Payload, permit: Permit) -> Result<Accepted, Refusal> {
         let records = u64::from(payload.records);
         let visit = Visit { inlet: self, records, queued: AtomicBool::new(false), answered: AtomicBool::new(false) };
-        let result = self.admit(payload, permit, &visit).await;
+        let result = tokio::select! {
+            biased;
+            result = self.admit(payload, permit, &visit) => result,
+            refusal = self.last_call.refusal() => Err(refusal),
+        };
         visit.answered.store(true, Relaxed);
         match &result {
             Ok(accepted) => {
@@ -175,13 +202,18 @@ impl Inlet {
                     self.stats.requests_refused.add(1)
                 }
                 match &accepted.outcome {
-                    Outcome::Dropped { records, why } => self.stats.shed.add(why.kind, *records),
+                    Outcome::Dropped { records, why } => {
+                        self.stats.shed.add(why.kind, *records);
+                        self.notices.shed(self.signal, why.kind, *records);
+                    }
                     other => self.stats.failed.add(other.lost()),
                 }
             }
             Err(refusal) => {
-                self.count_refused(refusal.why.kind);
+                self.stats.requests_refused.add(1);
+                self.stats.refused_requests.add(refusal.why.kind, 1);
                 self.stats.refused.add(refusal.why.kind, records);
+                self.notices.refused(self.signal, refusal.why.kind, records);
             }
         }
         result
@@ -230,6 +262,7 @@ impl Inlet {
         match level {
             Level::Open => Ok((Some(payload), Outcome::Delivered)),
             Level::Full => Err(permit.refuse(kind)),
+            Level::Priority if !permit.sheds() => Err(permit.refuse(kind)),
             Level::Priority => {
                 let (kept, shed) = self.priority(&payload, config);
                 if shed == 0 {
@@ -257,7 +290,11 @@ impl Inlet {
     /// Takes room in every exporter that has it.
     async fn place(&self, opening: &Opening, staging: Staging) -> Result<(Placed, Outcome, Charge), Refusal> {
         let Staging { routes, charge, full: mut outcome, mut refusal, taken, .. } = staging;
-        let soft = charge.soft();
+        if let Some((why, _)) = refusal.as_ref().filter(|(why, _)| why.kind == Kind::Disk) {
+            return Err(disk_trouble(why.clone()));
+        }
+        // Where nothing is shed, a share is used up to its limit, and what is beyond that refused.
+        let soft = if charge.sheds() { charge.soft() } else { f64::INFINITY };
         let mut placed = Placed::new();
         let (mut wanted, mut routine) = (usize::from(refusal.is_some()), 0);
         for Route { outlets, payload, others } in routes {
@@ -293,6 +330,8 @@ impl Inlet {
                         placed.push((outlet, payload, slot, others.clone()));
                         continue;
                     }
+                    // It passes, and nothing has been queued yet: the sender keeps all of it.
+                    Err(why) if why.kind == Kind::Disk => return Err(disk_trouble(why)),
                     Err(why) => why,
                 };
                 miss(Outcome::Dropped { records: u64::from(payload.records), why: why.clone() });
@@ -341,6 +380,11 @@ impl Drop for Visit<'_> {
     }
 }
 
+/// One exporter's disk fails: the request is refused for all, so that none of them misses it.
+fn disk_trouble(why: Why) -> Refusal {
+    Refusal { why, retry_after: Some(DISK_AGAIN) }
+}
+
 /// One attempt at each exporter, with no queue between. What stages hold back of the request is waited for.
 async fn deliver_now(staging: Staging) -> Outcome {
     let mut outcome = staging.full;
@@ -361,7 +405,7 @@ fn answer(mut outcome: Outcome, total: u64) -> Result<Accepted, Refusal> {
         Outcome::Delivered => {}
         Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } => *records = (*records).min(total),
         Outcome::Failed { why, retry_after, .. } => {
-            return Err(Refusal { why: why.clone(), retry_after: Some(retry_after.unwrap_or(Duration::from_secs(1))) });
+            return Err(Refusal { why: why.clone(), retry_after: Some(retry_after.unwrap_or(COME_BACK)) });
         }
     }
     Ok(Accepted { outcome })

@@ -57,6 +57,8 @@ pub struct Context<E> {
     pub(crate) timeout: Duration,
     pub(crate) limits: LaneLimits,
     pub(crate) codec: Codec,
+    /// See [`OutletConfig::is_direct`](crate::outlet::OutletConfig::is_direct).
+    pub(crate) is_direct: bool,
     pub(crate) watch: Arc<dyn Watch>,
     pub(crate) durable: Option<Durable>,
 }
@@ -464,6 +466,8 @@ impl Lane {
 }
 
 mod answer;
+mod direct;
+mod divide;
 mod open_batch;
 mod stored;
 mod worker;

@@ -62,6 +62,8 @@ pub enum Kind {
     BadData,
     /// The destination refuses the size.
     TooLarge,
+    /// The destination has no room now, or the request is too large for it: it did not say which.
+    Exhausted,
     /// The destination refuses the credential.
     Auth,
     /// The destination does not know the service.
@@ -86,7 +88,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Kind; 23] = [
+    pub const ALL: [Kind; 24] = [
         Kind::SoftLimit,
         Kind::HardLimit,
         Kind::TenantShare,
@@ -100,6 +102,7 @@ impl Kind {
         Kind::Unavailable,
         Kind::BadData,
         Kind::TooLarge,
+        Kind::Exhausted,
         Kind::Auth,
         Kind::Unimplemented,
         Kind::Protocol,
@@ -135,6 +138,7 @@ impl Kind {
             Kind::Unavailable => "unavailable",
             Kind::BadData => "bad_data",
             Kind::TooLarge => "too_large",
+            Kind::Exhausted => "exhausted",
             Kind::Auth => "auth",
             Kind::Unimplemented => "unimplemented",
             Kind::Protocol => "protocol",
@@ -195,6 +199,13 @@ impl Outcome {
         }
     }
 
+    const fn delay(&self) -> Option<Duration> {
+        match self {
+            Outcome::Failed { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Records that did not arrive.
     #[must_use]
     pub const fn lost(&self) -> u64 {
@@ -206,16 +217,28 @@ impl Outcome {
         }
     }
 
-    /// Both fates as one: the worse one, with the records that did not arrive added up. Of two equal ones the first stays.
+    /// The same with a delay that its destination asked for.
+    #[must_use]
+    pub fn after(self, delay: Option<Duration>) -> Outcome {
+        match self {
+            Outcome::Failed { records, why, retry_after } => {
+                Outcome::Failed { records, why, retry_after: delay.or(retry_after) }
+            }
+            other => other,
+        }
+    }
+
+    /// Both fates as one: the worse one, with the records that did not arrive added up. Of two equal ones the first stays, with the
+    /// longer delay of both.
     #[must_use]
     pub fn and(self, other: Outcome) -> Outcome {
         let lost = self.lost().saturating_add(other.lost());
+        let delay = self.delay().max(other.delay());
         let mut worst = if other.rank() > self.rank() { other } else { self };
         match &mut worst {
             Outcome::Delivered => {}
-            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } | Outcome::Failed { records, .. } => {
-                *records = lost
-            }
+            Outcome::Dropped { records, .. } | Outcome::Rejected { records, .. } => *records = lost,
+            Outcome::Failed { records, retry_after, .. } => (*records, *retry_after) = (lost, delay),
         }
         worst
     }

@@ -126,6 +126,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 false => LaneLimits::alone(config.workers.max(1)),
             },
             codec: config.codec,
+            is_direct: config.is_direct,
             watch,
             durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
         });

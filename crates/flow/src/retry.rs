@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// The shortest wait that a server can ask for.
 pub const SHORTEST: Duration = Duration::from_millis(500);
 
+/// The first wait where `initial_interval` is 0: a destination that fails at once must not be asked without a pause.
+pub const FIRST: Duration = Duration::from_millis(100);
+
 /// `retry_on_failure`, with the collector's names and defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryConfig {
@@ -45,12 +48,18 @@ impl RetryConfig {
         self.max_interval.max(Duration::from_secs(300))
     }
 
-    /// The wait after the `failures`-th failure in a row (1 is the first). `random` in 0..1.
+    /// A delay that the destination asked for, as a sender who waits is told it.
+    #[must_use]
+    pub fn told(&self, asked: Duration) -> Duration {
+        asked.min(self.longest())
+    }
+
+    /// The wait after the `failures`-th failure in a row (1 is the first). `random` in 0..1. A first interval of 0 is [`FIRST`].
     #[must_use]
     pub fn delay(&self, failures: u32, random: f64) -> Duration {
-        let grown = self.initial_interval.as_secs_f64()
-            * self.multiplier.max(1.0).powi(failures.saturating_sub(1).min(1000) as i32);
-        let base = grown.min(self.max_interval.max(self.initial_interval).as_secs_f64());
+        let initial = if self.initial_interval.is_zero() { FIRST } else { self.initial_interval };
+        let grown = initial.as_secs_f64() * self.multiplier.max(1.0).powi(failures.saturating_sub(1).min(1000) as i32);
+        let base = grown.min(self.max_interval.max(initial).as_secs_f64());
         let factor = self.randomization_factor.clamp(0.0, 1.0);
         Duration::from_secs_f64(base * (1.0 - factor + 2.0 * factor * random.clamp(0.0, 1.0)))
     }
@@ -100,6 +109,16 @@ mod tests {
         let c = RetryConfig::default();
         let waits: Vec<_> = (1..8).map(|n| c.delay(n, 0.5).as_secs_f64()).collect();
         assert_eq!(waits, [5.0, 7.5, 11.25, 16.875, 25.3125, 30.0, 30.0]);
+    }
+
+    /// Scenario: a schedule that begins with 0, and one that is 0 throughout. Guarantee: there is a pause before every try, and it grows to
+    /// the longest interval.
+    #[test]
+    fn a_first_interval_of_0_does_not_spin() {
+        let c = RetryConfig { initial_interval: Duration::ZERO, randomization_factor: 0.0, ..RetryConfig::default() };
+        assert_eq!((c.delay(1, 0.5), c.delay(100, 0.5)), (FIRST, S(30)));
+        let none = RetryConfig { max_interval: Duration::ZERO, ..c };
+        assert_eq!((none.delay(1, 0.5), none.delay(100, 0.5)), (FIRST, FIRST));
     }
 
     /// Scenario: requests that fail for five minutes. Guarantee: given up when the next try would be past `max_elapsed_time`; 0 never gives up.

@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 use wire::Signal;
 
 fn field(tag: u8, body: &[u8]) -> Vec<u8> {
-    assert!(body.len() < 1 << 14);
     let mut out = vec![tag << 3 | 2];
-    if body.len() >= 128 {
-        out.push(body.len() as u8 | 0x80);
-        out.push((body.len() >> 7) as u8);
-    } else {
-        out.push(body.len() as u8);
+    let mut len = body.len();
+    while len >= 128 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
     }
+    out.push(len as u8);
     out.extend_from_slice(body);
     out
 }
@@ -45,11 +44,16 @@ pub fn ids(payload: &Payload) -> Vec<String> {
                 b = &rest[1..];
                 continue;
             }
-            let (len, rest) = if rest[0] < 128 {
-                (rest[0] as usize, &rest[1..])
-            } else {
-                (rest[0] as usize & 127 | (rest[1] as usize) << 7, &rest[2..])
-            };
+            let (mut len, mut rest, mut shift) = (0, rest, 0);
+            loop {
+                len |= (rest[0] as usize & 127) << shift;
+                shift += 7;
+                let is_last = rest[0] < 128;
+                rest = &rest[1..];
+                if is_last {
+                    break;
+                }
+            }
             out.push((key >> 3, &rest[..len]));
             b = &rest[len..];
         }
@@ -90,6 +94,7 @@ pub struct Destination(Arc<Mutex<Inner>>);
 struct Inner {
     script: VecDeque<Script>,
     always: Option<Script>,
+    largest: Option<(usize, Attempt)>,
     taken: Vec<Vec<String>>,
     tries: Vec<(Instant, Vec<String>)>,
 }
@@ -104,6 +109,11 @@ impl Destination {
     /// From now on, whenever the script is at its end.
     pub fn always(&self, script: Option<Script>) {
         self.0.lock().always = script;
+    }
+
+    /// From now on, requests of more records are answered so.
+    pub fn refuse_more_than(&self, records: usize, answer: Attempt) {
+        self.0.lock().largest = Some((records, answer));
     }
 
     /// What comes next.
@@ -139,7 +149,9 @@ impl Exporter for Destination {
         let script = {
             let mut inner = self.0.lock();
             inner.tries.push((crate::clock::now(), ids.clone()));
-            inner.script.pop_front().or(inner.always.clone()).unwrap_or(Script::Take(Duration::ZERO))
+            let largest = inner.largest.as_ref().filter(|(most, _)| ids.len() > *most);
+            let refusal = largest.map(|(_, answer)| Script::Answer(answer.clone()));
+            inner.script.pop_front().or(refusal).or(inner.always.clone()).unwrap_or(Script::Take(Duration::ZERO))
         };
         let attempt = match script {
             Script::Stall => std::future::pending().await,

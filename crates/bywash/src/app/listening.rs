@@ -39,9 +39,10 @@ impl ReceiverInlets {
     }
 
     /// The doors of one transport, each with counters of its own.
-    fn doors(&self, receiver: &str, transport: &'static str, registry: &Registry) -> Inlets {
-        let [logs, traces, metrics] =
-            self.0.each_ref().map(|inlet| inlet.sharing(registry.door(receiver, transport, inlet.signal())));
+    fn doors(&self, receiver: &str, transport: &'static str, registry: &Registry, stop: &Stop) -> Inlets {
+        let door =
+            |inlet: &Inlet| inlet.sharing(registry.door(receiver, transport, inlet.signal())).until(stop.clone());
+        let [logs, traces, metrics] = self.0.each_ref().map(door);
         Inlets { logs, traces, metrics }
     }
 }
@@ -76,6 +77,7 @@ pub struct Bound {
     pub inlets: ReceiverInlets,
     authenticators: Vec<Authenticator>,
     receiver: Receiver,
+    stopper: Stopper,
 }
 
 /// A receiver of any type.
@@ -119,22 +121,23 @@ pub async fn bind(
     for (name, config) in &plan.authenticators {
         authenticators.insert(name.clone(), config.build().map_err(|e| failed(e.into()))?);
     }
+    let (stopper, stop) = Stopper::new();
     let (budget, tenant_header) = (budget.clone(), plan.tenant_header.clone());
     let receiver = match &plan.config {
         ReceiverConfig::Otlp(config) => {
-            let (grpc, http) = (inlets.doors(&id, "grpc", registry), inlets.doors(&id, "http", registry));
+            let (grpc, http) = (inlets.doors(&id, "grpc", registry, &stop), inlets.doors(&id, "http", registry, &stop));
             let setup = otlp::Setup { grpc, http, budget, authenticators: &authenticators, tenant_header };
             Otlp::bind(plan.id.clone(), config, setup).await.map(Receiver::Otlp)
         }
         ReceiverConfig::Loki(config) => {
-            let inlet = inlets.doors(&id, "http", registry).logs;
+            let inlet = inlets.doors(&id, "http", registry, &stop).logs;
             let setup = loki::Setup { inlet, budget, authenticators: &authenticators, tenant_header };
             Loki::bind(plan.id.clone(), config, setup).await.map(Receiver::Loki)
         }
     };
     let receiver = receiver.map_err(|e| failed(e.into()))?;
     let authenticators = authenticators.into_values().collect();
-    Ok(Bound { plan: plan.clone(), inlets, authenticators, receiver })
+    Ok(Bound { plan: plan.clone(), inlets, authenticators, receiver, stopper })
 }
 
 /// A receiver that runs.
@@ -153,13 +156,12 @@ impl Bound {
     /// Starts it.
     #[must_use]
     pub fn start(self, registry: &Registry) -> Listening {
-        let Bound { plan, inlets, authenticators, receiver } = self;
-        let (stopper, stop) = Stopper::new();
+        let Bound { plan, inlets, authenticators, receiver, stopper } = self;
         let addresses = receiver.addresses();
         for (transport, stats) in receiver.stats() {
             registry.listener(&plan.id.to_string(), transport, stats);
         }
-        let task = tokio::spawn(run(receiver, authenticators, stop));
+        let task = tokio::spawn(run(receiver, authenticators, stopper.listen()));
         Listening { plan, inlets, addresses, stopper, task }
     }
 }

@@ -190,7 +190,10 @@ impl Decoded {
             storage::references(&self.exporters, &document.exporters, &storages, &document.extensions, diagnostics);
         let (pipelines, mut outlets) = self.pipelines(service, budget.bytes, root, diagnostics);
         for outlet in &mut outlets {
-            outlet.storage = stored.get(&outlet.id).map(|config| config.storage(&outlet.id, outlet.signal));
+            let exporters = &document.exporters;
+            outlet.storage = stored.get(&outlet.id).map(|config| {
+                config.storage(&storage::queue_of(&outlet.id, outlet.signal, config, exporters), outlet.signal)
+            });
         }
         Plan {
             receivers: self.receivers(document, diagnostics),

@@ -7,8 +7,9 @@
 //!   memory are equal keeps its lanes and what they hold.
 //! - Stages whose configuration is equal go on with what they remember; what replaced ones held back comes out of the old pipeline.
 //! - A replaced exporter drains after the inlets have turned away from it, for the shutdown timeout at most.
-//! - A receiver that changes but stays on its port stops listening before its successor binds. If that fails, the old one
-//!   listens again and the reload has changed nothing else.
+//! - A receiver that changes but stays on its address hands its open socket to its successor, so that no connection is refused. One whose
+//!   address changes and whose port is wanted stops listening before its successor binds; if that fails, it listens again and the
+//!   reload has changed nothing else.
 //!
 //! Invariant: a request is taken by the old pipelines or by the new ones, never by both and never by neither.
 
@@ -19,6 +20,7 @@ use crate::app::plan::{Plan, ReceiverPlan};
 use crate::app::service::{Service, Shared, close, note};
 use crate::app::storage::{StorageError, Taken};
 use crate::clock::since_epoch;
+use crate::net::listen::handover;
 use crate::receivers::BindError;
 use std::collections::BTreeMap;
 use std::io;
@@ -59,6 +61,7 @@ impl Service {
         match self.prepare(&plan).await {
             Ok(prepared) => {
                 self.switch(plan, prepared);
+                crate::net::tls::client::read_again();
                 self.shared.registry.configured(false, since_epoch());
                 Ok(())
             }
@@ -94,6 +97,9 @@ impl Service {
         let is_kept = |receiver: &ReceiverPlan| self.receivers.iter().any(|old| old.plan == *receiver);
         let mut bound = vec![];
         let mut contested = vec![];
+        let leaving = self.receivers.iter().filter(|old| is_leaving(plan, old));
+        handover::bequeath(leaving.flat_map(|old| old.addresses.iter().map(|(_, address)| *address)));
+        let _end = HandoverEnd;
         for receiver in plan.receivers.iter().filter(|r| !is_kept(r)) {
             match self.bind_among(receiver, &[]).await {
                 Ok(receiver) => bound.push(receiver),
@@ -204,6 +210,15 @@ impl Service {
             }
         }
         self.plan = plan;
+    }
+}
+
+/// Ends the time in which sockets may be taken over.
+struct HandoverEnd;
+
+impl Drop for HandoverEnd {
+    fn drop(&mut self) {
+        handover::end();
     }
 }
 

@@ -21,6 +21,7 @@ use flow::inlet::{InletConfig, Opening};
 use flow::{Acknowledge, Budget, Releaser};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -42,6 +43,8 @@ pub struct Shared {
     pub summary: Summary,
     /// Attributes of the program as a resource.
     pub(super) resource: Mutex<Vec<(String, String)>>,
+    /// Records in queues on disk that were closed and that nothing sends now.
+    left_on_disk: AtomicU64,
 }
 
 impl Shared {
@@ -131,6 +134,7 @@ impl Service {
             releaser: Arc::default(),
             summary: Summary::default(),
             resource: Mutex::new(plan.resource.clone()),
+            left_on_disk: AtomicU64::new(0),
         });
         let stages = assemble::stages(&plan, &[])?;
         let taken = shared.storages.take(&plan).await?;
@@ -230,13 +234,16 @@ impl Service {
             tracing::error!(records = left, "records are unaccounted for");
         }
         let given_up = shared.registry.given_up() + left;
+        shared.storages.stop().await;
+        pages.stop().await;
+        let on_disk = shared.left_on_disk.load(Relaxed);
         if given_up > 0 {
-            tracing::error!(given_up, grace = ?plan.shutdown_timeout, "stopped: records could not be delivered in time");
+            tracing::error!(given_up, on_disk, grace = ?plan.shutdown_timeout, "stopped: records could not be delivered in time");
+        } else if on_disk > 0 {
+            tracing::warn!(on_disk, "stopped: records wait on disk for the next start");
         } else {
             tracing::info!("stopped: everything taken in was delivered or settled");
         }
-        shared.storages.stop().await;
-        pages.stop().await;
         Ended { given_up }
     }
 }
@@ -260,7 +267,13 @@ pub(super) async fn close(outlet: LiveOutlet, shared: Arc<Shared>, deadline: Ins
     let given_up = shared.registry.closed(&outlet);
     if let Some(lease) = outlet.spool {
         drop(outlet.outgoing);
-        lease.release().await;
+        if let Some(left) = lease.release().await.filter(|left| left.records > 0) {
+            tracing::info!(
+                exporter = %outlet.plan.id, signal = %outlet.plan.signal, directory = %left.directory.display(),
+                records = left.records, "records stay in the queue on disk"
+            );
+            shared.left_on_disk.fetch_add(left.records, Relaxed);
+        }
     }
     if given_up > 0 {
         tracing::error!(exporter = %outlet.plan.id, signal = %outlet.plan.signal, given_up, "queued records were given up");

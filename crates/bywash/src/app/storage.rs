@@ -7,6 +7,7 @@
 use crate::app::plan::{Plan, StoragePlan};
 use crate::extensions::file_storage::control::{self, Control, LetterBoxes};
 use crate::extensions::file_storage::hold::{self, Held, HoldError};
+use crate::extensions::file_storage::names;
 use flow::Stopper;
 use flow::spool::{Spool, StorageConfig, StoreError};
 use parking_lot::Mutex;
@@ -17,6 +18,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use wire::Signal;
 
+/// Where the queue of an exporter keeps its dead letters.
+const LETTERS: &str = "dead";
 /// Between two looks at a queue that is being closed.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -59,6 +62,15 @@ struct Directory {
     task: Option<JoinHandle<()>>,
 }
 
+/// What stays in a queue on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Where.
+    pub directory: PathBuf,
+    /// Records.
+    pub records: u64,
+}
+
 /// The use of an open queue. The last one closes it.
 #[derive(Clone)]
 pub struct Lease(Arc<Inner>);
@@ -74,13 +86,11 @@ impl Lease {
         self.0.0.as_ref().expect("a lease has its spool")
     }
 
-    /// Ends the use, and waits for the end of the queue if it was the last.
-    pub async fn release(self) {
-        if let Some(mut inner) = Arc::into_inner(self.0)
-            && let Some(spool) = inner.0.take()
-        {
-            spool.close().await;
-        }
+    /// Ends the use, and waits for the end of the queue if it was the last. Gives what nobody sends then.
+    pub async fn release(self) -> Option<LeftBehind> {
+        let spool = Arc::into_inner(self.0)?.0.take()?;
+        spool.close().await;
+        Some(LeftBehind { directory: spool.directory().to_owned(), records: spool.totals().records })
     }
 }
 
@@ -117,6 +127,10 @@ impl Storages {
             let directories: Vec<PathBuf> = directories(plan).collect();
             for directory in directories.iter().filter(below) {
                 hold::make(directory, mode).map_err(failed)?;
+            }
+            let letters = plan.outlets.iter().filter_map(|outlet| outlet.storage.as_ref());
+            for storage in letters.filter(|s| s.dead_letters.is_some() && below(&&s.directory)) {
+                hold::make(&storage.directory.join(LETTERS), mode).map_err(failed)?;
             }
         }
         Ok(Taken(taken))
@@ -175,6 +189,11 @@ impl Storages {
             let failed = |source| StorageError::Open { exporter: exporter.to_owned(), signal, source };
             match opened {
                 Ok(Ok(spool)) => {
+                    let own = names::encode(exporter);
+                    if let Some(old) = storage.directory.parent().and_then(Path::file_name).filter(|n| **n != *own) {
+                        let (records, old) = (spool.totals().records, old.to_string_lossy());
+                        tracing::info!(exporter, %signal, %old, records, "the exporter goes on with the queue it had by its old name");
+                    }
                     let inner = Arc::new(Inner(Some(spool)));
                     self.spools.lock().insert(storage.directory.clone(), Arc::downgrade(&inner));
                     return Ok(Lease(inner));

@@ -187,6 +187,8 @@ fn judge(answer: &Answer) -> Attempt {
             let after = after.filter(|d| !d.is_zero());
             return Attempt::Retry { after, why: Why::new(kind, text), scope: Scope::Target };
         }
+        // What a server says that stopped reading: the collector's answers 400 for it.
+        400 if status::speaks_of_size(&text) => Kind::TooLarge,
         400 => Kind::BadData,
         401 | 403 => Kind::Auth,
         404 => Kind::Unimplemented,

@@ -317,6 +317,8 @@ pub fn outlet_config(
             capacity: capacity::CapacityConfig { size: u64::MAX, sizer: capacity::Sizer::Bytes, max_bytes },
             workers: WORKERS_WITHOUT_QUEUE,
             wait_for_result: true,
+            is_direct: true,
+            retry: if retry.enabled { base.retry.clone() } else { without_retries(&base.retry) },
             ..base
         };
     }
@@ -334,6 +336,14 @@ pub fn outlet_config(
         batch: queue.batch().map(|batch| batch.config(queue.batch_sizer(batch))).or(pipeline_batch).unwrap_or_default(),
         ..base
     }
+}
+
+/// The waits of a breaker whose senders neither wait nor are retried for: they give up after some 10 s, so that a destination must be asked
+/// again soon after it came back.
+fn without_retries(retry: &RetryConfig) -> RetryConfig {
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(4));
+    let (first, longest) = (retry.initial_interval.min(least), retry.max_interval.min(most));
+    RetryConfig { initial_interval: first, max_interval: longest, ..retry.clone() }
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@
 //! Invariants: never more than `max_connections` tasks; when [`Listener::run`] returns, none is left.
 //! It does not know what is spoken on a connection.
 
+pub mod handover;
+
 use crate::net::tls::Acceptor;
 use flow::Stop;
 use flow::stats::{Count, Gauge};
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,6 +32,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pause after an accept that failed for want of file descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a stop waits for a connection that has just been made.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// A listener that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +63,8 @@ pub struct ListenStats {
 /// An open listener.
 pub struct Listener {
     socket: TcpListener,
+    /// The same, for a successor.
+    noted: Option<Arc<std::net::TcpListener>>,
     tls: Option<Arc<Acceptor>>,
     max_connections: usize,
     stats: Arc<ListenStats>,
@@ -75,7 +82,8 @@ impl Listener {
         max_connections: usize,
     ) -> Result<Listener, BindError> {
         let socket = open(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
-        Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
+        let (socket, noted) = noted(socket).map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
+        Ok(Listener { socket, noted, tls, max_connections: max_connections.max(1), stats: Arc::default() })
     }
 
     /// The same at once, for who cannot wait: a name is looked up on the caller's thread. Must be called within a runtime.
@@ -108,10 +116,13 @@ impl Listener {
         S: Fn(Io, SocketAddr) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Listener { socket, tls, max_connections, stats } = self;
+        let Listener { socket, noted, tls, max_connections, stats } = self;
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
+                // First, so that what comes after a stop is the successor's.
+                biased;
+                _ = stop.requested() => break,
                 accepted = socket.accept() => match accepted {
                     Ok((tcp, peer)) => {
                         // Those that have ended make room before anyone is refused.
@@ -128,8 +139,9 @@ impl Listener {
                         connections.spawn(async move {
                             let _open = Open::count(stats.clone());
                             let io = tokio::select! {
+                                biased;
                                 io = establish(tcp, peer, tls, &stats) => io,
-                                _ = stop.requested() => None,
+                                () = hesitating(&stop) => None,
                             };
                             if let Some(io) = io {
                                 serve(io, peer).await;
@@ -139,10 +151,9 @@ impl Listener {
                     Err(error) => survive(&error).await,
                 },
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
-                _ = stop.requested() => break,
             }
         }
-        drop(socket);
+        drop((socket, noted));
         loop {
             tokio::select! {
                 ended = connections.join_next() => match ended {
@@ -155,6 +166,19 @@ impl Listener {
         tracing::warn!(connections = connections.len(), "connections cut off at the deadline");
         connections.shutdown().await;
     }
+}
+
+/// A socket, and the same for whoever takes its place.
+fn noted(socket: TcpListener) -> io::Result<(TcpListener, Option<Arc<std::net::TcpListener>>)> {
+    let socket = socket.into_std()?;
+    let copy = socket.try_clone().ok().map(handover::note);
+    Ok((TcpListener::from_std(socket)?, copy))
+}
+
+/// Ends a moment after a stop was requested: whoever has just connected says something within it, and is answered.
+pub async fn hesitating(stop: &Stop) {
+    stop.requested().await;
+    tokio::time::sleep(MOMENT).await;
 }
 
 /// A connection that counts as open until its task ends, however it ends.
@@ -217,13 +241,20 @@ async fn establish(tcp: TcpStream, peer: SocketAddr, tls: Option<Arc<Acceptor>>,
 async fn open(endpoint: &str) -> io::Result<TcpListener> {
     if let Some(port) = endpoint.strip_prefix(':') {
         let port = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a port"))?;
-        return match TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port)).await {
+        let any = [SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))];
+        if let Some(socket) = any.into_iter().find_map(handover::take) {
+            return TcpListener::from_std(socket);
+        }
+        return match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
             Ok(listener) => Ok(listener),
-            Err(_) => TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port)).await,
+            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
         };
     }
     let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(endpoint).await?.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
+    if let Some(socket) = addresses.iter().copied().find_map(handover::take) {
+        return TcpListener::from_std(socket);
+    }
     TcpListener::bind(&addresses[..]).await
 }
 

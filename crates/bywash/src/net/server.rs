@@ -14,7 +14,7 @@ mod guard;
 pub mod keys;
 
 use super::body::ReadBuffers;
-use super::listen::Io;
+use super::listen::{Io, hesitating};
 use bytes::Bytes;
 use cors::Cors;
 use flow::Stop;
@@ -37,6 +37,8 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEAD: usize = 64 << 10;
 /// The same for HTTP/2, after decompression.
 const MAX_HEADER_LIST: u32 = 16 << 10;
+/// The largest body that is passed over where a request is answered without it.
+const SMALL_BODY: usize = 4 << 10;
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 1000;
 const MAX_FRAME: u32 = 1 << 20;
@@ -115,7 +117,7 @@ impl<H: Handler> Server<H> {
         // A connection that was opened ahead of time and never used must not hold up the end.
         let version = tokio::select! {
             version = first_bytes => version,
-            _ = stop.requested() => None,
+            () = hesitating(&stop) => None,
         };
         let Some(version) = version else { return };
         let shared = Arc::new(Connection::default());
@@ -161,7 +163,7 @@ impl<H: Handler> Server<H> {
         let mut connection = pin!(connection);
         tokio::select! {
             result = connection.as_mut() => return result,
-            _ = stop.requested() => {}
+            () = leaving(shared, stop) => {}
             () = self.idle(shared) => {}
         }
         finish(connection.as_mut());
@@ -191,6 +193,7 @@ impl<H: Handler> Server<H> {
         shared.active.fetch_add(1, Relaxed);
         let _active = Active(shared.clone());
         let origin = request.headers().get(http::header::ORIGIN).cloned();
+        let ends = request.version() <= http::Version::HTTP_11 && !is_small(request.headers());
         let preflight = self.cors.as_ref().and_then(|cors| cors.preflight(&request));
         let mut response = match preflight {
             Some(response) => response,
@@ -203,8 +206,26 @@ impl<H: Handler> Server<H> {
             }
         };
         response.headers_mut().extend(self.extra_headers.clone());
+        if ends && shared.unread.load(Relaxed) {
+            // What is left of the request is not read: a client must know that nothing more goes by this connection.
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+        }
         Ok(response)
     }
+}
+
+/// Ends when a stop was requested; a moment later on a connection that has not been used yet, whose first request may be on its way.
+async fn leaving(shared: &Connection, stop: &Stop) {
+    stop.requested().await;
+    if shared.served.load(Relaxed) == 0 && shared.active.load(Relaxed) == 0 {
+        hesitating(stop).await;
+    }
+}
+
+/// Whether a body comes with its head, so that the connection can go on without anybody having read it.
+fn is_small(headers: &HeaderMap) -> bool {
+    let length = headers.get(http::header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    length.is_some_and(|length| length <= SMALL_BODY)
 }
 
 /// Ends when nothing is under way and the client has had time to go.

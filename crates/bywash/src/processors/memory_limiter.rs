@@ -3,8 +3,11 @@
 //! | key | what it means here |
 //! |---|---|
 //! | `limit_mib`, `limit_percentage` | the hard limit of `service.budget`: at this much, everything is refused |
-//! | `spike_limit_mib`, `spike_limit_percentage` | the soft limit lies so much below it: from there on only priority records enter |
+//! | `spike_limit_mib`, `spike_limit_percentage` | the soft limit lies so much below it: from there on data is refused, with a delay |
 //! | `check_interval`, `min_gc_interval_…` | nothing: every request is measured when it comes in, and there is no garbage collector |
+//!
+//! That data is refused above the soft limit, and nothing shed, is the collector's meaning: whoever writes a limiter has senders that
+//! send again. Shedding is what `service.budget` does where no limiter is written.
 //!
 //! The collector's limit is for its whole heap, this one for the telemetry held on behalf of senders. Of several limiters, and
 //! a `service.budget.limit` that is written out, the smallest limit holds. The budget is of the process, so a limiter in one
@@ -38,7 +41,7 @@ pub struct Config {
 pub struct Limits {
     /// Bytes.
     pub hard: u64,
-    /// The part of it, above 0 up to 1, from which on only priority records enter.
+    /// The part of it, above 0 up to 1, from which on data is refused.
     pub soft: f64,
 }
 

@@ -9,9 +9,12 @@
 use super::{Resolution, Resolver};
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
+use crate::net::tls::stamp::Stamps;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
+use hickory_resolver::system_conf::parse_resolv_conf;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use std::future::Future;
@@ -77,25 +80,51 @@ pub trait Lookup: Send + Sync + 'static {
     fn services<'a>(&'a self, name: &'a str) -> Answer<'a, (String, u16)>;
 }
 
-/// The servers that the system is configured to ask, and its hosts file.
-#[derive(Default)]
+/// Where the system says which servers to ask.
+const SETUP: &str = "/etc/resolv.conf";
+/// Where it names hosts itself.
+const HOSTS: &str = "/etc/hosts";
+
+/// The servers that the system is configured to ask, and its hosts file. Both are followed when they change.
 pub struct SystemDns {
-    /// Made when it is first needed, again and again until the system's configuration can be read.
-    resolver: Mutex<Option<TokioResolver>>,
+    setup: String,
+    /// Made when it is first needed, and anew whenever the system's configuration is another.
+    resolver: Mutex<Option<(Stamps, TokioResolver)>>,
+}
+
+impl Default for SystemDns {
+    fn default() -> Self {
+        SystemDns::of(SETUP)
+    }
 }
 
 impl SystemDns {
+    fn of(setup: &str) -> SystemDns {
+        SystemDns { setup: setup.to_owned(), resolver: Mutex::default() }
+    }
+
     fn resolver(&self) -> Result<TokioResolver, String> {
+        let stamps = Stamps::of([self.setup.as_str(), HOSTS].into_iter());
         let mut resolver = self.resolver.lock();
-        if let Some(resolver) = resolver.as_ref() {
+        if let Some((_, resolver)) = resolver.as_ref().filter(|(known, _)| *known == stamps) {
             return Ok(resolver.clone());
         }
-        let mut builder = TokioResolver::builder_tokio().map_err(|e| format!("cannot read the DNS setup: {e}"))?;
-        let options = builder.options_mut();
+        match self.build() {
+            Ok(built) => Ok(resolver.insert((stamps, built)).1.clone()),
+            // A file that is just being written: what was known still answers.
+            Err(error) => resolver.as_ref().map(|(_, resolver)| resolver.clone()).ok_or(error),
+        }
+    }
+
+    fn build(&self) -> Result<TokioResolver, String> {
+        let unread = |e: &dyn std::fmt::Display| format!("cannot read the DNS setup: {e}");
+        let text = std::fs::read(&self.setup).map_err(|e| unread(&e))?;
+        let (config, mut options) = parse_resolv_conf(text).map_err(|e| unread(&e))?;
         options.cache_size = 0;
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        let built = builder.build().map_err(|e| format!("cannot set up DNS: {e}"))?;
-        Ok(resolver.insert(built).clone())
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *builder.options_mut() = options;
+        builder.build().map_err(|e| format!("cannot set up DNS: {e}"))
     }
 }
 

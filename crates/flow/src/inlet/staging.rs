@@ -134,6 +134,9 @@ impl Inlet {
 
 impl Staging {
     fn miss(&mut self, lost: Outcome, why: Why, delay: Option<Duration>) {
+        if self.refusal.as_ref().is_some_and(|(known, _)| known.kind == Kind::Disk) {
+            return;
+        }
         self.full = std::mem::replace(&mut self.full, Outcome::Delivered).and(lost);
         self.refusal = Some((why, delay));
     }
@@ -219,6 +222,11 @@ impl Charge {
     /// The part of a limit above which only priority records enter.
     pub fn soft(&self) -> f64 {
         self.with(Permit::soft)
+    }
+
+    /// Whether routine records are shed above that, or requests refused.
+    pub fn sheds(&self) -> bool {
+        self.with(Permit::sheds)
     }
 
     /// A refusal for this reason with a measured delay.

@@ -65,13 +65,12 @@ async fn queued_is_answered_at_once() {
 /// Scenario: `acknowledge: delivered` with each fate. Guarantee: the sender hears of delivery, of rejected records as a partial success, of failure as a refusal it may retry.
 #[tokio::test(start_paused = true)]
 async fn delivered_waits_for_the_fate() {
-    let no = Attempt::Reject { why: Why::new(Kind::BadData, "no") };
-    let d = Destination::scripted([Script::Take(Duration::from_millis(70)), Script::Answer(no)]);
+    let d = Destination::scripted([Script::Take(Duration::from_millis(70))]);
     let house = House::new(config(Acknowledge::Delivered, false), BudgetConfig::default(), &[(&d, queue(100))]);
     let start = clock::now();
     assert_eq!(house.offer(logs("s", &["1"])).await, Ok(Accepted::ALL));
     assert_eq!((clock::now() - start).as_millis() / 10, 7);
-    assert_eq!(house.offer(logs("s", &["2", "3"])).await.unwrap().rejected().unwrap().0, 2);
+    assert_eq!(house.offer(logs("s", &["bad2", "bad3"])).await.unwrap().rejected().unwrap().0, 2);
     d.always(Some(Script::Answer(unavailable())));
     let refusal = house.offer(logs("s", &["4"])).await.unwrap_err();
     assert!(refusal.retry_after.is_some());
@@ -249,4 +248,155 @@ async fn an_exporters_share_has_a_soft_limit_too() {
     assert!(stalled.taken_ids().contains(&"!e".to_owned()));
     assert_eq!(stalled.taken_ids().len() as u64, 41 - reported);
     house.close().await;
+}
+
+/// Scenario: a limiter is written, memory is above the soft limit, and a request with routine and priority records comes, before and after its
+/// body is read. Guarantee: it is refused as a whole, with a delay, and nothing is shed or reported as rejected.
+#[tokio::test(start_paused = true)]
+async fn a_written_limiter_refuses_instead_of_shedding() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let budget = BudgetConfig { records: 10, soft: 0.5, sheds: false, ..BudgetConfig::default() };
+    let house = House::new(queued(), budget, &[(&d, queue(100))]);
+    let mut early = house.budget.open(None).unwrap();
+    let late = logs("s", &["6", "!7"]);
+    early.grow(late.len()).unwrap();
+    assert_eq!(house.offer(logs("s", &["1", "2", "3", "4", "5"])).await, Ok(Accepted::ALL));
+    let refusal = house.inlet.offer(late, early).await.unwrap_err();
+    assert_eq!(refusal.why.kind, Kind::SoftLimit);
+    assert!(refusal.retry_after.is_some());
+    assert_eq!(house.offer(logs("s", &["8"])).await.unwrap_err().why.kind, Kind::SoftLimit);
+    assert_eq!(house.inlet.stats().shed.total(), 0);
+    house.close().await;
+}
+
+/// Scenario: an exporter without queue and retries; its destination fails and is halted, then 40 requests come one after the other.
+/// Guarantee: each is answered at once, with the rest of the halt, and the destination is not bothered; afterwards it is asked again.
+#[tokio::test(start_paused = true)]
+async fn a_halted_destination_without_a_queue_is_told_at_once() {
+    let d = Destination::default();
+    d.always(Some(Script::Answer(unavailable())));
+    let mut outlet = queue(1 << 20);
+    (outlet.wait_for_result, outlet.is_direct, outlet.retry.enabled) = (true, true, false);
+    let house = House::new(queued(), BudgetConfig::default(), &[(&d, outlet)]);
+    for n in 0..3 {
+        assert_eq!(house.offer(logs("s", &[&n.to_string()])).await.unwrap_err().why.kind, Kind::Unavailable);
+    }
+    let (start, tries) = (clock::now(), d.tries().len());
+    for n in 0..40 {
+        let refusal = house.offer(logs("s", &[&n.to_string()])).await.unwrap_err();
+        assert_eq!(refusal.why.kind, Kind::Unavailable);
+        let delay = refusal.retry_after.unwrap();
+        assert!(delay > Duration::from_secs(1) && delay <= Duration::from_secs(8), "{delay:?}");
+    }
+    assert!(clock::now() - start < Duration::from_millis(100));
+    assert_eq!(d.tries().len(), tries);
+    d.clear();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(house.offer(logs("s", &["back"])).await, Ok(Accepted::ALL));
+    house.close().await;
+}
+
+/// Scenario: an exporter without a queue is slow; a sender gives up while its request waits behind another. Guarantee: the abandoned request is
+/// never sent.
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_request_is_not_sent_later() {
+    let d = Destination::scripted([Script::Take(Duration::from_secs(3))]);
+    let mut outlet = queue(1 << 20);
+    (outlet.wait_for_result, outlet.is_direct, outlet.workers) = (true, true, 1);
+    let house = House::new(queued(), BudgetConfig::default(), &[(&d, outlet)]);
+    let impatient = async {
+        let offer = house.offer(logs("s", &["left"]));
+        assert!(tokio::time::timeout(Duration::from_secs(1), offer).await.is_err());
+    };
+    let (first, ()) = tokio::join!(house.offer(logs("s", &["first"])), impatient);
+    assert_eq!(first, Ok(Accepted::ALL));
+    assert_eq!(house.offer(logs("s", &["next"])).await, Ok(Accepted::ALL));
+    assert_eq!(d.taken_ids(), ["first", "next"]);
+    house.close().await;
+}
+
+/// Scenario: a destination asks for 7 s, and for an absurd time; senders wait through a lane, or send without one (`ingest: sync`).
+/// Guarantee: they are told 7 s, and five minutes at most.
+#[tokio::test(start_paused = true)]
+async fn a_destinations_delay_reaches_its_sender() {
+    let asks = |secs| {
+        let why = crate::Why::new(Kind::Throttled, "later");
+        Script::Answer(Attempt::Retry { after: Some(Duration::from_secs(secs)), why, scope: crate::Scope::Target })
+    };
+    for sync in [false, true] {
+        for (asked, told) in [(7, 7), (u64::MAX, 300)] {
+            let d = Destination::scripted([asks(asked)]);
+            let mut outlet = queue(100);
+            (outlet.wait_for_result, outlet.retry.enabled) = (true, false);
+            let house = House::new(config(Acknowledge::Queued, sync), BudgetConfig::default(), &[(&d, outlet)]);
+            let refusal = house.offer(logs("s", &["1"])).await.unwrap_err();
+            assert_eq!(refusal.retry_after, Some(Duration::from_secs(told)), "sync: {sync}");
+            house.close().await;
+        }
+    }
+}
+
+/// Scenario: senders wait for a destination that stalls, and their receiver is told to end. Guarantee: each is told before the deadline that it
+/// may come again; what came through another door goes on waiting.
+#[tokio::test(start_paused = true)]
+async fn who_still_waits_at_the_end_is_answered() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let outlet = OutletConfig { timeout: Duration::ZERO, ..queue(100) };
+    let house = House::new(config(Acknowledge::Delivered, false), BudgetConfig::default(), &[(&d, outlet)]);
+    let (stopper, stop) = crate::Stopper::new();
+    let door = house.inlet.clone().until(stop);
+    let offer = async {
+        let mut permit = house.budget.open(None).unwrap();
+        let payload = logs("s", &["1"]);
+        permit.grow(payload.len()).unwrap();
+        door.offer(payload, permit).await
+    };
+    let start = clock::now();
+    let ((), refusal) = tokio::join!(async { stopper.stop(Duration::from_secs(10)) }, offer);
+    let refusal = refusal.unwrap_err();
+    assert_eq!((refusal.why.kind, refusal.retry_after), (Kind::Stopping, Some(Duration::from_secs(1))));
+    assert_eq!(clock::now() - start, Duration::from_secs(9));
+    let other = house.offer(logs("s", &["2"]));
+    assert!(tokio::time::timeout(Duration::from_secs(60), other).await.is_err());
+    for outlet in &house.outlets {
+        outlet.close(clock::now()).await;
+    }
+}
+
+/// Scenario: one of two exporters keeps its queue on a disk that is full. Guarantee: a request is refused for all, with a delay, and the other
+/// exporter has nothing of it; once there is space it is taken by both, once.
+#[tokio::test]
+async fn disk_trouble_at_one_exporter_is_retryable_for_the_sender() {
+    use crate::clock::Calendar;
+    use crate::spool::testing::{Fault, SimDisk};
+    use crate::spool::{Spool, StorageConfig};
+    let (a, b, disk) = (Destination::default(), Destination::default(), SimDisk::new(1));
+    let storage = StorageConfig::new("/spool");
+    let spool = Spool::open_on(Arc::new(disk.clone()), Calendar::new(), storage, Signal::Logs, "a").unwrap();
+    let mut house = House::new(config(Acknowledge::Durable, false), BudgetConfig::default(), &[(&b, queue(100))]);
+    let share = crate::Share::new(1 << 20);
+    let (to, watch) = (Direct(Target::new("a")), Arc::new(()));
+    let durable = Outlet::durable(queue(100), share, a.clone(), to, watch, spool, house.budget.clone());
+    house.outlets.insert(0, durable);
+    let funnel = Funnel { name: "logs".into(), stages: vec![], outlets: house.outlets.clone() };
+    house.inlet.reopen(Opening { funnels: vec![funnel], config: config(Acknowledge::Durable, false) });
+    disk.fault(Some(Fault::Full));
+    // The first finds out, and is told so; those after it are refused at the door.
+    assert_eq!(house.offer(logs("s", &["0"])).await.unwrap_err().why.kind, Kind::Disk);
+    for n in ["1", "2"] {
+        let refusal = house.offer(logs("s", &[n])).await.unwrap_err();
+        assert_eq!((refusal.why.kind, refusal.retry_after), (Kind::Disk, Some(DISK_AGAIN)));
+    }
+    disk.fault(None);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(house.offer(logs("s", &["1"])).await, Ok(Accepted::ALL));
+    while a.taken_ids().is_empty() || b.taken_ids().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((a.taken_ids(), b.taken_ids()), (vec!["1".to_owned()], vec!["0".to_owned(), "1".to_owned()]));
+    for outlet in &house.outlets {
+        outlet.close(clock::now()).await;
+    }
 }

@@ -28,22 +28,29 @@ impl<E: Exporter> Worker<E> {
             Landed::Answer(attempt, bytes) => (attempt, bytes),
             Landed::Unread(unread) => return self.not_read(now, flight, unread),
         };
+        let Some((flight, attempt)) = self.size_or_shortage(now, flight, attempt, bytes) else { return };
         self.judge(now, &attempt, flight.shared_probe);
         let request = flight.request;
         let records = u64::from(request.payload.records);
         match attempt {
             Attempt::Sent => {
+                self.found_good(&request);
                 self.count_sent(records, bytes);
                 self.settle(request, |_| Outcome::Delivered);
             }
             Attempt::Partial { rejected, why } => {
                 let rejected = rejected.min(records);
+                self.found_good(&request);
                 self.count_sent(records - rejected, bytes);
                 self.context.stats.partial.add(rejected);
                 if rejected > 0 {
                     self.context.stats.failed.add(Kind::Partial, rejected);
                 }
-                tracing::warn!(target = %self.shared.target, rejected, %why, "destination took the request only in part");
+                if rejected > 0 {
+                    tracing::warn!(target = %self.shared.target, rejected, %why, "destination took the request only in part");
+                } else {
+                    tracing::info!(target = %self.shared.target, %why, "destination took the request, with a remark");
+                }
                 // Of a merged request nobody knows whose records were refused; a sender alone is told.
                 let alone = request.parts.len() == 1 && rejected > 0;
                 self.settle(request, |_| {
@@ -104,7 +111,7 @@ impl<E: Exporter> Worker<E> {
         stats.bytes.add(bytes);
     }
 
-    fn retry(&mut self, now: Instant, mut request: Request, after: Option<Duration>, why: Why) {
+    pub(super) fn retry(&mut self, now: Instant, mut request: Request, after: Option<Duration>, why: Why) {
         request.failures = request.failures.saturating_add(1);
         let first = *request.first.get_or_insert(now);
         match self.context.retry.next(now, first, request.failures, after, fastrand::f64()) {
@@ -118,28 +125,34 @@ impl<E: Exporter> Worker<E> {
                 self.retries.push((at, request));
             }
             None if self.context.retry.enabled => {
-                self.fail(request, Why::new(Kind::Expired, format!("no time left to retry; last failure: {why}")));
+                let why = Why::new(Kind::Expired, format!("no time left to retry; last failure: {why}"));
+                self.fail_after(request, why, after);
             }
-            None => self.fail(request, why),
+            None => self.fail_after(request, why, after),
         }
     }
 
     /// Gives up a request.
     pub(super) fn fail(&mut self, request: Request, why: Why) {
+        self.fail_after(request, why, None);
+    }
+
+    /// The same with the delay that the destination asked for last: a sender who waits is told it.
+    pub(super) fn fail_after(&mut self, request: Request, why: Why, after: Option<Duration>) {
+        let after = after.map(|after| self.context.retry.told(after));
         let records = u64::from(request.payload.records);
         self.context.stats.failed.add(why.kind, records);
         self.context.watch.lost(&self.shared.target, &why, records);
         tracing::error!(target = %self.shared.target, records, %why, "records given up");
         let request = self.bury(request, &why);
-        self.settle(request, |records| Outcome::failed(records, why.clone()));
+        self.settle(request, |records| Outcome::failed(records, why.clone()).after(after));
     }
 
     /// A rejected request is tried again in its parts if the data can be the reason, so that one sender's bad record cannot cost
     /// another's.
-    fn reject(&mut self, request: Request, why: Why) {
-        let by_records = why.kind == Kind::TooLarge;
-        let by_records = by_records || request.parts.iter().any(|part| part.is_mixed);
+    fn reject(&mut self, mut request: Request, why: Why) {
         let may_divide = matches!(why.kind, Kind::BadData | Kind::TooLarge | Kind::Other);
+        let by_records = may_divide && (why.kind == Kind::TooLarge || self.search_goes_on(&mut request));
         let request = match if may_divide { self.divide(request, by_records) } else { Err(request) } {
             Ok(parts) => {
                 self.context.stats.divided.add(1);

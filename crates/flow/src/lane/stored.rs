@@ -187,7 +187,9 @@ impl<E: Exporter> Worker<E> {
             self.context.durable.iter().flat_map(|durable| keys.iter().filter_map(|key| durable.spool.look(*key)));
         let records = looks.map(|look| look.records).sum();
         let of = Request::stored(request.payload.signal, keys, records);
-        Request { first: request.first, failures: request.failures, order: request.order, unpack: request.unpack, ..of }
+        let search = request.search.clone();
+        let (first, failures, order, unpack) = (request.first, request.failures, request.order, request.unpack);
+        Request { first, failures, order, unpack, search, ..of }
     }
 
     /// Hands what is on disk of a request that is given up to the dead letters.

@@ -68,6 +68,8 @@ pub(super) struct Worker<E> {
     pub(super) idle_since: Instant,
     /// Whether the target answered the last time.
     pub(super) proven: bool,
+    /// Searches for bad records that found nothing good, since the target last took something.
+    pub(super) in_vain: u32,
 }
 
 impl<E: Exporter> Worker<E> {
@@ -90,6 +92,7 @@ impl<E: Exporter> Worker<E> {
             deadline: None,
             idle_since: clock::now(),
             proven: false,
+            in_vain: 0,
         }
     }
 
@@ -188,6 +191,7 @@ impl<E: Exporter> Worker<E> {
                 Ok(kind) => kind,
                 Err(until) => {
                     self.held = None;
+                    self.turn_away(now, until);
                     return Waiting { until, permit: None };
                 }
             };
@@ -207,6 +211,10 @@ impl<E: Exporter> Worker<E> {
                 },
             };
             let Some(request) = self.next(now) else { return Waiting { until: None, permit: None } };
+            if self.is_abandoned(&request) {
+                self.fail(request, Why::new(Kind::Timeout, "its sender did not wait for it"));
+                continue;
+            }
             if request.is_unreadable() {
                 self.fail(request, Why::new(Kind::Other, "what was packed in memory cannot be read"));
                 continue;
@@ -237,7 +245,7 @@ impl<E: Exporter> Worker<E> {
         }
         if let Some(i) = self.retries.iter().position(|(at, r)| *at <= now && !self.stays(r)) {
             self.context.stats.waiting.sub(1);
-            let (_, mut request) = self.retries.swap_remove(i);
+            let (_, mut request) = self.retries.remove(i);
             request.unfold();
             return Some(request);
         }
@@ -381,7 +389,7 @@ impl<E: Exporter> Worker<E> {
         inbox.wake_stored = takes_stored;
         inbox.wake_batch = self.open_since.is_none() && (has_nothing || can_send);
         (inbox.wake_records, inbox.wake_bytes) = match can_send {
-            _ if has_nothing => (0, 0),
+            _ if has_nothing || self.turns_away() => (0, 0),
             true if self.batcher.is_empty() => (0, 0),
             true => self.batcher.missing(),
             false => (u64::MAX, u64::MAX),

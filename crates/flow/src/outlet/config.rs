@@ -20,6 +20,9 @@ pub struct OutletConfig {
     pub block_on_overflow: bool,
     /// Whether a sender waits for the outcome: `wait_for_result`, or no queue at all.
     pub wait_for_result: bool,
+    /// There is no queue: a request whose sender has gone is not sent any more, and without retries a sender is told at once while the
+    /// destination is halted.
+    pub is_direct: bool,
     /// How batches form.
     pub batch: BatchConfig,
     /// When a failed request is tried again.
@@ -49,6 +52,7 @@ impl OutletConfig {
             workers: 10,
             block_on_overflow: false,
             wait_for_result: false,
+            is_direct: false,
             batch: BatchConfig::default(),
             retry: RetryConfig::default(),
             timeout: Duration::from_secs(5),

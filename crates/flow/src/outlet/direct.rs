@@ -2,6 +2,7 @@
 
 use crate::exporter::{Attempt, Exporter};
 use crate::lane::Context;
+use crate::retry::RetryConfig;
 use crate::stats::ExporterStats;
 use crate::{Kind, Outcome, Payload, Target};
 use std::sync::Arc;
@@ -10,11 +11,11 @@ use std::sync::Arc;
 pub(super) async fn try_once<E: Exporter>(context: Arc<Context<E>>, target: Target, payload: Payload) -> Outcome {
     let (records, bytes) = (u64::from(payload.records), payload.len() as u64);
     let attempt = context.attempt(&target, payload).await;
-    fate(&context.stats, attempt, records, bytes)
+    fate(&context.stats, &context.retry, attempt, records, bytes)
 }
 
 /// What the one attempt of a direct send means, counted.
-pub(super) fn fate(stats: &ExporterStats, attempt: Attempt, records: u64, bytes: u64) -> Outcome {
+pub(super) fn fate(stats: &ExporterStats, retry: &RetryConfig, attempt: Attempt, records: u64, bytes: u64) -> Outcome {
     let outcome = match attempt {
         Attempt::Sent | Attempt::Partial { rejected: 0, .. } => Outcome::Delivered,
         Attempt::Partial { rejected, why } => {
@@ -26,7 +27,10 @@ pub(super) fn fate(stats: &ExporterStats, attempt: Attempt, records: u64, bytes:
             stats.bytes.add(bytes);
             return Outcome::Rejected { records: rejected, why };
         }
-        Attempt::Retry { after, why, .. } => Outcome::Failed { records, why, retry_after: after },
+        Attempt::Retry { after, why, .. } => {
+            Outcome::Failed { records, why, retry_after: after.map(|after| retry.told(after)) }
+        }
+        Attempt::Reject { why } if why.kind == Kind::Exhausted => Outcome::failed(records, why),
         Attempt::Reject { why } => Outcome::Rejected { records, why },
     };
     match &outcome {

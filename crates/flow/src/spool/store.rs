@@ -166,13 +166,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What is wrong with the disk, as a metric label: `full`, `read_only` or `other`.
+    /// What is wrong with the disk, as a metric label: `full`, `read_only`, `removed` or `other`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             StoreError::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "full",
                 io::ErrorKind::ReadOnlyFilesystem => "read_only",
+                io::ErrorKind::NotFound => "removed",
                 _ => "other",
             },
             _ => "other",
@@ -230,6 +231,10 @@ struct Writer {
     next_id: u64,
     /// Headers and names of the group that is being written.
     buffer: Vec<u8>,
+}
+
+fn removed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the file was removed from under the queue")
 }
 
 /// The number that no segment has, so that there is always a next one.
@@ -321,7 +326,10 @@ impl Store {
             (segment.file.clone(), segment.size)
         };
         let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        if let Err(source) = file.append(parts).and_then(|()| file.sync()) {
+        let written = file.append(parts).and_then(|()| file.sync()).and_then(|()| file.has_name());
+        // A file that somebody removed takes what is written to it, and loses it with the process.
+        let kept = written.and_then(|has_name| if has_name { Ok(()) } else { Err(removed()) });
+        if let Err(source) = kept {
             writer.active = None;
             // Best effort: what is left is at worst found again as duplicates.
             let _ = file.truncate(size);

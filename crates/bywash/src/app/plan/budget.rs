@@ -22,7 +22,10 @@ pub(super) fn budget<'a>(
 ) -> flow::BudgetConfig {
     let own = memory_limiter::Limits { hard: config.limit.0, soft: config.soft_limit };
     let mut chosen = is_written.then_some(own);
+    let mut sheds = true;
     for (component, limiter) in limiters {
+        // Whoever writes a limiter relies on its meaning: from the soft limit on data is refused, and comes again.
+        sheds = false;
         let Some(limits) = limiter.limits(total_memory()) else {
             let message = "how much memory there is cannot be found out here; set `limit_mib`";
             diagnostics.push(Diagnostic::error(message).at(&component.at.node.span, &component.at.path));
@@ -36,6 +39,7 @@ pub(super) fn budget<'a>(
     flow::BudgetConfig {
         bytes: for_requests(limits.hard),
         soft: limits.soft,
+        sheds,
         records: config.max_records,
         requests: config.max_requests,
         tenant_share: config.tenant.header.is_some().then_some(config.tenant.share),

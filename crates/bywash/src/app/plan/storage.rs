@@ -4,9 +4,11 @@ use crate::app::components::{DestinationConfig, ExtensionConfig};
 use crate::config::path::Path;
 use crate::config::suggest::nearest;
 use crate::config::{Component, ComponentId, Diagnostic, Diagnostics};
+use crate::exporters;
 use crate::extensions::file_storage::{self, names};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path as FilePath, PathBuf};
+use wire::Signal;
 
 /// A storage extension that runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +69,29 @@ pub(super) fn references(
         }
     }
     found
+}
+
+/// The id whose queue an exporter takes: its own, or the one it would have by another name of its type. People rename an exporter when
+/// a name is deprecated; what waits on disk comes along, unless there is a queue by the new name too or the old id is still configured.
+pub(super) fn queue_of(
+    id: &ComponentId,
+    signal: Signal,
+    config: &file_storage::Config,
+    components: &[Component<'_>],
+) -> ComponentId {
+    let has_queue = |id: &ComponentId| config.storage(id, signal).directory.is_dir();
+    let Some(kind) =
+        exporters::KINDS.iter().find(|kind| kind.name == id.kind || kind.aliases.contains(&id.kind.as_str()))
+    else {
+        return id.clone();
+    };
+    if has_queue(id) {
+        return id.clone();
+    }
+    let names = std::iter::once(&kind.name).chain(kind.aliases).filter(|name| **name != id.kind);
+    let others = names.map(|name| ComponentId { kind: (*name).to_owned(), name: id.name.clone() });
+    let is_configured = |id: &ComponentId| components.iter().any(|component| component.id == *id);
+    others.into_iter().find(|other| !is_configured(other) && has_queue(other)).unwrap_or_else(|| id.clone())
 }
 
 /// What is wrong with a reference to something that is no running storage.

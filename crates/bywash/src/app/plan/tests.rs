@@ -95,6 +95,7 @@ fn a_typical_configuration_is_understood() {
 }
 
 /// Scenario: nothing is said about memory, a limit is, a limiter is, both are. Guarantee: the default; what is said; the smaller.
+/// Records are shed only where no limiter is written.
 #[test]
 fn the_smallest_limit_that_is_written_holds() {
     let base = "
@@ -105,12 +106,12 @@ exporters: {nop: }
     let pipeline = "pipelines: {logs: {receivers: [otlp], processors: [memory_limiter], exporters: [nop]}}";
     let limiter = |mib: u32| format!("processors: {{memory_limiter: {{limit_mib: {mib}}}}}");
     let (plan, _) = planned(with("service: {pipelines: {logs: {receivers: [otlp], exporters: [nop]}}}"));
-    assert_eq!((plan.budget.bytes, plan.budget.soft), (480 << 20, 0.9));
+    assert_eq!((plan.budget.bytes, plan.budget.soft, plan.budget.sheds), (480 << 20, 0.9, true));
     let (plan, _) = planned(with(&format!("{}\nservice: {{{pipeline}}}", limiter(2000))));
-    assert_eq!(plan.budget.bytes, 1875 << 20);
+    assert_eq!((plan.budget.bytes, plan.budget.sheds), (1875 << 20, false));
     let service = format!("service: {{budget: {{limit: 1GiB}}, {pipeline}}}");
     let (plan, _) = planned(with(&format!("{}\n{service}", limiter(2000))));
-    assert_eq!((plan.budget.bytes, plan.budget.soft), (960 << 20, 0.9));
+    assert_eq!((plan.budget.bytes, plan.budget.soft, plan.budget.sheds), (960 << 20, 0.9, false));
     let (plan, _) = planned(with(&format!("{}\n{service}", limiter(500))));
     assert_eq!(plan.budget.bytes, (500 << 20) - (500 << 20) / 16);
 }

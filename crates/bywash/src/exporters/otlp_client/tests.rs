@@ -75,7 +75,7 @@ async fn an_empty_request_is_a_message_too() {
 #[tokio::test]
 async fn codes_and_delays_reach_the_lane() {
     assert_eq!(kind(&answered(Answer::Status(3, "bad", None)).await), ("reject", Some(Kind::BadData)));
-    assert_eq!(kind(&answered(Answer::Status(8, "full", None)).await), ("reject", Some(Kind::Other)));
+    assert_eq!(kind(&answered(Answer::Status(8, "full", None)).await), ("reject", Some(Kind::Exhausted)));
     assert_eq!(kind(&answered(Answer::Status(16, "who", None)).await), ("reject", Some(Kind::Auth)));
     assert_eq!(kind(&answered(Answer::Status(14, "later", None)).await), ("retry", Some(Kind::Unavailable)));
     let after = Duration::from_millis(2500);

@@ -116,6 +116,14 @@ async fn the_servers_text_is_told() {
     assert_eq!(text("application/json", b"nonsense".to_vec()).await, "HTTP 400");
 }
 
+/// Scenario: a server stops reading a body that is too large for it and says so with 400, as the collector's does. Guarantee: it is a matter of
+/// the size, as 413 is.
+#[tokio::test]
+async fn a_400_about_the_size_is_about_the_size() {
+    let answer = answered(400, vec![("content-type", "text/plain".into())], "http: request body too large").await;
+    assert_eq!(kind(&answer), ("reject", Some(Kind::TooLarge)));
+}
+
 /// Scenario: some records are refused, told in both encodings, also within a large body. Guarantee: the count arrives.
 #[tokio::test]
 async fn partial_success_is_counted() {

@@ -1,8 +1,9 @@
 //! What a gRPC answer means: the code, the text, the delay the server asks for, and whether trying again may help.
 //!
 //! The rules are those of the OTLP specification (docs/specification.md, "Failures" of OTLP/gRPC), which are the collector's
-//! too: CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE and DATA_LOSS may be retried, RESOURCE_EXHAUSTED only if
-//! the server says when (RetryInfo), nothing else.
+//! too: CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE and DATA_LOSS may be retried, RESOURCE_EXHAUSTED if
+//! the server says when (RetryInfo), nothing else. Beyond them, RESOURCE_EXHAUSTED that says neither when nor that the message is too
+//! large is [`Kind::Exhausted`]: a collector that is short of memory answers so.
 //!
 //! Invariants: nothing a server writes is trusted to be well-formed or short; details that cannot be read are ignored.
 
@@ -143,6 +144,7 @@ impl Status {
             Code::Ok => Attempt::Sent,
             Code::ResourceExhausted if self.retry.is_some() => retry(Kind::Throttled),
             Code::ResourceExhausted if speaks_of_size(&self.message) => reject(Kind::TooLarge),
+            Code::ResourceExhausted => reject(Kind::Exhausted),
             Code::Unavailable if self.retry.is_some() => retry(Kind::Throttled),
             Code::DeadlineExceeded => retry(Kind::Timeout),
             Code::Cancelled | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss => {
@@ -156,8 +158,8 @@ impl Status {
     }
 }
 
-/// Whether a RESOURCE_EXHAUSTED is about this message's size: the words of Go, Java, C++ and tonic servers have these.
-fn speaks_of_size(message: &str) -> bool {
+/// Whether a refusal is about this message's size: the words of Go, Java, C++ and tonic servers have these.
+pub fn speaks_of_size(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     ["larger than max", "too large", "message length", "exceeds maximum", "message size", "size limit"]
         .iter()

@@ -1,11 +1,12 @@
 //! TLS of the client side: the collector's `tls` section of an exporter, and the rustls configuration made of it.
 //!
-//! Invariants: certificates are always verified unless `insecure_skip_verify` says otherwise; keys never print. With
-//! `reload_interval`, files are read again when a connection is made and the interval has passed; a broken file then leaves
-//! what was loaded before in use.
+//! Invariants: certificates are always verified unless `insecure_skip_verify` says otherwise; keys never print. When a connection is made
+//! the files are looked at, and read again if they are others than before, if `reload_interval` has passed, or after a reload of the
+//! configuration; broken files leave what was loaded before in use, and are warned about once.
 //! It does NOT open connections. TLS 1.0 and 1.1 and TPM keys do not exist here and are clear errors.
 
 use super::TlsError;
+use super::stamp::Stamps;
 use crate::config::duration::GoDuration;
 use crate::config::secret::Secret;
 use crate::config::validate::{Report, Validate};
@@ -17,6 +18,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The collector's `tls` section of a client (configtls).
@@ -53,7 +55,7 @@ pub struct TlsConfig {
     pub curve_preferences: Vec<String>,
     /// Go's switch for weak suites, which do not exist here.
     pub include_insecure_cipher_suites: bool,
-    /// Read the files again this often. 0: never.
+    /// Read the files again at least this often. 0: only when they change.
     pub reload_interval: GoDuration,
     /// Keys in a TPM, which are not supported.
     pub tpm: Tpm,
@@ -88,7 +90,11 @@ impl TlsConfig {
     }
 
     fn reads_files(&self) -> bool {
-        !(self.ca_file.is_empty() && self.cert_file.is_empty() && self.key_file.is_empty())
+        self.files().any(|file| !file.is_empty())
+    }
+
+    fn files(&self) -> impl Iterator<Item = &str> {
+        [&self.ca_file, &self.cert_file, &self.key_file].into_iter().map(String::as_str)
     }
 
     /// The rustls configuration, offering `alpn`.
@@ -176,7 +182,25 @@ impl Validate for TlsConfig {
 pub struct ClientTls {
     config: TlsConfig,
     alpn: &'static [&'static [u8]],
-    loaded: Mutex<(Arc<ClientConfig>, Instant)>,
+    reloads: &'static AtomicU64,
+    loaded: Mutex<Loaded>,
+}
+
+/// What is in use, and of which state of the files.
+#[derive(Debug)]
+struct Loaded {
+    tls: Arc<ClientConfig>,
+    at: Instant,
+    stamps: Stamps,
+    reloads: u64,
+}
+
+/// Reloads of the configuration so far.
+static RELOADS: AtomicU64 = AtomicU64::new(0);
+
+/// The configuration was reloaded: every client reads its files, and the system's authorities, once more before its next connection.
+pub fn read_again() {
+    RELOADS.fetch_add(1, Relaxed);
 }
 
 impl ClientTls {
@@ -185,22 +209,36 @@ impl ClientTls {
     /// # Errors
     /// What is wrong with it.
     pub fn new(config: &TlsConfig, alpn: &'static [&'static [u8]], now: Instant) -> Result<ClientTls, TlsError> {
-        Ok(ClientTls { loaded: Mutex::new((config.load(alpn)?, now)), config: config.clone(), alpn })
+        ClientTls::counting(config, alpn, now, &RELOADS)
+    }
+
+    fn counting(
+        config: &TlsConfig,
+        alpn: &'static [&'static [u8]],
+        now: Instant,
+        reloads: &'static AtomicU64,
+    ) -> Result<ClientTls, TlsError> {
+        // The stamps are taken before the files are read, so that a change in between is seen afterwards.
+        let (stamps, seen) = (Stamps::of(config.files()), reloads.load(Relaxed));
+        let loaded = Loaded { tls: config.load(alpn)?, at: now, stamps, reloads: seen };
+        Ok(ClientTls { loaded: Mutex::new(loaded), config: config.clone(), alpn, reloads })
     }
 
     /// The configuration for a new connection.
     #[must_use]
     pub fn current(&self, now: Instant) -> Arc<ClientConfig> {
         let every: Duration = self.config.reload_interval.0;
+        let (stamps, reloads) = (Stamps::of(self.config.files()), self.reloads.load(Relaxed));
         let mut loaded = self.loaded.lock();
-        if !every.is_zero() && now.saturating_duration_since(loaded.1) >= every {
-            loaded.1 = now;
+        let is_due = !every.is_zero() && now.saturating_duration_since(loaded.at) >= every;
+        if is_due || loaded.stamps != stamps || loaded.reloads != reloads {
+            (loaded.at, loaded.stamps, loaded.reloads) = (now, stamps, reloads);
             match self.config.load(self.alpn) {
-                Ok(fresh) => loaded.0 = fresh,
+                Ok(fresh) => loaded.tls = fresh,
                 Err(error) => tracing::warn!(%error, "certificates could not be read again; those in use are kept"),
             }
         }
-        loaded.0.clone()
+        loaded.tls.clone()
     }
 
     /// The name that the certificate of a server at `host` must have.

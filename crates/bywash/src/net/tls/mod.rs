@@ -5,11 +5,13 @@
 //! | certificates, keys and their errors | this file |
 //! | the server's settings, handshake and reload | [`server`] |
 //! | the client's settings and reload | [`client`] |
+//! | when files count as changed | [`stamp`] |
 //!
 //! Only TLS 1.2 and 1.3 exist here. A setting that rustls cannot honour is an error that says so, never a silent default.
 
 pub mod client;
 pub mod server;
+pub mod stamp;
 
 pub use server::{Acceptor, ServerTls};
 

@@ -5,6 +5,7 @@
 //!
 //! It does not verify servers: that is a client's business.
 
+use super::stamp::Stamps;
 use super::{TlsError, certificates, pem, private_key, provider, versions};
 use crate::config::{GoDuration, Report, Secret, Validate};
 use arc_swap::ArcSwap;
@@ -14,7 +15,7 @@ use rustls::server::WebPkiClientVerifier;
 use serde::Deserialize;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -119,9 +120,6 @@ impl Validate for ServerTls {
     }
 }
 
-/// What tells one state of a file from another without reading it.
-type Stamp = Option<(u64, Option<SystemTime>)>;
-
 /// The server side of handshakes, with the certificates in force.
 pub struct Acceptor {
     settings: ServerTls,
@@ -153,14 +151,14 @@ impl Acceptor {
             Duration::ZERO => POLL,
             interval => interval.min(POLL),
         };
-        let mut stamps = self.stamps().await;
+        let mut stamps = self.stamps();
         let mut loaded = tokio::time::Instant::now();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
                 _ = stop.requested() => return,
             }
-            let now = self.stamps().await;
+            let now = self.stamps();
             let interval = self.settings.reload_interval.0;
             let due = !interval.is_zero() && loaded.elapsed() >= interval;
             if now == stamps && !due {
@@ -188,12 +186,7 @@ impl Acceptor {
         }
     }
 
-    async fn stamps(&self) -> Vec<Stamp> {
-        let mut stamps = Vec::new();
-        for file in self.settings.files() {
-            let stamp = tokio::fs::metadata(file).await.ok().map(|m| (m.len(), m.modified().ok()));
-            stamps.push(stamp);
-        }
-        stamps
+    fn stamps(&self) -> Stamps {
+        Stamps::of(self.settings.files())
     }
 }

@@ -4,6 +4,7 @@
 //! Loki has the same need when some entries of a push are invalid: it stores the others and answers 400, so that nothing comes twice. This
 //! receiver does so as well when only some entries were taken. If none was, the answer is 429, and the push may come again.
 
+use crate::receivers::told::told;
 use bytes::Bytes;
 use flow::{Accepted, Kind, Outcome, Refusal, Why};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -45,10 +46,10 @@ impl Answer {
         let Some((lost, why)) = accepted.rejected() else { return Answer::new(StatusCode::NO_CONTENT, "") };
         let for_good = matches!(accepted.outcome, Outcome::Rejected { .. });
         if lost >= u64::from(entries) && !for_good {
-            let answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, why.to_string());
+            let answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, told(why));
             return Answer { retry_after: Some(COME_BACK), ..answer };
         }
-        Answer::invalid(format!("{lost} of {entries} entries were not taken, the others were: {why}"))
+        Answer::invalid(format!("{lost} of {entries} entries were not taken, the others were: {}", told(why)))
     }
 
     pub fn response(self, challenge: Option<&'static str>) -> Response<Full<Bytes>> {
@@ -85,7 +86,7 @@ impl From<Refusal> for Answer {
             (_, true) => StatusCode::TOO_MANY_REQUESTS,
             (_, false) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Answer { retry_after, ..Answer::new(status, why.to_string()) }
+        Answer { retry_after, ..Answer::new(status, told(&why)) }
     }
 }
 

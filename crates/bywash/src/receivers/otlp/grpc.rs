@@ -84,7 +84,7 @@ impl Server {
         // A connection that was opened ahead of time and never used must not hold up the end.
         let handshake = tokio::select! {
             handshake = tokio::time::timeout(PREFACE_TIMEOUT, builder.handshake(io)) => handshake,
-            _ = stop.requested() => return,
+            () = crate::net::listen::hesitating(&stop) => return,
         };
         let h2 = match handshake {
             Ok(Ok(h2)) => h2,

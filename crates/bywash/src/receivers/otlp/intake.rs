@@ -9,6 +9,7 @@ use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
 use crate::net::compression::{DecompressError, Encoding, decompress};
 use crate::receivers::Inlets;
+use crate::receivers::told::told;
 use bytes::Bytes;
 use flow::{Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::{HeaderMap, HeaderName};
@@ -194,6 +195,6 @@ impl Intake {
         let accepted = self.inlet(signal).offer(payload, permit).await.map_err(Status::from)?;
         let warning =
             || unknown.map(|place| Partial::warning(format!("nothing was understood: unknown field {place}")));
-        Ok(accepted.rejected().map(|(records, why)| Partial::new(records, why.to_string())).or_else(warning))
+        Ok(accepted.rejected().map(|(records, why)| Partial::new(records, told(why))).or_else(warning))
     }
 }

@@ -5,6 +5,7 @@
 //! | keys and defaults | [`config`] |
 //! | admission, decompression and the check, for both transports | `intake` |
 //! | the words of an answer: `google.rpc.Status`, `RetryInfo`, `partial_success` | [`status`] |
+//! | what a sender that cannot wait is told | `patience` |
 //! | gRPC | `grpc` |
 //! | HTTP | `http` |
 //!
@@ -15,6 +16,7 @@ pub mod config;
 mod grpc;
 mod http;
 mod intake;
+mod patience;
 pub mod status;
 
 pub use config::Config;

@@ -7,6 +7,7 @@
 //! Rules from the OTLP specification ("OTLP/gRPC Throttling", "OTLP/HTTP Response", "Partial Success") and, for the
 //! correspondence of gRPC and HTTP codes, the collector's receiver.
 
+use crate::receivers::told::told;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
@@ -49,6 +50,8 @@ pub struct Status {
     pub message: String,
     /// When to come back, if that helps.
     pub retry_after: Option<Duration>,
+    /// The delay is not to be shortened for anyone: there is no memory for an earlier try.
+    pub is_firm: bool,
 }
 
 impl Status {
@@ -65,7 +68,7 @@ impl Status {
         };
         let mut message = message.into();
         shorten(&mut message);
-        Status { code, http, message, retry_after: None }
+        Status { code, http, message, retry_after: None, is_firm: false }
     }
 
     /// The request is broken: `INVALID_ARGUMENT`, 400.
@@ -158,7 +161,7 @@ impl Status {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Status {
         let Some(delay) = refusal.retry_after else {
-            return Status::new(Code::ResourceExhausted, refusal.why.to_string());
+            return Status::new(Code::ResourceExhausted, told(&refusal.why));
         };
         let overload = match refusal.why.kind {
             Kind::SoftLimit
@@ -174,6 +177,7 @@ impl From<Refusal> for Status {
             | Kind::Unavailable
             | Kind::BadData
             | Kind::TooLarge
+            | Kind::Exhausted
             | Kind::Auth
             | Kind::Unimplemented
             | Kind::Protocol
@@ -190,7 +194,8 @@ impl From<Refusal> for Status {
         } else {
             (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
         };
-        Status { retry_after: Some(delay), ..Status::new(code, refusal.why.to_string()).with_http(http) }
+        let is_firm = refusal.why.kind == Kind::HardLimit;
+        Status { retry_after: Some(delay), is_firm, ..Status::new(code, told(&refusal.why)).with_http(http) }
     }
 }
 

@@ -77,3 +77,20 @@ async fn a_service_name_is_looked_up_as_srv() {
     assert_eq!(dns.next().await.unwrap().unwrap(), ["a.x:4317", "b.x:4318"]);
     assert!(dns.next().await.unwrap().unwrap_err().contains("NXDOMAIN"));
 }
+
+/// Scenario: the system's DNS setup is rewritten while the program runs, then emptied for a moment. Guarantee: the next lookup uses the new
+/// setup; without a change nothing is made anew.
+#[tokio::test]
+async fn a_changed_setup_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("resolv.conf");
+    let dns = SystemDns::of(file.to_str().unwrap());
+    assert!(dns.resolver().is_err());
+    let write = |dots: usize| std::fs::write(&file, format!("nameserver 127.0.0.1\noptions ndots:{dots}\n")).unwrap();
+    write(3);
+    assert_eq!(dns.resolver().unwrap().options().ndots, 3);
+    write(12);
+    assert_eq!(dns.resolver().unwrap().options().ndots, 12);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(dns.resolver().unwrap().options().ndots, 12);
+}

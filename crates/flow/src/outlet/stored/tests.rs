@@ -241,6 +241,30 @@ async fn a_bad_piece_alone_becomes_a_dead_letter() {
     b.end().await;
 }
 
+/// Scenario: one bad record within one sender's request on disk, sent while it is in memory too, and after it was on disk only. Guarantee: that record
+/// alone becomes a dead letter, the others arrive once, and nothing stays.
+#[tokio::test(start_paused = true)]
+async fn a_bad_record_alone_becomes_a_dead_letter() {
+    for is_down_at_first in [false, true] {
+        let b = Bench::new();
+        if is_down_at_first {
+            b.destination.always(Some(Script::Answer(unavailable())));
+        }
+        b.keep(&["1", "2", "bad", "3", "4", "5", "6", "7"]).await;
+        if is_down_at_first {
+            tokio::time::sleep(10 * SECOND).await;
+            b.destination.always(None);
+        }
+        b.drained().await;
+        let mut taken = b.destination.taken_ids();
+        taken.sort();
+        assert_eq!(taken, ["1", "2", "3", "4", "5", "6", "7"]);
+        let letters = b.spool.dead_letters().unwrap().list(&Default::default(), 10).unwrap();
+        assert_eq!((letters.len(), letters[0].reason.as_str(), letters[0].records), (1, "bad_data", 1));
+        b.end().await;
+    }
+}
+
 /// Scenario: a piece on disk is too large for its destination. Guarantee: it is read and divided until its parts are taken.
 #[tokio::test(start_paused = true)]
 async fn a_piece_that_is_too_large_is_divided() {

@@ -455,3 +455,21 @@ proptest! {
         prop_assert_eq!(found(&disk), found(&disk));
     }
 }
+
+/// Scenario: the directory is removed while the store is open, written to all the same, and made again. Guarantee: nothing is taken into a
+/// file without a name; what was taken before can still be read; when the directory is back, so is the store.
+#[test]
+fn a_removed_directory_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("queue");
+    let (store, _) = Store::open(Arc::new(crate::spool::disk::RealDisk), &dir, StoreConfig::default()).unwrap();
+    let before = store.write(&[&piece(1)]).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    for n in [2, 3] {
+        let error = store.write(&[&piece(n)]).unwrap_err();
+        assert_eq!(error.kind(), "removed", "{error}");
+    }
+    assert!(store.read(before[0]).is_ok());
+    std::fs::create_dir(&dir).unwrap();
+    assert!(store.write(&[&piece(4)]).is_ok());
+}

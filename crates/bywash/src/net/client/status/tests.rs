@@ -17,6 +17,7 @@ fn codes_are_retried_as_the_specification_lists_them() {
             4 => (Some(true), Some(Kind::Timeout)),
             3 => (Some(false), Some(Kind::BadData)),
             7 | 16 => (Some(false), Some(Kind::Auth)),
+            8 => (Some(false), Some(Kind::Exhausted)),
             12 => (Some(false), Some(Kind::Unimplemented)),
             _ => (Some(false), Some(Kind::Other)),
         };
@@ -30,9 +31,9 @@ fn codes_are_retried_as_the_specification_lists_them() {
     }
 }
 
-/// Scenario: RESOURCE_EXHAUSTED with and without RetryInfo, and about the size. Guarantee: throttled, rejected, too large.
+/// Scenario: RESOURCE_EXHAUSTED with and without RetryInfo, and about the size. Guarantee: throttled, for the lane to find out, too large.
 #[test]
-fn resource_exhausted_is_retried_only_when_the_server_says_when() {
+fn resource_exhausted_is_a_delay_a_shortage_or_a_size() {
     let of = |message: &str, retry| Status { code: Code::ResourceExhausted, message: message.into(), retry }.attempt();
     let after = Some(Duration::from_secs(3));
     let why = |kind, text: &str| Why::new(kind, text);
@@ -40,7 +41,7 @@ fn resource_exhausted_is_retried_only_when_the_server_says_when() {
     assert_eq!(of("busy", after), Attempt::Retry { after, why: why(Kind::Throttled, busy), scope: Scope::Target });
     let soon = Attempt::Retry { after: None, why: why(Kind::Throttled, busy), scope: Scope::Target };
     assert_eq!(of("busy", Some(Duration::ZERO)), soon);
-    assert_eq!(of("busy", None), Attempt::Reject { why: why(Kind::Other, busy) });
+    assert_eq!(of("busy", None), Attempt::Reject { why: why(Kind::Exhausted, busy) });
     for text in [
         "grpc: received message larger than max (5 vs. 4)",
         "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes",

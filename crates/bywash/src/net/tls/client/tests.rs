@@ -12,7 +12,11 @@ async fn server(ca: &Authority, clients: Option<&Authority>) -> Server {
 }
 
 async fn call(address: SocketAddr, tls: TlsConfig) -> Result<bytes::Bytes, Failure> {
-    let tls = Some(Arc::new(ClientTls::new(&tls, &[b"h2"], flow::clock::now()).unwrap()));
+    call_with(address, Arc::new(ClientTls::new(&tls, &[b"h2"], flow::clock::now()).unwrap())).await
+}
+
+async fn call_with(address: SocketAddr, tls: Arc<ClientTls>) -> Result<bytes::Bytes, Failure> {
+    let tls = Some(tls);
     let at = HostPort::parse("backend.test:4317", None).unwrap();
     let client = GrpcClient::new(GrpcConfig {
         dialer: Dialer { at, tls, resolver: Arc::new(Names::of(&[address])) },
@@ -25,6 +29,12 @@ async fn call(address: SocketAddr, tls: TlsConfig) -> Result<bytes::Bytes, Failu
     .unwrap();
     let deadline = flow::clock::now() + Duration::from_secs(5);
     client.call(&client.method("/a.B/C").unwrap(), &wire::Chunks::from(vec![1]), deadline).await
+}
+
+/// One that no reload of another test touches, and its count of reloads.
+fn alone(config: &TlsConfig, now: Instant) -> (ClientTls, &'static AtomicU64) {
+    let reloads: &AtomicU64 = Box::leak(Box::default());
+    (ClientTls::counting(config, &[b"h2"], now, reloads).unwrap(), reloads)
 }
 
 fn trusting(ca: &Authority) -> TlsConfig {
@@ -66,7 +76,7 @@ async fn clients_show_their_certificate() {
     assert!(unreachable(&call(server.address, trusting(&ca)).await));
 }
 
-/// Scenario: the CA file is replaced, then broken. Guarantee: after the interval the new one is in use; a broken one changes nothing.
+/// Scenario: an interval passes over a file that stays, and one that is broken. Guarantee: it is read again; a broken one changes nothing.
 #[tokio::test]
 async fn files_are_read_again_after_the_interval() {
     let folder = tempfile::tempdir().unwrap();
@@ -80,14 +90,68 @@ async fn files_are_read_again_after_the_interval() {
         ..TlsConfig::default()
     };
     let t0 = flow::clock::now();
-    let tls = ClientTls::new(&config, &[b"h2"], t0).unwrap();
+    let tls = alone(&config, t0).0;
     let first = tls.current(t0);
-    write(&Authority::new().pem);
     assert!(Arc::ptr_eq(&tls.current(t0 + every / 2), &first));
     let second = tls.current(t0 + every);
     assert!(!Arc::ptr_eq(&second, &first));
     write("garbage");
     assert!(Arc::ptr_eq(&tls.current(t0 + every * 2), &second));
+}
+
+/// Scenario: without any interval, the CA file is rewritten, its folder's symbolic link is switched as Kubernetes does it, it is broken,
+/// and mended. Guarantee: the next connection has what is there; what is broken changes nothing, and is not read again and again.
+#[tokio::test]
+async fn files_that_change_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["..1", "..2"] {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("ca.pem"), Authority::new().pem).unwrap();
+    }
+    std::os::unix::fs::symlink("..1", at("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/ca.pem", at("ca.pem")).unwrap();
+    let config = TlsConfig { ca_file: at("ca.pem").to_str().unwrap().to_owned(), ..TlsConfig::default() };
+    let t0 = flow::clock::now();
+    let tls = alone(&config, t0).0;
+    let first = tls.current(t0);
+    assert!(Arc::ptr_eq(&tls.current(t0), &first));
+    std::os::unix::fs::symlink("..2", at("..new")).unwrap();
+    std::fs::rename(at("..new"), at("..data")).unwrap();
+    let second = tls.current(t0);
+    assert!(!Arc::ptr_eq(&second, &first));
+    std::fs::write(at("..2").join("ca.pem"), "garbage").unwrap();
+    assert!(Arc::ptr_eq(&tls.current(t0), &second));
+    std::fs::write(at("..2").join("ca.pem"), Authority::new().pem).unwrap();
+    assert!(!Arc::ptr_eq(&tls.current(t0), &second));
+}
+
+/// Scenario: a backend's certificate and authority are renewed while an exporter is connected, and the connection ends. Guarantee: the
+/// next call is answered, with nothing but the file exchanged.
+#[tokio::test]
+async fn a_renewed_authority_is_trusted_by_the_next_connection() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, &old.pem).unwrap();
+    let config = TlsConfig { ca_file: file.to_str().unwrap().to_owned(), ..TlsConfig::default() };
+    let tls = Arc::new(ClientTls::new(&config, &[b"h2"], flow::clock::now()).unwrap());
+    let (before, after) = (server(&old, None).await, server(&new, None).await);
+    let ask = |address: SocketAddr| call_with(address, tls.clone());
+    assert!(ask(before.address).await.is_ok());
+    assert!(unreachable(&ask(after.address).await));
+    std::fs::write(&file, &new.pem).unwrap();
+    assert!(ask(after.address).await.is_ok());
+}
+
+/// Scenario: the configuration is reloaded. Guarantee: the next connection reads everything again, also the system's authorities.
+#[tokio::test]
+async fn a_reload_reads_everything_again() {
+    let t0 = flow::clock::now();
+    let (tls, reloads) = alone(&trusting(&Authority::new()), t0);
+    let first = tls.current(t0);
+    reloads.fetch_add(1, Relaxed);
+    assert!(!Arc::ptr_eq(&tls.current(t0), &first));
 }
 
 /// Scenario: settings that cannot be honoured. Guarantee: an error at the key, and keys never print.

@@ -78,7 +78,7 @@ impl Call {
         let limit = self.server.max_message;
         let (mut permit, meta) = intake.admit(signal, headers).map_err(|status| match &intake.authenticator {
             Some(auth) if status.code == Code::Unauthenticated => Reply::unauthenticated(status, auth),
-            _ => status.into(),
+            _ => status.for_sender(headers).into(),
         })?;
         let encoding = encoding(headers).ok_or_else(|| {
             let message = format!("grpc-encoding is not supported; use one of {}", super::reply::ACCEPTED_ENCODINGS);
@@ -117,7 +117,10 @@ impl Call {
         });
         match accepted.await {
             None => Err(Reply::Gone),
-            Some(result) => Ok(Reply::Message(response_protobuf(result?.as_ref()))),
+            Some(result) => {
+                let partial = result.map_err(|status| status.for_sender(headers))?;
+                Ok(Reply::Message(response_protobuf(partial.as_ref())))
+            }
         }
     }
 }

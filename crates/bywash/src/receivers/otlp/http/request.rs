@@ -65,12 +65,13 @@ impl Otlp {
             form.ok_or_else(|| unsupported(format!("the content type must be {PROTOBUF} or {JSON}, in UTF-8")))?;
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported".into()))?;
-        let (mut permit, meta) = intake.admit(signal, &head.headers)?;
+        let (mut permit, meta) =
+            intake.admit(signal, &head.headers).map_err(|status| status.for_sender(&head.headers))?;
         let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, &mut permit)
             .await
             .map_err(|error| self.unread(signal, error))?;
         let unpacked = intake.unpack(Packed { signal, encoding, form, body, limit: self.max_body }, permit).await?;
-        let partial = intake.offer(unpacked, meta).await?;
+        let partial = intake.offer(unpacked, meta).await.map_err(|status| status.for_sender(&head.headers))?;
         Ok((
             form,
             match form {
