@@ -31,7 +31,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "otlp_http", aliases: &["otlphttp"] },
     Kind { name: "load_balancing", aliases: &["loadbalancing"] },
     Kind::new("loki"),
-    Kind::new("debug"),
+    Kind { name: "debug", aliases: &["logging"] },
     Kind::new("nop"),
 ];
 

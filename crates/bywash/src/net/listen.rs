@@ -7,6 +7,7 @@
 //! Invariants: never more than `max_connections` tasks; when [`Listener::run`] returns, none is left.
 //! It does not know what is spoken on a connection.
 
+use crate::net::socket::{Socket, Stream};
 use crate::net::tls::Acceptor;
 use flow::Stop;
 use flow::stats::{Count, Gauge};
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
@@ -57,15 +57,14 @@ pub struct ListenStats {
 
 /// An open listener.
 pub struct Listener {
-    socket: TcpListener,
+    socket: Socket,
     tls: Option<Arc<Acceptor>>,
     max_connections: usize,
     stats: Arc<ListenStats>,
 }
 
 impl Listener {
-    /// Opens the listener. `endpoint` is `host:port`; an empty host is every address, as in Go; of a name with several addresses
-    /// IPv4 comes first.
+    /// Opens the listener. What an endpoint may be is [`Socket::bind`]'s.
     ///
     /// # Errors
     /// The endpoint cannot be resolved or is taken.
@@ -74,7 +73,8 @@ impl Listener {
         tls: Option<Arc<Acceptor>>,
         max_connections: usize,
     ) -> Result<Listener, BindError> {
-        let socket = open(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
+        let socket =
+            Socket::bind(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
         Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
     }
 
@@ -84,6 +84,12 @@ impl Listener {
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// Where it is, for a log.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.socket.place()
     }
 
     /// Its counters.
@@ -104,7 +110,7 @@ impl Listener {
         loop {
             tokio::select! {
                 accepted = socket.accept() => match accepted {
-                    Ok((tcp, peer)) => {
+                    Ok((stream, peer)) => {
                         // Those that have ended make room before anyone is refused.
                         while let Some(ended) = connections.try_join_next() {
                             note(ended);
@@ -119,7 +125,7 @@ impl Listener {
                         connections.spawn(async move {
                             let _open = Open::count(stats.clone());
                             let io = tokio::select! {
-                                io = establish(tcp, peer, tls, &stats) => io,
+                                io = establish(stream, peer, tls, &stats) => io,
                                 _ = stop.requested() => None,
                             };
                             if let Some(io) = io {
@@ -189,13 +195,9 @@ async fn survive(error: &io::Error) {
     }
 }
 
-async fn establish(tcp: TcpStream, peer: SocketAddr, tls: Option<Arc<Acceptor>>, stats: &ListenStats) -> Option<Io> {
-    // Answers are small and are written whole: there is nothing to gain from waiting for more.
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-    }
-    let Some(tls) = tls else { return Some(Io::Plain(tcp)) };
-    let error = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await {
+async fn establish(stream: Stream, peer: SocketAddr, tls: Option<Arc<Acceptor>>, stats: &ListenStats) -> Option<Io> {
+    let Some(tls) = tls else { return Some(Io::Plain(stream)) };
+    let error = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => return Some(Io::Tls(Box::new(stream))),
         Ok(Err(error)) => error,
         Err(_) => io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"),
@@ -205,25 +207,12 @@ async fn establish(tcp: TcpStream, peer: SocketAddr, tls: Option<Arc<Acceptor>>,
     None
 }
 
-async fn open(endpoint: &str) -> io::Result<TcpListener> {
-    if let Some(port) = endpoint.strip_prefix(':') {
-        let port = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a port"))?;
-        return match TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port)).await {
-            Ok(listener) => Ok(listener),
-            Err(_) => TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port)).await,
-        };
-    }
-    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(endpoint).await?.collect();
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    TcpListener::bind(&addresses[..]).await
-}
-
 /// An accepted connection, encrypted or not.
 pub enum Io {
     /// As it is.
-    Plain(TcpStream),
+    Plain(Stream),
     /// Behind TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Stream>>),
 }
 
 impl Io {

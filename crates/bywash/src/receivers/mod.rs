@@ -7,8 +7,10 @@
 //! |---|---|
 //! | OTLP over gRPC and HTTP | [`otlp`] |
 //! | Loki's push API | [`loki`] |
+//! | nothing at all | [`nop`] |
 
 pub mod loki;
+pub mod nop;
 pub mod otlp;
 
 use crate::config::ComponentId;

@@ -15,7 +15,7 @@ async fn call(address: SocketAddr, tls: TlsConfig) -> Result<bytes::Bytes, Failu
     let tls = Some(Arc::new(ClientTls::new(&tls, &[b"h2"], flow::clock::now()).unwrap()));
     let at = HostPort::parse("backend.test:4317", None).unwrap();
     let client = GrpcClient::new(GrpcConfig {
-        dialer: Dialer { at, tls, resolver: Arc::new(Names::of(&[address])) },
+        dialer: Dialer { at, tls, resolver: Arc::new(Names::of(&[address])), proxy: None, tunnel: true },
         pool: Default::default(),
         authority: "backend.test".to_owned(),
         headers: Default::default(),
