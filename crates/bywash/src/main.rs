@@ -16,13 +16,23 @@ fn main() -> ExitCode {
         Ok(Exit::AtOnce(code)) => std::process::exit(code.into()),
         Err(error) => {
             // If standard error cannot be written there is nobody to tell.
-            let _ = terminal::complain(&format!("error: {error:#}\n"));
+            let _ = terminal::complain(&format!("error: {}\n", terminal::whole(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
+/// How many threads run the program's tasks; none: as many as there are processors. Tokio itself would panic on what is no number.
+const WORKERS: &str = "TOKIO_WORKER_THREADS";
+
 fn execute(cli: Cli) -> anyhow::Result<Exit> {
+    if let Some(workers) = std::env::var_os(WORKERS) {
+        let number = workers.to_str().and_then(|text| text.parse::<u16>().ok());
+        anyhow::ensure!(
+            number.is_some_and(|n| n > 0),
+            "{WORKERS} must be a whole number from 1 to 65535, or not be set"
+        );
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match runtime.block_on(cli.execute()) {
         // Dropping the runtime would take apart what is meant to be left as it is.

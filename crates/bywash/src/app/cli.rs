@@ -7,8 +7,9 @@ use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
 use crate::app::terminal;
 use crate::commands::{dlq, load, sink, stages};
-use crate::config::{Diagnostics, Kind, ProcessEnvironment};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use crate::config::{Diagnostics, Kind, ProcessEnvironment, print};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde_json::json;
 use std::fmt::Write;
@@ -18,10 +19,16 @@ pub const BUILT_IN: &str = include_str!("built_in.yaml");
 
 /// A telemetry pipeline: OTLP in, OTLP out, and nothing acknowledged is lost.
 ///
-/// Without a command it takes OTLP on localhost:4317 (gRPC) and localhost:4318 (HTTP) and shows what comes in.
+/// Without a command it takes OTLP on localhost:4317 (gRPC) and localhost:4318 (HTTP) and shows what comes in. With --config
+/// it runs that configuration, as `run` does: `bywash --config gateway.yaml`.
 #[derive(Debug, Parser)]
 #[command(name = "bywash", version, max_term_width = 100)]
 pub struct Cli {
+    #[command(flatten)]
+    sources: SourceArgs,
+    /// Read the configuration again whenever one of its files changes
+    #[arg(long)]
+    watch: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -45,6 +52,30 @@ enum Command {
     Validate {
         #[command(flatten)]
         sources: SourceArgs,
+        /// Certificates, keys and other files that are not on this machine are warnings, not errors
+        #[arg(long)]
+        offline: bool,
+        /// How to print what is found
+        #[arg(long, value_enum, default_value_t = FindingsFormat::Text)]
+        format: FindingsFormat,
+    },
+    /// Print what expansion and merging made of a configuration
+    ///
+    /// Nothing is started. The exit code is 78 if there are errors.
+    #[command(alias = "print-initial-config")]
+    PrintConfig {
+        #[command(flatten)]
+        sources: SourceArgs,
+        /// Whether secrets are shown
+        #[arg(long, value_enum, ignore_case = true, default_value_t = Mode::Redacted)]
+        mode: Mode,
+        /// How to print it
+        #[arg(long, value_enum, ignore_case = true, default_value_t = Format::Yaml)]
+        format: Format,
+        /// Whether a configuration with errors is refused
+        #[arg(long, action = ArgAction::Set, default_value_t = true, default_missing_value = "true", num_args = 0..=1,
+              require_equals = true)]
+        validate: bool,
     },
     /// List the components that a configuration may name
     Components {
@@ -76,18 +107,54 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct SourceArgs {
-    /// A configuration: a file, env:NAME or yaml:TEXT; several are merged, later ones win
-    #[arg(long = "config", short, value_name = "FILE", required = true)]
+    /// A configuration: a file, file:PATH, env:NAME or yaml:TEXT; several are merged, later ones win
+    #[arg(long = "config", short, value_name = "FILE")]
     configs: Vec<String>,
     /// A value over those of the files, as in --set service.telemetry.logs.level=debug
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", allow_hyphen_values = true)]
     sets: Vec<String>,
+    /// Feature gates of the collector: accepted, without effect
+    #[arg(long, value_name = "GATES", allow_hyphen_values = true)]
+    feature_gates: Vec<String>,
 }
 
 impl SourceArgs {
-    fn sources(self) -> Sources {
-        Sources { configs: self.configs, sets: self.sets, kinds: KINDS }
+    /// These and, after them, those behind the command.
+    fn with(mut self, more: SourceArgs) -> SourceArgs {
+        self.configs.extend(more.configs);
+        self.sets.extend(more.sets);
+        self.feature_gates.extend(more.feature_gates);
+        self
     }
+
+    fn are_given(&self) -> bool {
+        !(self.configs.is_empty() && self.sets.is_empty() && self.feature_gates.is_empty())
+    }
+
+    /// A configuration must be among them.
+    fn sources(self) -> Result<Sources, clap::Error> {
+        if self.configs.is_empty() {
+            let message = "a configuration is required: `--config FILE`";
+            return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, message));
+        }
+        Ok(Sources { configs: self.configs, sets: self.sets, gates: self.feature_gates, kinds: KINDS })
+    }
+}
+
+/// Whether secrets are shown.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    Redacted,
+    Unredacted,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FindingsFormat {
+    /// For people, with the source
+    Text,
+    /// An object with all of them
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -102,21 +169,84 @@ impl Cli {
     /// # Errors
     /// The program cannot start, or its output cannot be written.
     pub async fn execute(self) -> anyhow::Result<Exit> {
-        match self.command {
-            None => run::run(Options { sources: built_in(), watch: false, built_in: true }).await,
-            Some(Command::Run { sources, watch }) => {
-                run::run(Options { sources: sources.sources(), watch, built_in: false }).await
+        match self.request() {
+            Ok(request) => request.execute().await,
+            Err(wrong) => {
+                wrong.print()?;
+                Ok(Exit::Code(EX_USAGE))
             }
-            Some(Command::Validate { sources }) => validate(&sources.sources()),
-            Some(Command::Components { format }) => {
+        }
+    }
+
+    /// What is asked for: arguments before a command are as good as those behind it.
+    fn request(self) -> Result<Request, clap::Error> {
+        let Cli { sources, watch, command } = self;
+        let (given, before) = (sources.are_given(), watch);
+        Ok(match command {
+            None if !given && !watch => Request::Run(Options { sources: built_in(), watch: false, built_in: true }),
+            None => Request::Run(Options { sources: sources.sources()?, watch, built_in: false }),
+            Some(Command::Run { sources: more, watch }) => {
+                let sources = sources.with(more).sources()?;
+                Request::Run(Options { sources, watch: watch || before, built_in: false })
+            }
+            Some(_) if before => {
+                return Err(Cli::command().error(ErrorKind::ArgumentConflict, "`--watch` goes with `run` only"));
+            }
+            Some(Command::Validate { sources: more, offline, format }) => {
+                Request::Validate { sources: sources.with(more).sources()?, offline, format }
+            }
+            Some(Command::PrintConfig { sources: more, mode, format, validate }) => {
+                Request::PrintConfig { sources: sources.with(more).sources()?, mode, format, validate }
+            }
+            Some(_) if given => {
+                let message = "`--config`, `--set` and `--feature-gates` before a command go with `run`, `validate` and \
+                               `print-config` only";
+                return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+            }
+            Some(other) => Request::Other(other),
+        })
+    }
+}
+
+/// The arguments are wrong: what clap exits with.
+const EX_USAGE: u8 = 2;
+
+/// A command, with all that it needs.
+#[derive(Debug)]
+enum Request {
+    Run(Options),
+    Validate { sources: Sources, offline: bool, format: FindingsFormat },
+    PrintConfig { sources: Sources, mode: Mode, format: Format, validate: bool },
+    Other(Command),
+}
+
+impl Request {
+    async fn execute(self) -> anyhow::Result<Exit> {
+        match self {
+            Request::Run(options) => run::run(options).await,
+            Request::Validate { sources, offline, format } => validate(&sources, offline, format),
+            Request::PrintConfig { sources, mode, format, validate } => print_config(&sources, mode, format, validate),
+            Request::Other(command) => command.execute().await,
+        }
+    }
+}
+
+impl Command {
+    /// A command that has no configuration to run.
+    async fn execute(self) -> anyhow::Result<Exit> {
+        match self {
+            Command::Run { .. } | Command::Validate { .. } | Command::PrintConfig { .. } => {
+                unreachable!("a request of its own")
+            }
+            Command::Components { format } => {
                 terminal::print(&components(format))?;
                 Ok(Exit::Code(0))
             }
-            Some(Command::Dlq(args)) => dead_letters(*args).await,
-            Some(Command::Load(args)) => Ok(Exit::Code(load::run(*args).await?)),
-            Some(Command::Sink(args)) => Ok(Exit::Code(sink::run(*args).await?)),
-            Some(Command::Stages(args)) => Ok(Exit::Code(stages::run(&args)?)),
-            Some(Command::Completions { shell }) => {
+            Command::Dlq(args) => dead_letters(*args).await,
+            Command::Load(args) => Ok(Exit::Code(load::run(*args).await?)),
+            Command::Sink(args) => Ok(Exit::Code(sink::run(*args).await?)),
+            Command::Stages(args) => Ok(Exit::Code(stages::run(&args)?)),
+            Command::Completions { shell } => {
                 let mut script = vec![];
                 clap_complete::generate(shell, &mut Cli::command(), "bywash", &mut script);
                 terminal::print(&String::from_utf8_lossy(&script))?;
@@ -132,7 +262,7 @@ async fn dead_letters(args: dlq::Args) -> anyhow::Result<Exit> {
         let directories = vec![directory.clone()];
         return Ok(Exit::Code(dlq::run(args, directories).await?));
     }
-    let sources = Sources { configs: args.place().configs.clone(), sets: vec![], kinds: KINDS };
+    let sources = Sources { configs: args.place().configs.clone(), sets: vec![], gates: vec![], kinds: KINDS };
     let mut found = Diagnostics::new();
     let Some(plan) = plan::read(&sources, &ProcessEnvironment, &mut found) else {
         terminal::complain(&found.render(terminal::has_colors()).to_string())?;
@@ -145,23 +275,45 @@ async fn dead_letters(args: dlq::Args) -> anyhow::Result<Exit> {
 
 /// The configuration of `bywash` without arguments.
 fn built_in() -> Sources {
-    Sources { configs: vec![format!("yaml:{BUILT_IN}")], sets: vec![], kinds: BUILT_IN_KINDS }
+    Sources { configs: vec![format!("yaml:{BUILT_IN}")], sets: vec![], gates: vec![], kinds: BUILT_IN_KINDS }
 }
 
-fn validate(sources: &Sources) -> anyhow::Result<Exit> {
+fn validate(sources: &Sources, offline: bool, format: FindingsFormat) -> anyhow::Result<Exit> {
     let mut found = Diagnostics::new();
+    if offline {
+        found.absent_files_are_warnings();
+    }
     let plan = plan::read(sources, &ProcessEnvironment, &mut found);
+    match format {
+        FindingsFormat::Json => terminal::print(&format!("{:#}\n", found.to_json()))?,
+        FindingsFormat::Text => {
+            let text = found.render(terminal::has_colors()).to_string();
+            if !text.is_empty() {
+                terminal::complain(&text)?;
+            }
+            if let Some(plan) = &plan {
+                terminal::print(&overview(plan))?;
+            }
+        }
+    }
+    Ok(Exit::Code(if plan.is_some() { 0 } else { EX_CONFIG }))
+}
+
+/// Prints the merged and expanded configuration; with `validated` only one that could be run.
+fn print_config(sources: &Sources, mode: Mode, format: Format, validated: bool) -> anyhow::Result<Exit> {
+    let mut found = Diagnostics::new();
+    let root = plan::tree(sources, &ProcessEnvironment, validated, &mut found);
     let text = found.render(terminal::has_colors()).to_string();
     if !text.is_empty() {
         terminal::complain(&text)?;
     }
-    match plan {
-        None => Ok(Exit::Code(EX_CONFIG)),
-        Some(plan) => {
-            terminal::print(&overview(&plan))?;
-            Ok(Exit::Code(0))
-        }
-    }
+    let Some(root) = root else { return Ok(Exit::Code(EX_CONFIG)) };
+    let redacted = matches!(mode, Mode::Redacted);
+    terminal::print(&match format {
+        Format::Yaml => print::yaml(&root, redacted),
+        Format::Json => print::json(&root, redacted),
+    })?;
+    Ok(Exit::Code(0))
 }
 
 /// What a valid configuration amounts to.
@@ -239,7 +391,16 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(arguments).is_ok(), "{arguments:?}");
         }
-        assert!(Cli::try_parse_from(["bywash", "run"]).is_err(), "a configuration is required");
+        for wrong in [
+            &["bywash", "run"][..],
+            &["bywash", "--set", "a=b"],
+            &["bywash", "--watch"],
+            &["bywash", "validate"],
+            &["bywash", "-c", "a.yaml", "components"],
+            &["bywash", "-c", "a.yaml", "--watch", "validate"],
+        ] {
+            assert!(Cli::try_parse_from(wrong).unwrap().request().is_err(), "{wrong:?}");
+        }
         for wrong in [
             &["bywash", "dlq", "list"][..],
             &["bywash", "dlq", "list", "-c", "a.yaml", "--directory", "/d"],
@@ -249,6 +410,44 @@ mod tests {
             assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
         }
         assert!(Cli::try_parse_from(["bywash", "stages", "--in", "x"]).is_err(), "stages are required");
+    }
+
+    fn requested(arguments: &[&str]) -> Request {
+        Cli::try_parse_from(arguments).unwrap().request().unwrap()
+    }
+
+    /// Scenario: the ways in which people start the collector, with the image's name swapped. Guarantee: each means `run`, with all
+    /// of its configurations, values and gates in order, wherever the command stands.
+    #[test]
+    fn the_root_command_runs_as_the_collectors_does() {
+        for arguments in [
+            &["bywash", "--config=a.yaml"][..],
+            &["bywash", "--config", "a.yaml", "--config=env:B", "--set=x.y=z", "--feature-gates=-a.b,+c"],
+            &["bywash", "-c", "a.yaml", "--feature-gates", "-a.b"],
+            &["bywash", "run", "--config=a.yaml"],
+            &["bywash", "--config=a.yaml", "run", "--config", "env:B"],
+        ] {
+            let Request::Run(options) = requested(arguments) else { panic!("{arguments:?}") };
+            assert!(!options.built_in, "{arguments:?}");
+            assert_eq!(options.sources.configs[0], "a.yaml", "{arguments:?}");
+            let second = arguments.iter().any(|a| a.ends_with("env:B"));
+            assert_eq!(options.sources.configs.get(1).map(String::as_str), second.then_some("env:B"), "{arguments:?}");
+        }
+        let Request::Run(options) = requested(&["bywash"]) else { panic!() };
+        assert!(options.built_in);
+        let all = ["bywash", "--config=a.yaml", "--watch", "--set=x.y=-1", "--feature-gates=-a,b"];
+        let Request::Run(options) = requested(&all) else { panic!() };
+        assert_eq!(
+            (options.watch, options.sources.sets, options.sources.gates),
+            (true, vec!["x.y=-1".to_owned()], vec!["-a,b".to_owned()])
+        );
+        let request = requested(&["bywash", "--config=a.yaml", "validate", "--feature-gates=a"]);
+        assert!(
+            matches!(request, Request::Validate { sources, .. } if sources.configs == ["a.yaml"] && sources.gates == ["a"])
+        );
+        let request =
+            requested(&["bywash", "print-initial-config", "-c", "a.yaml", "--mode=unredacted", "--validate=false"]);
+        assert!(matches!(request, Request::PrintConfig { mode: Mode::Unredacted, validate: false, .. }));
     }
 
     /// Scenario: the built-in configuration. Guarantee: it is valid without a warning and takes all signals.

@@ -3,23 +3,30 @@
 //! To add a receiver, a processor or an extension: a row in its table, a variant of its enum, an arm where it is decoded, and
 //! one where it is bound. Exporters have their own table beside them.
 
+use crate::app::known::elsewhere;
 use crate::config::{ComponentId, Diagnostic, Diagnostics, Kind, Kinds, Located, decode_valid};
 use crate::exporters::{self, ExporterConfig};
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::{file_storage, health_check};
+use crate::net::server::keys;
 use crate::processors::{StageConfig, batch, loki_stages, memory_limiter};
-use crate::receivers::{loki, otlp};
+use crate::receivers::{loki, nop, otlp};
 use std::sync::Arc;
 use wire::Signal;
 
 /// What a configuration may name.
-pub const KINDS: Kinds =
-    Kinds { receivers: RECEIVERS, processors: PROCESSORS, exporters: exporters::KINDS, extensions: EXTENSIONS };
+pub const KINDS: Kinds = Kinds {
+    receivers: RECEIVERS,
+    processors: PROCESSORS,
+    exporters: exporters::KINDS,
+    extensions: EXTENSIONS,
+    elsewhere,
+};
 
 /// The same with the `summary`, which only the built-in configuration names.
 pub const BUILT_IN_KINDS: Kinds = Kinds { exporters: &WITH_SUMMARY, ..KINDS };
 
-const RECEIVERS: &[Kind] = &[Kind::new("otlp"), Kind::new("loki")];
+const RECEIVERS: &[Kind] = &[Kind::new("otlp"), Kind::new("loki"), Kind::new("nop")];
 const PROCESSORS: &[Kind] = &[
     Kind::new("attributes"),
     Kind::new("batch"),
@@ -34,6 +41,7 @@ const EXTENSIONS: &[Kind] = &[
     Kind::new("basicauth"),
     Kind::new("zpages"),
     Kind::new("pprof"),
+    Kind::new("memory_ballast"),
 ];
 
 const SUMMARY: &str = "summary";
@@ -63,6 +71,8 @@ pub enum ReceiverConfig {
     Otlp(Box<otlp::Config>),
     /// `loki`.
     Loki(Box<loki::Config>),
+    /// `nop`.
+    Nop(nop::Config),
 }
 
 impl ReceiverConfig {
@@ -71,6 +81,7 @@ impl ReceiverConfig {
         match kind {
             "otlp" => Some(ReceiverConfig::Otlp(Box::new(decode_valid(at, diagnostics)?))),
             "loki" => Some(ReceiverConfig::Loki(Box::new(decode_valid(at, diagnostics)?))),
+            "nop" => Some(ReceiverConfig::Nop(crate::config::decode(at, diagnostics)?)),
             _ => None,
         }
     }
@@ -79,8 +90,26 @@ impl ReceiverConfig {
     #[must_use]
     pub fn gives(&self, signal: Signal) -> bool {
         match self {
-            ReceiverConfig::Otlp(_) => true,
+            ReceiverConfig::Otlp(_) | ReceiverConfig::Nop(_) => true,
             ReceiverConfig::Loki(_) => signal == Signal::Logs,
+        }
+    }
+
+    /// The endpoints on which it listens.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        match self {
+            ReceiverConfig::Otlp(otlp) => {
+                let grpc = otlp.protocols.grpc.as_ref().filter(|c| c.enabled);
+                let http = otlp.protocols.http.as_ref().filter(|c| c.enabled);
+                let grpc = grpc.map(|c| keys::endpoint(&c.endpoint, &c.transport));
+                grpc.into_iter().chain(http.map(|c| keys::endpoint(&c.endpoint, &c.transport))).collect()
+            }
+            ReceiverConfig::Loki(loki) => {
+                let http = loki.protocols.http.as_ref().filter(|c| c.enabled);
+                http.map(|c| keys::endpoint(&c.endpoint, &c.transport)).into_iter().collect()
+            }
+            ReceiverConfig::Nop(_) => vec![],
         }
     }
 
@@ -95,6 +124,7 @@ impl ReceiverConfig {
             ReceiverConfig::Loki(loki) => {
                 (None, loki.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()))
             }
+            ReceiverConfig::Nop(_) => (None, None),
         };
         let grpc = grpc.map(|auth| ("protocols.grpc.auth.authenticator", &auth.authenticator));
         grpc.into_iter().chain(http.map(|auth| ("protocols.http.auth.authenticator", &auth.authenticator))).collect()
@@ -190,10 +220,15 @@ impl ExtensionConfig {
             "health_check" => Some(ExtensionConfig::HealthCheck(Box::new(decode_valid(at, diagnostics)?))),
             file_storage::KIND => Some(ExtensionConfig::FileStorage(Box::new(decode_valid(at, diagnostics)?))),
             "bearertokenauth" => {
-                let config = crate::config::decode(at, diagnostics)?;
-                Some(ExtensionConfig::Authenticator(AuthConfig::Bearer(config)))
+                Some(ExtensionConfig::Authenticator(AuthConfig::Bearer(decode_valid(at, diagnostics)?)))
             }
             "basicauth" => Some(ExtensionConfig::Authenticator(AuthConfig::Basic(decode_valid(at, diagnostics)?))),
+            "memory_ballast" => {
+                let message = "`memory_ballast` has no effect, and was removed from the collector: memory is bounded by \
+                               `service.budget`, and there is no garbage collector to calm";
+                diagnostics.push(Diagnostic::warning(message).at(&at.node.span, &at.path));
+                Some(ExtensionConfig::Nothing)
+            }
             "zpages" | "pprof" => {
                 let message = format!("`{kind}` has no effect here: the metrics page shows the pipelines and lanes");
                 diagnostics.push(Diagnostic::warning(message).at(&at.node.span, &at.path));

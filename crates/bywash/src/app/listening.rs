@@ -9,6 +9,7 @@ use crate::app::registry::Registry;
 use crate::net::auth::{AuthError, Authenticator};
 use crate::net::listen::ListenStats;
 use crate::receivers::loki::{self, Loki};
+use crate::receivers::nop::Nop;
 use crate::receivers::otlp::{self, Otlp};
 use crate::receivers::{BindError, Inlets};
 use flow::inlet::{InletConfig, Opening};
@@ -84,6 +85,7 @@ pub struct Bound {
 enum Receiver {
     Otlp(Otlp),
     Loki(Loki),
+    Nop(Nop),
 }
 
 impl Receiver {
@@ -92,6 +94,7 @@ impl Receiver {
         let all = match self {
             Receiver::Otlp(otlp) => vec![("grpc", otlp.grpc_addr()), ("http", otlp.http_addr())],
             Receiver::Loki(loki) => vec![("http", loki.http_addr())],
+            Receiver::Nop(_) => vec![],
         };
         all.into_iter().filter_map(|(name, address)| Some((name, address.ok()?))).collect()
     }
@@ -101,6 +104,7 @@ impl Receiver {
         match self {
             Receiver::Otlp(otlp) => otlp.stats(),
             Receiver::Loki(loki) => vec![("http", loki.stats())],
+            Receiver::Nop(_) => vec![],
         }
     }
 }
@@ -134,6 +138,7 @@ pub async fn bind(
             let setup = loki::Setup { inlet, budget, authenticators: &authenticators, tenant_header };
             Loki::bind(plan.id.clone(), config, setup).await.map(Receiver::Loki)
         }
+        ReceiverConfig::Nop(_) => Ok(Receiver::Nop(Nop)),
     };
     let receiver = receiver.map_err(|e| failed(e.into()))?;
     let authenticators = authenticators.into_values().collect();
@@ -180,6 +185,7 @@ async fn run(receiver: Receiver, authenticators: Vec<Authenticator>, stop: Stop)
     match receiver {
         Receiver::Otlp(otlp) => otlp.run(stop).await,
         Receiver::Loki(loki) => loki.run(stop).await,
+        Receiver::Nop(nop) => nop.run(stop).await,
     }
 }
 

@@ -3,6 +3,7 @@
 //! | to change | open |
 //! |---|---|
 //! | which components there are | [`components`] |
+//! | what is said of components that do not exist here, and of feature gates | [`known`], [`gates`] |
 //! | what a valid configuration is, and what it means | [`plan`] |
 //! | how exporters and pipelines are put together | [`assemble`] |
 //! | who holds the directories of queues on disk | [`storage`] |
@@ -22,6 +23,8 @@
 pub mod assemble;
 pub mod cli;
 pub mod components;
+pub mod gates;
+pub mod known;
 pub mod listening;
 pub mod pages;
 pub mod plan;

@@ -10,7 +10,9 @@ mod budget;
 mod storage;
 
 use crate::app::components::{DestinationConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig};
+use crate::app::gates;
 use crate::config::environment::Environment;
+use crate::config::node::Node;
 use crate::config::path::Path;
 use crate::config::service::{Acknowledge, Ingest, LogsConfig, ServiceConfig};
 use crate::config::{Component, ComponentId, Diagnostic, Diagnostics, Document, Kinds, PipelineId, load};
@@ -34,6 +36,8 @@ pub struct Sources {
     pub configs: Vec<String>,
     /// `--set`, in order.
     pub sets: Vec<String>,
+    /// `--feature-gates`, in order.
+    pub gates: Vec<String>,
     /// The types it may name.
     pub kinds: Kinds,
 }
@@ -135,12 +139,32 @@ pub struct StagePlan {
 
 /// Reads a configuration. `None` if anything is wrong with it; all of that is in `diagnostics`, as are warnings.
 pub fn read(sources: &Sources, environment: &dyn Environment, diagnostics: &mut Diagnostics) -> Option<Plan> {
+    read_whole(sources, environment, diagnostics).map(|(plan, _)| plan)
+}
+
+/// The merged and expanded tree of a configuration; if it is to be `validated`, only of one that could be run.
+pub fn tree(
+    sources: &Sources,
+    environment: &dyn Environment,
+    validated: bool,
+    diagnostics: &mut Diagnostics,
+) -> Option<Node> {
+    if validated {
+        return read_whole(sources, environment, diagnostics).map(|(_, root)| root);
+    }
+    load(&sources.configs, &sources.sets, environment, diagnostics).map(|loaded| loaded.root)
+}
+
+fn read_whole(sources: &Sources, environment: &dyn Environment, diagnostics: &mut Diagnostics) -> Option<(Plan, Node)> {
+    gates::check(&sources.gates, diagnostics);
     let loaded = load(&sources.configs, &sources.sets, environment, diagnostics)?;
     let document = Document::read(&loaded.root, &sources.kinds, diagnostics);
     let decoded = Decoded::of(&document, diagnostics);
     let mut plan = decoded.plan(&document, &loaded.root, diagnostics);
+    drop(document);
+    diagnostics.redact(&loaded.root);
     plan.files = loaded.files;
-    (!diagnostics.has_errors()).then_some(plan)
+    (!diagnostics.has_errors()).then_some((plan, loaded.root))
 }
 
 /// The components of a document that are in order.
@@ -169,7 +193,7 @@ impl Decoded {
         }
     }
 
-    fn plan(&self, document: &Document<'_>, root: &crate::config::node::Node, diagnostics: &mut Diagnostics) -> Plan {
+    fn plan(&self, document: &Document<'_>, root: &Node, diagnostics: &mut Diagnostics) -> Plan {
         let service = &document.service;
         let limiters = service.pipelines.0.iter().flat_map(|(_, p)| &p.processors).filter_map(|id| {
             let component = document.processors.iter().find(|c| c.id == *id)?;
@@ -233,9 +257,19 @@ impl Decoded {
             let mut authenticators = vec![];
             for (key, id) in config.authenticators() {
                 match self.extensions.get(id) {
-                    Some(ExtensionConfig::Authenticator(auth)) if service.extensions.contains(id) => {
+                    Some(ExtensionConfig::Authenticator(auth))
+                        if service.extensions.contains(id) && auth.is_for_receivers() =>
+                    {
                         authenticators.push((id.clone(), auth.clone()));
                     }
+                    Some(ExtensionConfig::Authenticator(_)) if service.extensions.contains(id) => {
+                        let message =
+                            format!("the authenticator `{id}` has no `htpasswd`: it says what to send, not who may");
+                        let place = component.at.node.place(&Path::root().dotted(key));
+                        diagnostics.push(Diagnostic::error(message).at(place, &component.at.path.dotted(key)));
+                    }
+                    // What is wrong with it has been told.
+                    None if document.extensions.iter().any(|c| c.id == *id) && service.extensions.contains(id) => {}
                     _ => {
                         let message = format!("there is no authenticator `{id}` among the extensions of the service");
                         let place = component.at.node.place(&Path::root().dotted(key));
@@ -261,7 +295,7 @@ impl Decoded {
         processors: &[ComponentId],
         signal: Signal,
         path: &Path,
-        root: &crate::config::node::Node,
+        root: &Node,
         diagnostics: &mut Diagnostics,
     ) -> Vec<StagePlan> {
         let mut stages = vec![];
@@ -282,7 +316,7 @@ impl Decoded {
         &self,
         service: &ServiceConfig,
         budget: u64,
-        root: &crate::config::node::Node,
+        root: &Node,
         diagnostics: &mut Diagnostics,
     ) -> (Vec<PipelinePlan>, Vec<OutletPlan>) {
         let mut outlets: Vec<OutletPlan> = vec![];
@@ -356,7 +390,7 @@ impl Decoded {
 fn acknowledge(
     service: &ServiceConfig,
     outlets: &[OutletPlan],
-    root: &crate::config::node::Node,
+    root: &Node,
     diagnostics: &mut Diagnostics,
 ) -> flow::Acknowledge {
     let path = |key: &str| Path::root().key("service").key(key);

@@ -20,7 +20,7 @@ use crate::app::plan::{Plan, ReceiverPlan};
 use crate::app::service::{Service, Shared, close, note};
 use crate::app::storage::{StorageError, Taken};
 use crate::clock::since_epoch;
-use crate::net::listen::handover;
+use crate::net::handover;
 use crate::receivers::BindError;
 use std::collections::BTreeMap;
 use std::io;
@@ -240,7 +240,10 @@ fn is_leaving(plan: &Plan, old: &Listening) -> bool {
 fn will_be_free<'a>(error: &ListenError, leaving: impl IntoIterator<Item = &'a Listening>) -> bool {
     let ListenWhy::Bind(BindError::Listen(error)) = &error.why else { return false };
     let port = error.endpoint.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    let has_it = |old: &Listening| old.addresses.iter().any(|(_, address)| Some(address.port()) == port);
+    let has_it = |old: &Listening| {
+        old.addresses.iter().any(|(_, address)| Some(address.port()) == port)
+            || old.plan.config.endpoints().contains(&error.endpoint)
+    };
     error.source.kind() == io::ErrorKind::AddrInUse && leaving.into_iter().any(has_it)
 }
 

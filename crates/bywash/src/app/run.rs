@@ -18,6 +18,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// The configuration is wrong: `EX_CONFIG` of sysexits.
 pub const EX_CONFIG: u8 = 78;
 
+/// SIGXFSZ, which has this number on every system that we run on.
+const FILE_TOO_LARGE: SignalKind = SignalKind::from_raw(25);
+
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -155,6 +158,8 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Signals> {
+        // A file that may grow no further (RLIMIT_FSIZE) is an error of the write, as a full disk is, and not the end of the process.
+        drop(signal(FILE_TOO_LARGE)?);
         let end =
             EndSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
         Ok(Signals { end, reload: signal(SignalKind::hangup())? })

@@ -43,9 +43,40 @@ pub fn has_colors() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// An error with its causes in one line; a cause that has been told is not told again.
+#[must_use]
+pub fn whole(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn quiet(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    /// Scenario: errors whose texts hold their causes, and such whose do not. Guarantee: each cause is told, and once.
+    #[test]
+    fn a_cause_is_told_once() {
+        assert_eq!(
+            whole(&anyhow!("address in use").context("cannot listen: address in use")),
+            "cannot listen: address in use"
+        );
+        assert_eq!(
+            whole(&anyhow!("no such file").context("cannot read a").context("start")),
+            "start: cannot read a: no such file"
+        );
     }
 }

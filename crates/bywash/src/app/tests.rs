@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 
 /// The plan of a text that is in order.
 fn planned(text: &str) -> Plan {
-    let sources = Sources { configs: vec![format!("yaml:{text}")], sets: vec![], kinds: KINDS };
+    let sources = Sources { configs: vec![format!("yaml:{text}")], sets: vec![], gates: vec![], kinds: KINDS };
     let mut found = Diagnostics::new();
     plan::read(&sources, &ProcessEnvironment, &mut found).unwrap_or_else(|| panic!("{found}"))
 }

@@ -25,10 +25,11 @@ use serde::forward_to_deserialize_any;
 pub use error::DecodeError;
 use error::{Site, What};
 
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, Topic};
 use super::node::{Entry, Map, Node, Value};
+use super::optional;
 use super::path::{Path, Step};
-use super::scalar::Kind;
+use super::scalar::{Kind, Scalar};
 use super::secret;
 use super::source::Span;
 use super::suggest::nearest;
@@ -61,7 +62,7 @@ fn run<T: DeserializeOwned>(at: &Located<'_>, diagnostics: &mut Diagnostics) -> 
     let state = RefCell::new(State::default());
     let mut value = None;
     for _ in 0..MAX_RUNS {
-        let root = Level { node: at.node, path: at.path.clone(), place: Context::Root, state: &state };
+        let root = Level { node: at.node, path: at.path.clone(), place: Context::Root, switch: false, state: &state };
         match T::deserialize(root.clone()).map_err(|error| root.blame(error)) {
             Ok(done) => {
                 value = Some(done);
@@ -82,6 +83,30 @@ fn run<T: DeserializeOwned>(at: &Located<'_>, diagnostics: &mut Diagnostics) -> 
     let sound = value.is_some() && found.is_empty() && wrong.is_empty();
     found.into_iter().for_each(|diagnostic| diagnostics.push(diagnostic));
     (value, sound)
+}
+
+/// Keys that stood beside `tls` in old configurations, or are put there by mistake.
+const KEYS_OF_TLS: [&str; 9] = [
+    "ca_file",
+    "cert_file",
+    "client_ca_file",
+    "insecure",
+    "insecure_skip_verify",
+    "key_file",
+    "max_version",
+    "min_version",
+    "server_name_override",
+];
+
+/// Keeps every scalar at and below a node out of all messages.
+fn hide(node: &Node) {
+    match &node.value {
+        Value::Scalar(Scalar { kind: Kind::Bool(_), .. }) => {}
+        Value::Scalar(_) => node.span.source.hide_also(node.span.start..node.span.end),
+        Value::Seq(items) => items.iter().for_each(hide),
+        Value::Map(map) => map.entries.iter().for_each(|entry| hide(&entry.value)),
+        Value::Null | Value::Broken => {}
+    }
 }
 
 /// The identity of a node or entry while the tree is borrowed.
@@ -148,6 +173,8 @@ struct Level<'a, 's> {
     node: &'a Node,
     path: Path,
     place: Context,
+    /// Whether this is a block that may hold `enabled: true`.
+    switch: bool,
     state: &'s RefCell<State>,
 }
 
@@ -157,7 +184,7 @@ impl<'a, 's> Level<'a, 's> {
             Step::Key(key) => self.path.key(key),
             Step::Index(index) => self.path.index(*index),
         };
-        Level { node, path, place, state: self.state }
+        Level { node, path, place, switch: false, state: self.state }
     }
 
     /// Gives an error its place, unless something within this node has one already.
@@ -195,6 +222,25 @@ impl<'a, 's> Level<'a, 's> {
             },
         };
         de::Error::invalid_type(found, expected)
+    }
+
+    /// A block that may be switched off.
+    fn block<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let Value::Map(map) = &self.node.value else {
+            return if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) };
+        };
+        if let Some(enabled) = map.get("enabled").filter(|node| !self.state.borrow().leaves_out(node)) {
+            match &enabled.value {
+                Value::Scalar(scalar) if scalar.kind == Kind::Bool(false) => return visitor.visit_none(),
+                Value::Scalar(scalar) if scalar.kind == Kind::Bool(true) => {}
+                Value::Null => {}
+                _ => {
+                    let child = self.child(enabled, &Step::Key("enabled".to_owned()), Context::Map);
+                    return Err(child.blame(child.mismatch(&"true or false")));
+                }
+            }
+        }
+        visitor.visit_some(Level { switch: true, ..self })
     }
 
     fn entries(&self, fields: Option<&'static [&'static str]>) -> Entries<'a, 's> {
@@ -305,6 +351,10 @@ impl<'de> de::Deserializer<'de> for Level<'_, '_> {
             Value::Scalar(scalar) if scalar.kind == Kind::Str => {
                 visitor.visit_seq(Parts(if scalar.text.is_empty() { None } else { Some(&scalar.text) }))
             }
+            // What looks like a number or a boolean may be the one element of a list of texts.
+            Value::Scalar(_) if self.node.expanded.is_some() => {
+                visitor.visit_seq(Parts(self.node.expanded.as_deref().filter(|text| !text.is_empty())))
+            }
             _ => Err(self.mismatch(&visitor)),
         }
     }
@@ -324,21 +374,24 @@ impl<'de> de::Deserializer<'de> for Level<'_, '_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        visitor.visit_newtype_struct(self)
+        if name == optional::NAME { self.block(visitor) } else { visitor.visit_newtype_struct(self) }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         match &self.node.value {
             Value::Scalar(scalar) => {
-                let text: StrDeserializer<'_, DecodeError> = scalar.text.as_str().into_deserializer();
+                // Words have no case, as most of the collector's.
+                let word = variants.iter().find(|word| word.eq_ignore_ascii_case(&scalar.text));
+                let text = word.copied().unwrap_or(&scalar.text);
+                let text: StrDeserializer<'_, DecodeError> = text.into_deserializer();
                 visitor.visit_enum(text)
             }
             Value::Map(map) if map.entries.len() == 1 => {
@@ -382,6 +435,7 @@ impl Entries<'_, '_> {
             node: &entry.value,
             path: self.level.path.key(&entry.key),
             place: Context::Map,
+            switch: false,
             state: self.level.state,
         };
         level.blame_at(error, &entry.span)
@@ -392,12 +446,19 @@ impl Entries<'_, '_> {
         if !state.unknown.insert(address(entry)) {
             return;
         }
-        let suggestion = nearest(&entry.key, fields.iter().copied());
+        let below_tls = fields.contains(&"tls") && KEYS_OF_TLS.contains(&entry.key.as_str());
+        let suggestion = if below_tls { None } else { nearest(&entry.key, fields.iter().copied()) };
+        // Nobody knows what the value of an unknown key is: it may be a password.
+        if suggestion.is_none_or(secret::is_secret_key) {
+            hide(&entry.value);
+        }
         if let Some(word) = suggestion {
             state.excused.insert((address(self.level.node), word.to_owned()));
         }
         let mut message = format!("unknown key `{}`", entry.key.escape_debug());
-        if suggestion.is_none() && fields.is_empty() {
+        if below_tls {
+            message.push_str("; it belongs into `tls`");
+        } else if suggestion.is_none() && fields.is_empty() {
             message.push_str("; no keys are known here");
         } else if suggestion.is_none() {
             let mut known = fields.to_vec();
@@ -405,7 +466,7 @@ impl Entries<'_, '_> {
             message.push_str(&format!("; known are {}", known.join(", ")));
         }
         let path = self.level.path.key(&entry.key);
-        state.found.push(Diagnostic::error(message).at(&entry.span, &path).suggest(suggestion));
+        state.found.push(Diagnostic::error(message).at(&entry.span, &path).suggest(suggestion).topic(Topic::Key));
     }
 }
 
@@ -428,6 +489,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_, '_> {
                 continue;
             }
             match self.fields {
+                Some(_) if self.level.switch && entry.key == "enabled" => continue,
                 Some(fields) if !fields.contains(&entry.key.as_str()) => {
                     self.report_unknown(entry, fields);
                     continue;

@@ -7,11 +7,16 @@
 //! [`Source::hidden`](super::source::Source) says is secret; control characters never reach the terminal; a line is cut
 //! to a bounded width. It does NOT decide what is an error: the modules that read the configuration do.
 
+mod redact;
+mod summary;
+
 use std::fmt;
 
 use super::path::Path;
 use super::secret::{self, REDACTED};
 use super::source::Span;
+
+pub use summary::Topic;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +42,10 @@ pub struct Diagnostic {
     pub suggestion: Option<String>,
     /// Other places that matter, each with a word on why.
     pub notes: Vec<(Span, String)>,
+    /// What it is counted as.
+    pub topic: Topic,
+    /// Whether it is only that something is not on this machine, such as a file.
+    pub absent: bool,
 }
 
 impl Diagnostic {
@@ -51,7 +60,22 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, message: String) -> Self {
-        Diagnostic { severity, message, path: Path::root(), span: None, suggestion: None, notes: Vec::new() }
+        let (path, topic) = (Path::root(), Topic::default());
+        Diagnostic { severity, message, path, span: None, suggestion: None, notes: Vec::new(), topic, absent: false }
+    }
+
+    /// Says what it is counted as.
+    #[must_use]
+    pub fn topic(mut self, topic: Topic) -> Self {
+        self.topic = topic;
+        self
+    }
+
+    /// Says that it is only that something is not on this machine.
+    #[must_use]
+    pub fn absent(mut self) -> Self {
+        self.absent = true;
+        self
     }
 
     /// Says where: the place in the text and the path.
@@ -85,6 +109,8 @@ pub struct Diagnostics {
     kept: [usize; 2],
     /// Findings beyond [`MOST_KEPT`] of their kind.
     dropped: usize,
+    /// Whether what is only absent from this machine is a warning.
+    offline: bool,
 }
 
 /// Errors kept at most, and warnings kept at most: nobody reads more, and each is compared with all.
@@ -96,8 +122,22 @@ impl Diagnostics {
         Diagnostics::default()
     }
 
+    /// From now on, a file that is not on this machine is a warning: the configuration is for another one.
+    pub fn absent_files_are_warnings(&mut self) {
+        self.offline = true;
+    }
+
+    /// A collection for a part, which judges as this one does.
+    #[must_use]
+    pub fn of_part(&self) -> Self {
+        Diagnostics { offline: self.offline, ..Diagnostics::default() }
+    }
+
     /// Adds a finding, unless the same one is already known (a value reached twice through an anchor).
-    pub fn push(&mut self, diagnostic: Diagnostic) {
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        if diagnostic.absent && self.offline {
+            diagnostic.severity = Severity::Warning;
+        }
         let kept = &mut self.kept[diagnostic.severity as usize];
         if *kept == MOST_KEPT {
             self.dropped += 1;
@@ -183,12 +223,9 @@ impl fmt::Display for Render<'_> {
         if unseen > 0 {
             writeln!(f, "… and {unseen} more\n")?;
         }
-        let plural = |n: usize| if n == 1 { "" } else { "s" };
-        match (errors, warnings) {
-            (0, 0) => Ok(()),
-            (0, w) => writeln!(f, "{w} warning{}", plural(w)),
-            (e, 0) => writeln!(f, "{e} error{}", plural(e)),
-            (e, w) => writeln!(f, "{e} error{}, {w} warning{}", plural(e), plural(w)),
+        match self.diagnostics.summary() {
+            summary if summary.is_empty() => Ok(()),
+            summary => writeln!(f, "{summary}"),
         }
     }
 }

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::de::{Located, decode_partial};
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, Topic};
 use super::id::{ComponentId, PipelineId};
 use super::node::{Node, Value};
 use super::path::Path;
@@ -46,6 +46,8 @@ pub struct Kinds {
     pub exporters: &'static [Kind],
     /// Types of `extensions`.
     pub extensions: &'static [Kind],
+    /// What is said of a type that none of them is, by noun and type, after "the receiver type `x` ".
+    pub elsewhere: fn(&str, &str) -> Option<&'static str>,
 }
 
 /// A component of the configuration.
@@ -88,10 +90,12 @@ impl<'a> Document<'a> {
     /// among it, the document is only good for finding more of them.
     pub fn read(root: &'a Node, kinds: &Kinds, diagnostics: &mut Diagnostics) -> Self {
         check_sections(root, diagnostics);
-        let receivers = Section::read(root, "receivers", "receiver", kinds.receivers, diagnostics);
-        let processors = Section::read(root, "processors", "processor", kinds.processors, diagnostics);
-        let exporters = Section::read(root, "exporters", "exporter", kinds.exporters, diagnostics);
-        let extensions = Section::read(root, "extensions", "extension", kinds.extensions, diagnostics);
+        let receivers = Section::read(root, "receivers", "receiver", (kinds.receivers, kinds.elsewhere), diagnostics);
+        let processors =
+            Section::read(root, "processors", "processor", (kinds.processors, kinds.elsewhere), diagnostics);
+        let exporters = Section::read(root, "exporters", "exporter", (kinds.exporters, kinds.elsewhere), diagnostics);
+        let extensions =
+            Section::read(root, "extensions", "extension", (kinds.extensions, kinds.elsewhere), diagnostics);
         let connectors = connectors(root, diagnostics);
         let service = read_service(root, diagnostics);
 
@@ -134,7 +138,7 @@ impl<'a> Section<'a> {
         root: &'a Node,
         key: &str,
         noun: &'static str,
-        kinds: &'static [Kind],
+        (kinds, elsewhere): (&'static [Kind], fn(&str, &str) -> Option<&'static str>),
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let mut section = Section { noun, components: Vec::new(), ids: HashMap::new() };
@@ -163,8 +167,12 @@ impl<'a> Section<'a> {
                     section.components.push(Component { id, kind, at: Located { node: &entry.value, path } });
                 }
                 Err((message, suggestion)) => {
-                    let diagnostic = Diagnostic::error(format!("unknown {noun} type {message}"));
-                    diagnostics.push(diagnostic.at(&entry.span, &path).suggest(suggestion));
+                    let diagnostic = match elsewhere(noun, &id.kind) {
+                        Some(what) => Diagnostic::error(format!("the {noun} type `{}` {what}", id.kind)),
+                        None => Diagnostic::error(format!("unknown {noun} type {message}")).suggest(suggestion),
+                    };
+                    let topic = Topic::Component(id.kind.clone());
+                    diagnostics.push(diagnostic.at(&entry.span, &path).topic(topic));
                 }
             }
         }
@@ -202,8 +210,11 @@ fn connectors(root: &Node, diagnostics: &mut Diagnostics) -> HashSet<ComponentId
     let mut ids = HashSet::new();
     for entry in map.iter().flat_map(|map| &map.entries) {
         let message = format!("connectors are not supported: `{}`", entry.key.escape_debug());
-        diagnostics.push(Diagnostic::error(message).at(&entry.span, &path.key(&entry.key)));
-        ids.extend(entry.key.parse::<ComponentId>());
+        let id = entry.key.parse::<ComponentId>();
+        let kind = id.as_ref().map_or_else(|_| entry.key.clone(), |id| id.kind.clone());
+        let diagnostic = Diagnostic::error(message).at(&entry.span, &path.key(&entry.key));
+        diagnostics.push(diagnostic.topic(Topic::Component(kind)));
+        ids.extend(id);
     }
     ids
 }
@@ -284,7 +295,7 @@ fn check_references(
             let names: Vec<String> = section.ids.keys().map(ComponentId::to_string).collect();
             let suggestion = nearest(text, names.iter().map(String::as_str));
             let message = format!("references {noun} `{id}` which is not configured");
-            diagnostics.push(Diagnostic::error(message).at(span, path).suggest(suggestion));
+            diagnostics.push(Diagnostic::error(message).at(span, path).suggest(suggestion).topic(Topic::Reference));
         } else if !seen.insert(id.clone()) {
             // The collector refuses this for processors, and takes the others once.
             let message = format!("references {noun} `{id}` multiple times");

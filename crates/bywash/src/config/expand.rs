@@ -68,6 +68,19 @@ enum Outcome {
     Whole(Content),
 }
 
+/// Why a text cannot be expanded.
+struct Refused {
+    message: String,
+    /// Whether it is only that a file is not here.
+    absent: bool,
+}
+
+impl From<String> for Refused {
+    fn from(message: String) -> Self {
+        Refused { message, absent: false }
+    }
+}
+
 /// What a reference gave.
 struct Content {
     text: String,
@@ -110,8 +123,9 @@ impl Expander<'_> {
                         node.value = Value::Scalar(Scalar::text(text));
                     }
                     Ok(Outcome::Whole(content)) => *node = self.whole(content, &span, place),
-                    Err(message) => {
-                        self.diagnostics.push(Diagnostic::error(message).at(&span, &place.path));
+                    Err(Refused { message, absent }) => {
+                        let diagnostic = Diagnostic::error(message).at(&span, &place.path);
+                        self.diagnostics.push(if absent { diagnostic.absent() } else { diagnostic });
                         node.value = Value::Broken;
                     }
                 }
@@ -165,9 +179,9 @@ impl Expander<'_> {
     }
 
     /// Expands a text. An error is its message, without the place.
-    fn text(&mut self, text: &str, span: &Span, place: &Place) -> Result<Outcome, String> {
+    fn text(&mut self, text: &str, span: &Span, place: &Place) -> Result<Outcome, Refused> {
         if place.level > MAX_LEVELS {
-            return Err(format!("references lead to references more than {MAX_LEVELS} times"));
+            return Err(format!("references lead to references more than {MAX_LEVELS} times").into());
         }
         let mut out = String::with_capacity(text.len());
         let mut referred = false;
@@ -180,10 +194,13 @@ impl Expander<'_> {
                 rest = after;
             } else if let Some(close) = closing_brace(rest) {
                 let is_whole = rest.len() == text.len() && close + 1 == rest.len();
-                let content = self.reference(&rest[2..close], span, place).map_err(|message| match is_whole {
-                    true => message,
+                let content = self.reference(&rest[2..close], span, place).map_err(|refused| match is_whole {
+                    true => refused,
                     // Within a longer text (an expression, a template) perhaps none was meant.
-                    false => format!("{message}; if no reference is meant, write `$${{`"),
+                    false => Refused {
+                        message: format!("{}; if no reference is meant, write `$${{`", refused.message),
+                        ..refused
+                    },
                 })?;
                 referred = true;
                 if is_whole {
@@ -193,6 +210,12 @@ impl Expander<'_> {
                 out.push_str(&self.concatenate(&content.text, span, &inner)?);
                 rest = &rest[close + 1..];
             } else {
+                if let Some(name) = bare_variable(rest) {
+                    let message = format!(
+                        "`${name}` is not a reference and stays as it is; for the variable write `${{env:{name}}}`"
+                    );
+                    self.diagnostics.push(Diagnostic::warning(message).at(span, &place.path));
+                }
                 out.push('$');
                 rest = &rest[1..];
             }
@@ -203,7 +226,7 @@ impl Expander<'_> {
     }
 
     /// Expands a text to a text.
-    fn concatenate(&mut self, text: &str, span: &Span, place: &Place) -> Result<String, String> {
+    fn concatenate(&mut self, text: &str, span: &Span, place: &Place) -> Result<String, Refused> {
         if !text.contains('$') {
             return Ok(text.to_owned());
         }
@@ -217,15 +240,15 @@ impl Expander<'_> {
     }
 
     /// Looks up what stands between `${` and `}`.
-    fn reference(&mut self, uri: &str, span: &Span, place: &Place) -> Result<Content, String> {
+    fn reference(&mut self, uri: &str, span: &Span, place: &Place) -> Result<Content, Refused> {
         self.references += 1;
         if self.references > MAX_REFERENCES {
-            return Err(format!("more than {MAX_REFERENCES} references"));
+            return Err(format!("more than {MAX_REFERENCES} references").into());
         }
         let inner = Place { level: place.level + 1, ..place.clone() };
         let uri = if uri.contains("${") { self.concatenate(uri, span, &inner)? } else { uri.to_owned() };
         if uri.contains('$') {
-            return Err("a `$` within a reference is not supported".to_owned());
+            return Err("a `$` within a reference is not supported".to_owned().into());
         }
         let content = match uri.split_once(':') {
             None => self.variable(&uri, None, span, place)?,
@@ -237,12 +260,12 @@ impl Expander<'_> {
             Some(("yaml", text)) => Content { text: text.to_owned(), verbatim: false, file: None },
             Some((name, default)) if default.starts_with('-') && is_variable_name(name) => {
                 let message = format!("a default needs the scheme: `${{env:{name}:-…}}`");
-                return Err(message);
+                return Err(message.into());
             }
             Some((scheme, _)) => {
                 let message =
                     format!("unknown scheme `{}` in a reference: known are env, file and yaml", scheme.escape_debug());
-                return Err(message);
+                return Err(message.into());
             }
         };
         self.spend(content.text.len())?;
@@ -267,11 +290,11 @@ impl Expander<'_> {
         })
     }
 
-    fn file(&mut self, path: &str) -> Result<Content, String> {
-        let mut text = self
-            .environment
-            .file(path)
-            .map_err(|why| format!("cannot read the file `{}`: {why}", path.escape_debug()))?;
+    fn file(&mut self, path: &str) -> Result<Content, Refused> {
+        let mut text = self.environment.file(path).map_err(|why| Refused {
+            message: format!("cannot read the file `{}`: {why}", path.escape_debug()),
+            absent: true,
+        })?;
         if text.trim_end().lines().count() == 1 {
             text.truncate(text.trim_end_matches(['\n', '\r']).len());
         }
@@ -309,6 +332,15 @@ fn closing_brace(text: &str) -> Option<usize> {
         at += 1;
     }
     None
+}
+
+/// The name in `$NAME`, if it looks as if the variable were meant: capitals, as in other programs' configurations.
+fn bare_variable(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('$')?;
+    let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
+    let name = &name[..end];
+    let capitals = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    (name.len() > 1 && capitals && is_variable_name(name)).then_some(name)
 }
 
 fn is_variable_name(name: &str) -> bool {

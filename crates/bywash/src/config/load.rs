@@ -16,9 +16,9 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::environment::Environment;
 use super::expand::expand;
 use super::node::{Entry, MAX_DEPTH, Map, Node, Value};
-use super::parse::parse;
 use super::path::Path;
 use super::source::{Source, Span};
+use super::wrapped;
 
 /// A configuration as text gave it, before it means anything.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ fn override_source(set: &str) -> Result<Arc<Source>, String> {
 
 /// Parses one source, and unfolds `a::b` keys at its top.
 fn read(source: &Arc<Source>, diagnostics: &mut Diagnostics) -> Option<Node> {
-    let node = parse(source, diagnostics)?;
+    let node = wrapped::read(source, diagnostics)?;
     match node.value {
         Value::Null => Some(node),
         Value::Map(map) if map.entries.iter().any(|entry| entry.key.contains("::")) => {

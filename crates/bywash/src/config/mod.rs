@@ -6,7 +6,8 @@
 //! each component then decodes its own node ([`decode_valid`]). Whatever is wrong goes to [`Diagnostics`], which prints it
 //! with its place.
 //!
-//! Invariants: no input panics, recursion and memory are bounded, secrets and expanded values are never printed.
+//! Invariants: no input panics, recursion and memory are bounded, secrets and expanded values are never in a message. ([`print`]
+//! shows what references gave, because it is asked to.)
 //! It does NOT know the components: the caller brings the table of [`document::Kinds`].
 
 pub mod de;
@@ -18,9 +19,11 @@ pub mod expand;
 pub mod id;
 pub mod load;
 pub mod node;
+pub mod optional;
 pub mod ordered;
 pub mod parse;
 pub mod path;
+pub mod print;
 pub mod scalar;
 pub mod secret;
 pub mod service;
@@ -28,6 +31,7 @@ pub mod size;
 pub mod source;
 pub mod suggest;
 pub mod validate;
+mod wrapped;
 
 pub use de::{Located, decode};
 pub use diagnostic::{Diagnostic, Diagnostics};

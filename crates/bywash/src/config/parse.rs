@@ -34,7 +34,7 @@ pub fn parse(source: &Arc<Source>, diagnostics: &mut Diagnostics) -> Option<Node
     let node = composer.document();
     match node {
         Ok(node) => {
-            let mut secrets = Vec::new();
+            let mut secrets = std::mem::take(&mut composer.secrets);
             secret_ranges(&node, false, &mut secrets);
             source.hide(secrets);
             Some(node)
@@ -62,8 +62,7 @@ fn secret_ranges(node: &Node, secret: bool, ranges: &mut Vec<Range<usize>>) {
         Value::Seq(items) => items.iter().for_each(|item| secret_ranges(item, secret, ranges)),
         Value::Map(map) => {
             // `{key: Authorization, value: …}` is how lists of headers are written.
-            let named =
-                ["key", "name"].iter().any(|key| map.get(key).and_then(Node::text).is_some_and(secret::is_secret_key));
+            let named = secret::names_secret(map);
             for entry in &map.entries {
                 let named = named && entry.key.contains("value");
                 secret_ranges(&entry.value, secret || named || secret::is_secret_key(&entry.key), ranges);
@@ -83,6 +82,8 @@ struct Composer<'a, 'd> {
     size: usize,
     /// The keys that lead to where the composer is.
     keys: Vec<String>,
+    /// The places of secrets that did not come into the tree.
+    secrets: Vec<Range<usize>>,
 }
 
 struct Anchored {
@@ -99,7 +100,15 @@ impl<'a, 'd> Composer<'a, 'd> {
         };
         options.set_emit_comments(false);
         let parser = Parser::new_from_str_with_options(source.text(), options);
-        Composer { parser, source, diagnostics, anchors: HashMap::new(), size: 0, keys: Vec::new() }
+        Composer {
+            parser,
+            source,
+            diagnostics,
+            anchors: HashMap::new(),
+            size: 0,
+            keys: Vec::new(),
+            secrets: Vec::new(),
+        }
     }
 
     fn next(&mut self) -> Result<(Event<'a>, Span), Stop> {
@@ -224,12 +233,17 @@ impl<'a, 'd> Composer<'a, 'd> {
                 let path = self.keys.iter().fold(Path::root(), |path, key| path.key(key)).key(&text);
                 let diagnostic = Diagnostic::error(message).at(&key.span, &path);
                 self.diagnostics.push(diagnostic.note(&first.span, "first written here"));
+                let secret = self.keys.iter().chain([&text]).any(|key| secret::is_secret_key(key));
+                secret_ranges(&value, secret, &mut self.secrets);
                 continue;
             }
             seen.insert(text.clone(), map.entries.len());
             map.entries.push(Entry { key: text, span: key.span, value });
         }
         for node in merged {
+            // A key that is there already takes the place of the one that comes along.
+            let secret = self.keys.iter().any(|key| secret::is_secret_key(key));
+            secret_ranges(&node, secret, &mut self.secrets);
             merge_into(&mut map, &mut seen, node)?;
         }
         Ok(map)

@@ -6,6 +6,7 @@
 //!
 //! Invariant: no way but [`Secret::expose`] leads to the text. It does NOT clear memory.
 
+use super::node::{Map, Node};
 use std::fmt;
 use std::ops::Range;
 
@@ -64,7 +65,7 @@ impl Serialize for Secret {
 ///
 /// Keys that name a file or a path are not: `key_file` helps to find a mistake and gives nothing away.
 pub(super) fn is_secret_key(key: &str) -> bool {
-    const WORDS: [&str; 16] = [
+    const WORDS: [&str; 17] = [
         "password",
         "passwd",
         "passphrase",
@@ -81,14 +82,21 @@ pub(super) fn is_secret_key(key: &str) -> bool {
         "privatekey",
         "key_pem",
         "htpasswd",
+        "owner_auth",
     ];
     // `a::b: value` is how `--set a.b=value` is read.
     key.split("::").any(|part| {
         let part = part.to_lowercase().replace('-', "_");
         let elsewhere = ["_file", "_path", "_dir", "_directory", "_url", "_uri", "_keys"];
-        let named = part == "headers" || part == "bearer" || WORDS.iter().any(|word| part.contains(word));
+        let named =
+            matches!(part.as_str(), "headers" | "bearer" | "tpm") || WORDS.iter().any(|word| part.contains(word));
         named && !elsewhere.iter().any(|end| part.ends_with(end))
     })
+}
+
+/// Whether a map is `{key: Authorization, value: …}`, as lists of headers are written: what its `value` holds is secret.
+pub(super) fn names_secret(map: &Map) -> bool {
+    ["key", "name"].iter().any(|key| map.get(key).and_then(Node::text).is_some_and(is_secret_key))
 }
 
 /// The values of `line` that may be secret, judged by the text alone: used only when the text could not be parsed.

@@ -212,7 +212,7 @@ impl<'de> Deserialize<'de> for LogLevel {
         match text.to_ascii_lowercase().as_str() {
             "debug" => Ok(LogLevel::Debug),
             "info" | "" => Ok(LogLevel::Info),
-            "warn" => Ok(LogLevel::Warn),
+            "warn" | "warning" => Ok(LogLevel::Warn),
             "error" | "dpanic" | "panic" | "fatal" => Ok(LogLevel::Error),
             _ => Err(de::Error::unknown_variant(&text, &["debug", "info", "warn", "error"])),
         }
@@ -349,7 +349,10 @@ impl MetricsConfig {
             return None;
         }
         if let Some(readers) = &self.readers {
-            return readers.iter().find_map(|reader| reader.pull.as_ref()?.exporter.prometheus.clone());
+            let pulled = readers.iter().find_map(|reader| reader.pull.as_ref()?.exporter.prometheus.clone());
+            // Metrics are not sent yet: rather where the collector has them by default than nowhere.
+            let pushed = readers.iter().any(|reader| reader.periodic.is_some());
+            return pulled.or_else(|| pushed.then(PrometheusReader::default));
         }
         let mut reader = PrometheusReader::default();
         if let Some((host, port)) = self.address.as_deref().and_then(host_and_port) {
@@ -437,7 +440,9 @@ impl Validate for TelemetryConfig {
         let readers = self.metrics.readers.iter().flatten().enumerate();
         for (i, reader) in readers {
             let key = format!("metrics.readers.{i}.periodic");
-            without_effect(&key, reader.periodic.is_some(), "metrics are fetched by Prometheus, not sent");
+            let page = self.metrics.prometheus().map(|page| format!("{}:{}", page.host, page.port)).unwrap_or_default();
+            let why = format!("metrics are not sent yet; they can be fetched at http://{page}/metrics");
+            without_effect(&key, reader.periodic.is_some() && !page.is_empty(), &why);
         }
         if let Some(address) = &self.metrics.address {
             match host_and_port(address) {

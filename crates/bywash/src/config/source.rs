@@ -14,6 +14,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
+
 use super::secret;
 
 /// One configuration text and its name.
@@ -22,12 +24,14 @@ pub struct Source {
     text: String,
     /// Byte ranges of secret values, sorted; unset until the text has been parsed.
     secrets: OnceLock<Vec<Range<usize>>>,
+    /// What was found later to be none of anyone's business.
+    also: Mutex<Vec<Range<usize>>>,
 }
 
 impl Source {
     /// A text under the name that messages use: a path, `env:NAME`, `yaml:`, or the `--set` argument.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Source { name: name.into(), text: text.into(), secrets: OnceLock::new() })
+        Arc::new(Source { name: name.into(), text: text.into(), secrets: OnceLock::new(), also: Mutex::default() })
     }
 
     /// The name under which messages mention this source.
@@ -46,12 +50,18 @@ impl Source {
         let _ = self.secrets.set(ranges);
     }
 
+    /// Hides one more range from every message that is yet to be shown.
+    pub(super) fn hide_also(&self, range: Range<usize>) {
+        self.also.lock().push(range);
+    }
+
     /// The parts of `line` (a byte range of the text) that must not be shown, sorted and without overlaps.
     pub(super) fn hidden(&self, line: Range<usize>) -> Vec<Range<usize>> {
         let mut parts: Vec<Range<usize>> = match self.secrets.get() {
             Some(secrets) => {
                 let clip = |r: &Range<usize>| r.start.max(line.start)..r.end.min(line.end);
-                secrets.iter().map(clip).filter(|r| r.start < r.end).collect()
+                let also = self.also.lock();
+                secrets.iter().chain(also.iter()).map(clip).filter(|r| r.start < r.end).collect()
             }
             None => secret::suspicious_values(&self.text, line.clone()),
         };

@@ -16,6 +16,14 @@ pub(crate) fn decoded<T: DeserializeOwned>(yaml: &str) -> T {
     value.unwrap()
 }
 
+/// What is wrong with a text that does not decode: path and message.
+pub(crate) fn failures<T: DeserializeOwned>(yaml: &str) -> Vec<String> {
+    let (node, mut found) = (node(yaml), Diagnostics::new());
+    let value = decode::<T>(&Located { node: &node, path: Path::root() }, &mut found);
+    assert_eq!(value.is_none(), found.has_errors(), "{yaml}");
+    found.errors().map(|d| format!("{}: {}", d.path, d.message)).collect()
+}
+
 /// The paths of what is wrong with a value, in the order in which it is reported.
 pub(crate) fn errors(value: &impl Validate) -> Vec<String> {
     let (node, mut found) = (node("{}"), Diagnostics::new());

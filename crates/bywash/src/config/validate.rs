@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::de::{Located, decode};
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::node::Node;
 use super::path::Path;
 
 /// Checks that go beyond types.
@@ -35,6 +36,11 @@ impl<'a> Report<'a> {
         self.push(key, Diagnostic::error(message));
     }
 
+    /// The value of `key` names something that is not on this machine: an error, unless the configuration is read for another one.
+    pub fn absent(&mut self, key: &str, message: impl Into<String>) {
+        self.push(key, Diagnostic::error(message).absent());
+    }
+
     /// The user should know something about the value of `key`.
     pub fn warning(&mut self, key: &str, message: impl Into<String>) {
         self.push(key, Diagnostic::warning(message));
@@ -49,7 +55,18 @@ impl<'a> Report<'a> {
 
     /// True if the key was written in the configuration, even if it was left empty.
     pub fn is_set(&self, key: &str) -> bool {
-        self.at.node.find(&Path::root().dotted(&self.prefix).dotted(key)).is_some()
+        self.node(key).is_some()
+    }
+
+    /// True if the key was written and is not empty; of a block, if it is not switched off either.
+    pub fn is_in_use(&self, key: &str) -> bool {
+        let Some(node) = self.node(key) else { return false };
+        let enabled = node.as_map().and_then(|map| map.get("enabled")).and_then(Node::text);
+        !node.is_null() && enabled.is_none_or(|text| !text.eq_ignore_ascii_case("false"))
+    }
+
+    fn node(&self, key: &str) -> Option<&Node> {
+        self.at.node.find(&Path::root().dotted(&self.prefix).dotted(key))
     }
 
     fn push(&mut self, key: &str, diagnostic: Diagnostic) {
@@ -62,7 +79,7 @@ impl<'a> Report<'a> {
 /// Decodes a node and checks the value. None if anything is wrong; all of that is in `diagnostics`.
 pub fn decode_valid<T: DeserializeOwned + Validate>(at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<T> {
     let value: T = decode(at, diagnostics)?;
-    let mut found = Diagnostics::new();
+    let mut found = diagnostics.of_part();
     value.validate(&mut Report::new(at, &mut found));
     let sound = !found.has_errors();
     diagnostics.extend(found);

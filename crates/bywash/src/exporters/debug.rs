@@ -10,6 +10,7 @@ mod lines;
 mod tests;
 
 use super::queue::SendingQueue;
+use crate::config::service::LogLevel;
 use crate::config::validate::{Report, Validate};
 use flow::{Attempt, Exporter, Payload, Target};
 use parking_lot::Mutex;
@@ -34,6 +35,8 @@ pub struct Config {
     pub output_paths: Vec<String>,
     /// A queue, which this exporter only has if it is written.
     pub sending_queue: Option<SendingQueue>,
+    /// How the `logging` exporter, whose place this one took, said `verbosity`.
+    pub loglevel: Option<LogLevel>,
 }
 
 impl Default for Config {
@@ -45,6 +48,7 @@ impl Default for Config {
             use_internal_logger: true,
             output_paths: vec!["stdout".to_owned()],
             sending_queue: None,
+            loglevel: None,
         }
     }
 }
@@ -54,13 +58,13 @@ impl Default for Config {
 pub enum Verbosity {
     /// Counts.
     #[default]
-    #[serde(rename = "basic", alias = "Basic")]
+    #[serde(rename = "basic")]
     Basic,
     /// A line for each record.
-    #[serde(rename = "normal", alias = "Normal")]
+    #[serde(rename = "normal")]
     Normal,
     /// Everything, as OTLP/JSON.
-    #[serde(rename = "detailed", alias = "Detailed")]
+    #[serde(rename = "detailed")]
     Detailed,
 }
 
@@ -72,6 +76,11 @@ impl Validate for Config {
         if self.use_internal_logger && self.output_paths != Config::default().output_paths {
             report.warning("output_paths", "has no effect: use_internal_logger is on");
         }
+        if self.loglevel.is_some() && report.is_set("verbosity") {
+            report.error("loglevel", "cannot be set together with `verbosity`, which took its place");
+        } else if self.loglevel.is_some() {
+            report.warning("loglevel", "was removed from the collector; write `verbosity`");
+        }
         if let Some(queue) = &self.sending_queue {
             report.nested("sending_queue", queue);
         }
@@ -79,6 +88,17 @@ impl Validate for Config {
 }
 
 impl Config {
+    /// How much is shown.
+    #[must_use]
+    pub fn verbosity(&self) -> Verbosity {
+        match self.loglevel {
+            None => self.verbosity,
+            Some(LogLevel::Debug) => Verbosity::Detailed,
+            Some(LogLevel::Info) => Verbosity::Normal,
+            Some(LogLevel::Warn | LogLevel::Error) => Verbosity::Basic,
+        }
+    }
+
     /// Its queue: off unless written.
     #[must_use]
     pub fn queue(&self) -> SendingQueue {
@@ -139,7 +159,7 @@ impl Exporter for Debug {
         if !self.shared.sampler.lock().shows(flow::clock::now()) {
             return Attempt::Sent;
         }
-        let lines = lines::of(&request, self.shared.config.verbosity);
+        let lines = lines::of(&request, self.shared.config.verbosity());
         if !self.shared.config.use_internal_logger {
             self.write(&lines).await;
             return Attempt::Sent;

@@ -20,6 +20,7 @@ use super::BuildError;
 use crate::net::client::compress::{Compression, compress};
 use crate::net::client::connect::{Resolve, SystemResolver};
 use crate::net::client::http::{Answer, HttpClient, HttpConfig};
+use crate::net::client::proxy::Proxies;
 use crate::net::client::url::Url;
 use crate::net::client::{USER_AGENT, retry_after, tidy};
 use crate::net::tls::client::ClientTls;
@@ -82,6 +83,7 @@ impl Loki {
             idle_timeout,
             ping_every: PING,
             ping_timeout: PING,
+            proxies: Arc::new(Proxies::written(&config.proxy_url).map_err(BuildError)?),
         });
         let mut headers = HeaderMap::new();
         headers.insert(http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));

@@ -33,7 +33,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "load_balancing", aliases: &["loadbalancing"] },
     Kind::new("loki"),
     Kind::new("prometheus"),
-    Kind::new("debug"),
+    Kind { name: "debug", aliases: &["logging"] },
     Kind::new("nop"),
 ];
 

@@ -8,6 +8,7 @@
 use super::BuildError;
 use super::queue::{RetryOnFailure, SendingQueue};
 use crate::config::duration::GoDuration;
+use crate::config::optional;
 use crate::config::validate::{Report, Validate};
 use crate::net::client::compress::Compression;
 use crate::net::client::connect::{Dialer, HostPort, Resolve, SystemResolver};
@@ -16,6 +17,7 @@ use crate::net::client::grpc::{Failure, GrpcClient, GrpcConfig};
 use crate::net::client::headers::Headers;
 use crate::net::client::partial::PartialSuccess;
 use crate::net::client::pool::{Balancer, Keepalive, PoolConfig};
+use crate::net::client::proxy::Proxies;
 use crate::net::client::status::Code;
 use crate::net::tls::client::{ClientTls, TlsConfig};
 use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
@@ -54,6 +56,7 @@ pub struct Config {
     /// The `:authority` of requests, in place of the endpoint.
     pub authority: String,
     /// An extension that adds credentials: not supported yet.
+    #[serde(deserialize_with = "optional::block")]
     pub auth: Option<Auth>,
     /// Extensions that wrap requests: not supported.
     pub middlewares: Vec<Middleware>,
@@ -240,6 +243,8 @@ struct Shared {
     config: Config,
     tls: Option<Arc<ClientTls>>,
     resolver: Arc<dyn Resolve>,
+    /// Those of the environment: a gRPC client of the collector has no key for one.
+    proxies: Proxies,
     /// For targets without a port.
     default_port: Option<u16>,
     clients: Mutex<HashMap<Target, Arc<Client>>>,
@@ -287,7 +292,16 @@ impl OtlpGrpc {
             false => None,
         };
         let (config, clients) = (config.clone(), Mutex::default());
-        Ok(OtlpGrpc { shared: Arc::new(Shared { config, tls, resolver, default_port, clients }) })
+        Ok(OtlpGrpc {
+            shared: Arc::new(Shared {
+                config,
+                tls,
+                resolver,
+                proxies: Proxies::of_environment(),
+                default_port,
+                clients,
+            }),
+        })
     }
 
     /// The one target of an exporter with an endpoint of its own.
@@ -374,7 +388,8 @@ fn serving_status(answer: &[u8]) -> u64 {
 impl Shared {
     fn dialer(&self, endpoint: &str) -> Result<Dialer, String> {
         let (at, _) = parse_endpoint(endpoint, self.default_port)?;
-        Ok(Dialer { at, tls: self.tls.clone(), resolver: self.resolver.clone() })
+        let proxy = self.proxies.on_the_way(&at, true).cloned();
+        Ok(Dialer { at, tls: self.tls.clone(), resolver: self.resolver.clone(), proxy, tunnel: true })
     }
 
     fn connect_to(&self, endpoint: &str) -> Result<Client, BuildError> {

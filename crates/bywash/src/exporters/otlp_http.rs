@@ -17,6 +17,7 @@ use crate::net::client::compress::{Compression, compress};
 use crate::net::client::connect::{Resolve, SystemResolver};
 use crate::net::client::http::{Answer, HttpClient, HttpConfig};
 use crate::net::client::partial::PartialSuccess;
+use crate::net::client::proxy::Proxies;
 use crate::net::client::url::Url;
 use crate::net::client::{USER_AGENT, retry_after, status, tidy};
 use crate::net::tls::client::ClientTls;
@@ -76,6 +77,7 @@ impl OtlpHttp {
             idle_timeout,
             ping_every: or(config.http2_read_idle_timeout.0),
             ping_timeout: or(config.http2_ping_timeout.0),
+            proxies: Arc::new(Proxies::written(&config.proxy_url).map_err(BuildError)?),
         });
         let mut headers = HeaderMap::new();
         headers.insert(http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));

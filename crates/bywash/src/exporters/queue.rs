@@ -144,6 +144,10 @@ impl Default for Batch {
 pub struct Partition {
     /// Must stay empty.
     pub metadata_keys: Vec<String>,
+    /// Goes with `metadata_keys`; without effect.
+    pub cache_size: u64,
+    /// Goes with `metadata_keys`; without effect.
+    pub idle_timeout: GoDuration,
 }
 
 /// The collector's `retry_on_failure`.
@@ -233,6 +237,10 @@ impl SendingQueue {
             let text =
                 format!("`min_size` ({min}) must be less than or equal to `queue_size` ({size}): both count {what}");
             report.error("batch.min_size", text);
+        }
+        if sizer == Sizer::Bytes && batch.min_size == Batch::default().min_size && !report.is_set("batch.min_size") {
+            let text = "with the sizer `bytes` the default `min_size` is 8192 bytes: batches of a few records; write `min_size`";
+            report.warning("batch.sizer", text);
         }
         if batch.flush_timeout.is_zero() {
             report.error("batch.flush_timeout", "`flush_timeout` must be positive");

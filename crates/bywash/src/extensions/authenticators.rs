@@ -1,10 +1,11 @@
 //! The `bearertokenauth` and `basicauth` extensions: configurations from which receivers' authenticators are made.
 //!
-//! What they check is in [`crate::net::auth`]. For `basicauth`, `htpasswd` holds one `user:password` pair in plain text; hashes
-//! are refused rather than compared as text. They do NOT add credentials to what is sent: that is the exporters' `headers`.
+//! What they check is in [`crate::net::auth`]; what an htpasswd file may hold, in [`crate::net::htpasswd`]. Whatever the start would
+//! refuse is refused when the configuration is read. They do NOT add credentials to what is sent: that is the exporters' `headers`.
 
 use crate::config::{Report, Secret, Validate};
 use crate::net::auth::{AuthError, Authenticator, Basic, Bearer, BearerConfig};
+use crate::net::htpasswd::Htpasswd;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub enum AuthConfig {
     /// Tokens.
     Bearer(BearerConfig),
-    /// A name and a password.
+    /// Names and passwords.
     Basic(BasicConfig),
 }
 
@@ -25,101 +26,151 @@ impl AuthConfig {
     pub fn build(&self) -> Result<Authenticator, AuthError> {
         match self {
             AuthConfig::Bearer(config) => Ok(Authenticator::Bearer(Arc::new(Bearer::new(config)?))),
-            AuthConfig::Basic(config) => Ok(Authenticator::Basic(Arc::new(config.credential()?))),
+            AuthConfig::Basic(config) => Ok(Authenticator::Basic(Arc::new(Basic::new(config.users()?)))),
+        }
+    }
+
+    /// Whether it says who may send; otherwise it is for exporters.
+    #[must_use]
+    pub fn is_for_receivers(&self) -> bool {
+        match self {
+            AuthConfig::Bearer(_) => true,
+            AuthConfig::Basic(config) => config.htpasswd.is_some(),
         }
     }
 }
 
-/// The `basicauth` extension.
+/// The `basicauth` extension: one of the two.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BasicConfig {
     /// Who may send.
-    pub htpasswd: Option<Htpasswd>,
-    /// For exporters: not supported.
-    pub client_auth: Option<serde_json::Value>,
+    pub htpasswd: Option<HtpasswdConfig>,
+    /// What an exporter sends: an exporter that asks for it is refused.
+    pub client_auth: Option<ClientAuth>,
 }
 
-/// Where the credential is.
+/// Where the credentials are.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Htpasswd {
+pub struct HtpasswdConfig {
     /// In this file.
     pub file: String,
-    /// In the configuration itself. It takes precedence.
+    /// In the configuration itself, besides the file; of one user, this comes first.
     pub inline: Secret,
+    /// With an extension that keeps secrets: not supported.
+    pub secret_provider: Option<serde_json::Value>,
+}
+
+/// The credential of an exporter.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientAuth {
+    /// The user's name.
+    pub username: String,
+    /// A file with it.
+    pub username_file: String,
+    /// The user's password.
+    pub password: Secret,
+    /// A file with it.
+    pub password_file: String,
+    /// With an extension that keeps secrets.
+    pub secret_provider: Option<serde_json::Value>,
 }
 
 impl Validate for BasicConfig {
     fn validate(&self, report: &mut Report<'_>) {
-        match &self.htpasswd {
-            None => report.error("", "`htpasswd` is missing: it holds the credential of those who may send"),
-            Some(htpasswd) if htpasswd.file.is_empty() && htpasswd.inline.is_empty() => {
-                report.error("htpasswd", "one of `file` and `inline` must be set");
+        let Some(htpasswd) = &self.htpasswd else {
+            if self.client_auth.is_none() {
+                report.error("", "one of `htpasswd` and `client_auth` must be set");
             }
-            Some(_) => {}
-        }
+            return;
+        };
         if self.client_auth.is_some() {
-            report.error("client_auth", "not supported; credentials of exporters go into their `headers`");
+            report.error("client_auth", "only one of `htpasswd` and `client_auth` can be set");
+        }
+        if htpasswd.secret_provider.is_some() {
+            report
+                .error("htpasswd.secret_provider", "there are no extensions that keep secrets; use `file` or `inline`");
+        } else if htpasswd.file.is_empty() && htpasswd.inline.is_empty() {
+            report.error("htpasswd", "one of `file` and `inline` must be set");
+        } else if let Err(error) = self.users() {
+            error.tell(report);
         }
     }
 }
 
 impl BasicConfig {
-    fn credential(&self) -> Result<Basic, AuthError> {
+    fn users(&self) -> Result<Htpasswd, AuthError> {
         let htpasswd = self.htpasswd.clone().unwrap_or_default();
-        if !htpasswd.inline.is_empty() {
-            return parse(htpasswd.inline.expose());
+        let wrong = |key| move |message| AuthError::Setting { key, message };
+        let inline = htpasswd.inline.expose();
+        if htpasswd.file.is_empty() {
+            return Htpasswd::parse(inline).map_err(wrong("htpasswd.inline"));
         }
-        let text = std::fs::read_to_string(&htpasswd.file)
-            .map_err(|source| AuthError::File { file: htpasswd.file.clone(), source })?;
-        parse(&text)
+        let file = &htpasswd.file;
+        let text = std::fs::read_to_string(file).map_err(|source| AuthError::File {
+            key: "htpasswd.file",
+            file: file.clone(),
+            source,
+        })?;
+        if inline.is_empty() {
+            return Htpasswd::parse(&text).map_err(wrong("htpasswd.file"));
+        }
+        Htpasswd::parse(inline).map_err(wrong("htpasswd.inline"))?;
+        Htpasswd::parse(&format!("{text}\n{inline}")).map_err(wrong("htpasswd.file"))
     }
-}
-
-fn parse(text: &str) -> Result<Basic, AuthError> {
-    let wrong = |message: &str| AuthError::Setting { key: "htpasswd", message: message.to_owned() };
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let (Some(line), None) = (lines.next(), lines.next()) else {
-        return Err(wrong("exactly one `user:password` line is supported"));
-    };
-    let (username, password) = line.split_once(':').ok_or_else(|| wrong("a line is `user:password`"))?;
-    if username.is_empty() || password.is_empty() {
-        return Err(wrong("neither the user nor the password may be empty"));
-    }
-    if ["$2", "$apr1$", "$5$", "$6$", "{SHA}"].iter().any(|mark| password.starts_with(mark)) {
-        return Err(wrong("hashed passwords are not supported; use a plain one by `${file:…}`, or bearertokenauth"));
-    }
-    Ok(Basic { username: username.to_owned(), password: Secret::new(password) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::problems;
+    use base64::Engine;
 
-    fn basic(inline: &str) -> Result<Authenticator, AuthError> {
-        let htpasswd = Htpasswd { inline: Secret::new(inline), ..Htpasswd::default() };
+    fn basic(inline: &str, file: &str) -> Result<Authenticator, AuthError> {
+        let htpasswd =
+            HtpasswdConfig { inline: Secret::new(inline), file: file.to_owned(), ..HtpasswdConfig::default() };
         AuthConfig::Basic(BasicConfig { htpasswd: Some(htpasswd), client_auth: None }).build()
     }
 
-    /// Scenario: one plain pair. Guarantee: exactly that pair opens.
-    #[test]
-    fn a_plain_pair_opens() {
-        let auth = basic("# who\nu:p:q\n").unwrap();
-        let header = |value: &str| http::HeaderMap::from_iter([(http::header::AUTHORIZATION, value.parse().unwrap())]);
-        assert!(auth.allows(&header("Basic dTpwOnE=")), "u:p:q");
-        assert!(!auth.allows(&header("Basic dTpw")), "u:p");
+    async fn opens(auth: &Authenticator, pair: &str) -> bool {
+        let value = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+        auth.allows(&http::HeaderMap::from_iter([(http::header::AUTHORIZATION, value.parse().unwrap())])).await
     }
 
-    /// Scenario: no pair, two, a hash, an unreadable file. Guarantee: an error that never shows the password.
+    /// Scenario: users in the configuration, in a file, in both. Guarantee: all of them open; of one user the configuration's password.
+    #[tokio::test]
+    async fn users_come_from_the_configuration_and_from_a_file() {
+        let auth = basic("# who\nu:p:q\n", "").unwrap();
+        assert!(opens(&auth, "u:p:q").await && !opens(&auth, "u:p").await);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "u:theirs\nv:w").unwrap();
+        let auth = basic("u:ours", file.path().to_str().unwrap()).unwrap();
+        assert!(opens(&auth, "u:ours").await && opens(&auth, "v:w").await && !opens(&auth, "u:theirs").await);
+    }
+
+    /// Scenario: what cannot be checked, read before a start and at it. Guarantee: both refuse the same, at the key, and never show the
+    /// password.
     #[test]
-    fn what_cannot_be_checked_is_an_error() {
-        for bad in ["", "hunter2", "a:hunter2\nb:hunter2", "u:$2y$05$hunter2", ":hunter2", "u:"] {
-            let error = basic(bad).unwrap_err().to_string();
-            assert!(!error.contains("hunter2"), "{error}");
+    fn what_the_start_refuses_the_check_refuses() {
+        for (text, key) in [
+            ("htpasswd: {inline: hunter2}", "htpasswd.inline"),
+            ("htpasswd: {inline: 'u:$apr1$hunter2'}", "htpasswd.inline"),
+            ("htpasswd: {inline: 'u:hunter2', file: /nonexistent}", "htpasswd.file"),
+            ("htpasswd: {file: /nonexistent}", "htpasswd.file"),
+            ("htpasswd: {}", "htpasswd"),
+            ("{}", ""),
+            ("{htpasswd: {inline: 'u:hunter2'}, client_auth: {username: a, password: hunter2}}", "client_auth"),
+        ] {
+            let found = problems::<BasicConfig>(text);
+            assert_eq!(found.len(), 1, "{text}: {found:?}");
+            assert!(found[0].0 == key && !found[0].1.contains("hunter2"), "{text}: {found:?}");
         }
-        let htpasswd = Htpasswd { file: "/nonexistent".into(), ..Htpasswd::default() };
-        let config = BasicConfig { htpasswd: Some(htpasswd), client_auth: None };
-        assert!(AuthConfig::Basic(config).build().unwrap_err().to_string().contains("/nonexistent"));
+        assert_eq!(problems::<BasicConfig>("htpasswd: {inline: \"u:p\\nv:w\"}"), []);
+        assert_eq!(problems::<BasicConfig>("client_auth: {username: a, password: b}"), [], "told by who asks for it");
+        assert!(problems::<BearerConfig>("{}")[0].1.contains("no bearer token"));
+        assert_eq!(problems::<BearerConfig>("filename: /nonexistent")[0].0, "filename");
+        assert_eq!(problems::<BearerConfig>("token: a"), []);
     }
 }

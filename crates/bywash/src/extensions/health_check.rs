@@ -4,7 +4,9 @@
 //! in [`crate::telemetry::health`]. It does NOT check destinations.
 
 use crate::clock::rfc3339;
+use crate::config::optional;
 use crate::config::{GoDuration, Report, Validate};
+use crate::net::server::keys;
 use crate::net::tls::ServerTls;
 use crate::telemetry::health::Status;
 use crate::telemetry::server::Page;
@@ -24,6 +26,7 @@ pub struct Config {
     /// Fixed bodies in place of the JSON.
     pub response_body: Option<ResponseBody>,
     /// TLS of the listener.
+    #[serde(deserialize_with = "optional::block")]
     pub tls: Option<ServerTls>,
     /// No effect: the page is honest about the pipelines in any case.
     pub check_collector_pipeline: Option<serde_json::Value>,
@@ -47,6 +50,16 @@ pub struct Config {
     pub write_timeout: Option<GoDuration>,
     /// No effect: connections have fixed bounds.
     pub idle_timeout: Option<GoDuration>,
+    /// No effect: connections have fixed bounds.
+    pub keepalive: Option<keys::Keepalive>,
+    /// No effect: connections have fixed bounds.
+    pub keep_alives_enabled: Option<bool>,
+    /// `tcp`, `tcp4` or `tcp6`.
+    pub transport: String,
+    /// No effect on a listener.
+    pub dialer: keys::Dialer,
+    /// There are none here.
+    pub middlewares: Vec<keys::Middleware>,
 }
 
 /// Fixed bodies.
@@ -77,14 +90,23 @@ impl Default for Config {
             read_header_timeout: None,
             write_timeout: None,
             idle_timeout: None,
+            keepalive: None,
+            keep_alives_enabled: None,
+            transport: String::new(),
+            dialer: keys::Dialer::default(),
+            middlewares: Vec::new(),
         }
     }
 }
 
 impl Validate for Config {
     fn validate(&self, report: &mut Report<'_>) {
-        if self.endpoint.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
-            report.error("endpoint", format!("`{}` is not of the form host:port", self.endpoint));
+        keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        if self.transport == "unix" {
+            report.error("transport", "the page cannot be on a Unix socket");
+        }
+        if let Some(tls) = &self.tls {
+            report.nested("tls", tls);
         }
         if !self.path.starts_with('/') {
             report.error("path", "must begin with a `/`");
@@ -101,8 +123,10 @@ impl Validate for Config {
             ("read_header_timeout", "connections have fixed bounds"),
             ("write_timeout", "connections have fixed bounds"),
             ("idle_timeout", "connections have fixed bounds"),
+            ("keepalive", "connections have fixed bounds"),
+            ("keep_alives_enabled", "connections have fixed bounds"),
         ] {
-            if report.is_set(key) {
+            if report.is_in_use(key) {
                 report.warning(key, format!("has no effect: {why}"));
             }
         }

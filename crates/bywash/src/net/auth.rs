@@ -6,12 +6,14 @@
 //!
 //! It does not authorise: whoever is let in may send everything.
 
-use crate::config::Secret;
+use crate::config::{Report, Secret, Validate};
+use crate::net::htpasswd::Htpasswd;
 use arc_swap::ArcSwap;
 use base64::Engine;
 use flow::Stop;
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use subtle::{Choice, ConstantTimeEq};
@@ -31,14 +33,29 @@ pub enum AuthError {
         message: String,
     },
     /// The token file cannot be read.
-    #[error("filename: cannot read {file}: {source}")]
+    #[error("{key}: cannot read {file}: {source}")]
     File {
+        /// The setting.
+        key: &'static str,
         /// The file.
         file: String,
         /// What the system said.
         #[source]
         source: std::io::Error,
     },
+}
+
+impl AuthError {
+    /// Tells a report: a file that is not there may only be absent from this machine.
+    pub fn tell(self, report: &mut Report<'_>) {
+        match self {
+            AuthError::Setting { key, message } => report.error(key, message),
+            AuthError::File { key, file, source } => {
+                let text = format!("cannot read {file}: {source}");
+                if source.kind() == ErrorKind::NotFound { report.absent(key, text) } else { report.error(key, text) }
+            }
+        }
+    }
 }
 
 /// The `bearertokenauth` extension.
@@ -55,6 +72,27 @@ pub struct BearerConfig {
     pub tokens: Vec<Secret>,
     /// A file with one token in each line, looked at again when it changes. It takes the place of the others.
     pub filename: String,
+    /// No effect: a token file must be there at the start.
+    pub wait_for_token_file: Option<bool>,
+    /// No effect: as above.
+    pub retry_on_failure: Option<serde_json::Value>,
+}
+
+impl Validate for BearerConfig {
+    /// The token file is read, as the start would.
+    fn validate(&self, report: &mut Report<'_>) {
+        for key in ["wait_for_token_file", "retry_on_failure"] {
+            if report.is_in_use(key) {
+                report.warning(
+                    key,
+                    "has no effect: the token file must be there at the start, and is looked at again when it changes",
+                );
+            }
+        }
+        if let Err(error) = Bearer::new(self) {
+            error.tell(report);
+        }
+    }
 }
 
 impl Default for BearerConfig {
@@ -65,6 +103,8 @@ impl Default for BearerConfig {
             token: Secret::default(),
             tokens: Vec::new(),
             filename: String::new(),
+            wait_for_token_file: None,
+            retry_on_failure: None,
         }
     }
 }
@@ -147,22 +187,26 @@ impl Bearer {
     }
 }
 
-/// One user of basic authentication.
-#[derive(Clone, Debug, PartialEq)]
+/// Basic authentication: who sends names a user and gives that user's password.
+#[derive(Debug)]
 pub struct Basic {
-    /// The user's name.
-    pub username: String,
-    /// The user's password.
-    pub password: Secret,
+    users: Htpasswd,
 }
 
 impl Basic {
-    fn allows(&self, headers: &HeaderMap) -> bool {
+    /// With these users.
+    #[must_use]
+    pub fn new(users: Htpasswd) -> Basic {
+        Basic { users }
+    }
+
+    async fn allows(&self, headers: &HeaderMap) -> bool {
         let value = headers.get(http::header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
         let Some(encoded) = value.and_then(|v| after_scheme(v, "Basic")) else { return false };
         let Ok(given) = base64::engine::general_purpose::STANDARD.decode(encoded) else { return false };
-        let expected = format!("{}:{}", self.username, self.password.expose());
-        given.ct_eq(expected.as_bytes()).into()
+        let Ok(given) = String::from_utf8(given) else { return false };
+        let Some((user, password)) = given.split_once(':') else { return false };
+        self.users.allows(user, password).await
     }
 }
 
@@ -171,17 +215,16 @@ impl Basic {
 pub enum Authenticator {
     /// A token.
     Bearer(Arc<Bearer>),
-    /// A name and a password.
+    /// Names and passwords.
     Basic(Arc<Basic>),
 }
 
 impl Authenticator {
     /// Whether the sender of these headers may send.
-    #[must_use]
-    pub fn allows(&self, headers: &HeaderMap) -> bool {
+    pub async fn allows(&self, headers: &HeaderMap) -> bool {
         match self {
             Authenticator::Bearer(bearer) => bearer.allows(headers),
-            Authenticator::Basic(basic) => basic.allows(headers),
+            Authenticator::Basic(basic) => basic.allows(headers).await,
         }
     }
 
@@ -206,7 +249,11 @@ fn after_scheme<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
 }
 
 fn read_tokens(file: &str) -> Result<Vec<Secret>, AuthError> {
-    let text = std::fs::read_to_string(file).map_err(|source| AuthError::File { file: file.to_owned(), source })?;
+    let text = std::fs::read_to_string(file).map_err(|source| AuthError::File {
+        key: "filename",
+        file: file.to_owned(),
+        source,
+    })?;
     Ok(text.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| Secret::from(l.to_owned())).collect())
 }
 
@@ -227,22 +274,22 @@ mod tests {
     }
 
     /// Scenario: two tokens; right, nearly right, missing and misplaced ones. Guarantee: only a whole token behind its scheme opens.
-    #[test]
-    fn only_a_whole_token_opens() {
+    #[tokio::test]
+    async fn only_a_whole_token_opens() {
         let auth = bearer(BearerConfig {
             token: "alpha".to_owned().into(),
             tokens: vec!["beta".to_owned().into()],
             ..Default::default()
         });
         for good in ["Bearer alpha", "bearer beta"] {
-            assert!(auth.allows(&headers(good)), "{good}");
+            assert!(auth.allows(&headers(good)).await, "{good}");
         }
         for bad in
             ["Bearer alph", "Bearer alphaa", "Bearer ", "Bearer", "alpha", "Basic alpha", "Bearer alpha beta", ""]
         {
-            assert!(!auth.allows(&headers(bad)), "{bad}");
+            assert!(!auth.allows(&headers(bad)).await, "{bad}");
         }
-        assert!(!auth.allows(&HeaderMap::new()));
+        assert!(!auth.allows(&HeaderMap::new()).await);
     }
 
     /// Scenario: no token at all. Guarantee: an error, not an open door.
@@ -255,8 +302,8 @@ mod tests {
     }
 
     /// Scenario: another scheme in another header. Guarantee: both are honoured.
-    #[test]
-    fn header_and_scheme_are_configurable() {
+    #[tokio::test]
+    async fn header_and_scheme_are_configurable() {
         let config = BearerConfig {
             header: "x-key".into(),
             scheme: String::new(),
@@ -264,8 +311,8 @@ mod tests {
             ..Default::default()
         };
         let auth = bearer(config);
-        assert!(auth.allows(&HeaderMap::from_iter([(HeaderName::from_static("x-key"), "k".parse().unwrap())])));
-        assert!(!auth.allows(&headers("k")));
+        assert!(auth.allows(&HeaderMap::from_iter([(HeaderName::from_static("x-key"), "k".parse().unwrap())])).await);
+        assert!(!auth.allows(&headers("k")).await);
     }
 
     /// Scenario: the token file changes, then becomes empty. Guarantee: the new token opens and the old does not; an empty file changes nothing.
@@ -286,15 +333,15 @@ mod tests {
     }
 
     /// Scenario: basic credentials, right and wrong. Guarantee: only the pair opens.
-    #[test]
-    fn basic_credentials_are_a_pair() {
-        let auth = Authenticator::Basic(Arc::new(Basic { username: "u".into(), password: "p:q".to_owned().into() }));
+    #[tokio::test]
+    async fn basic_credentials_are_a_pair() {
+        let auth = Authenticator::Basic(Arc::new(Basic::new(Htpasswd::parse("u:p:q\nv:w").unwrap())));
         let encoded = |text: &str| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
-        assert!(auth.allows(&headers(&encoded("u:p:q"))));
-        for bad in ["u:p", "x:p:q", "", "u"] {
-            assert!(!auth.allows(&headers(&encoded(bad))));
+        assert!(auth.allows(&headers(&encoded("u:p:q"))).await && auth.allows(&headers(&encoded("v:w"))).await);
+        for bad in ["u:p", "x:p:q", "", "u", "u:w"] {
+            assert!(!auth.allows(&headers(&encoded(bad))).await);
         }
-        assert!(!auth.allows(&headers("Basic !!!")));
+        assert!(!auth.allows(&headers("Basic !!!")).await);
     }
 
     /// Scenario: the configuration is printed. Guarantee: no token in it.

@@ -7,20 +7,18 @@
 //! Invariants: never more than `max_connections` tasks; when [`Listener::run`] returns, none is left.
 //! It does not know what is spoken on a connection.
 
-pub mod handover;
-
+use crate::net::socket::{Socket, Stream};
 use crate::net::tls::Acceptor;
 use flow::Stop;
 use flow::stats::{Count, Gauge};
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
@@ -62,17 +60,14 @@ pub struct ListenStats {
 
 /// An open listener.
 pub struct Listener {
-    socket: TcpListener,
-    /// The same, for a successor.
-    noted: Option<Arc<std::net::TcpListener>>,
+    socket: Socket,
     tls: Option<Arc<Acceptor>>,
     max_connections: usize,
     stats: Arc<ListenStats>,
 }
 
 impl Listener {
-    /// Opens the listener. `endpoint` is `host:port`; an empty host is every address, as in Go; of a name with several addresses
-    /// IPv4 comes first.
+    /// Opens the listener. What an endpoint may be is [`Socket::bind`]'s.
     ///
     /// # Errors
     /// The endpoint cannot be resolved or is taken.
@@ -81,9 +76,9 @@ impl Listener {
         tls: Option<Arc<Acceptor>>,
         max_connections: usize,
     ) -> Result<Listener, BindError> {
-        let socket = open(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
-        let (socket, noted) = noted(socket).map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
-        Ok(Listener { socket, noted, tls, max_connections: max_connections.max(1), stats: Arc::default() })
+        let socket =
+            Socket::bind(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
+        Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
     }
 
     /// The same at once, for who cannot wait: a name is looked up on the caller's thread. Must be called within a runtime.
@@ -91,7 +86,8 @@ impl Listener {
     /// # Errors
     /// The endpoint cannot be resolved or is taken.
     pub fn bind_now(endpoint: &str, tls: Option<Arc<Acceptor>>, max_connections: usize) -> Result<Listener, BindError> {
-        let socket = open_now(endpoint).map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
+        let socket =
+            Socket::bind_now(endpoint).map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
         Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
     }
 
@@ -101,6 +97,12 @@ impl Listener {
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// Where it is, for a log.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.socket.place()
     }
 
     /// Its counters.
@@ -116,7 +118,7 @@ impl Listener {
         S: Fn(Io, SocketAddr) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Listener { socket, noted, tls, max_connections, stats } = self;
+        let Listener { socket, tls, max_connections, stats } = self;
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -124,7 +126,7 @@ impl Listener {
                 biased;
                 _ = stop.requested() => break,
                 accepted = socket.accept() => match accepted {
-                    Ok((tcp, peer)) => {
+                    Ok((stream, peer)) => {
                         // Those that have ended make room before anyone is refused.
                         while let Some(ended) = connections.try_join_next() {
                             note(ended);
@@ -140,7 +142,7 @@ impl Listener {
                             let _open = Open::count(stats.clone());
                             let io = tokio::select! {
                                 biased;
-                                io = establish(tcp, peer, tls, &stats) => io,
+                                io = establish(stream, peer, tls, &stats) => io,
                                 () = hesitating(&stop) => None,
                             };
                             if let Some(io) = io {
@@ -153,7 +155,7 @@ impl Listener {
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
             }
         }
-        drop((socket, noted));
+        drop(socket);
         loop {
             tokio::select! {
                 ended = connections.join_next() => match ended {
@@ -166,13 +168,6 @@ impl Listener {
         tracing::warn!(connections = connections.len(), "connections cut off at the deadline");
         connections.shutdown().await;
     }
-}
-
-/// A socket, and the same for whoever takes its place.
-fn noted(socket: TcpListener) -> io::Result<(TcpListener, Option<Arc<std::net::TcpListener>>)> {
-    let socket = socket.into_std()?;
-    let copy = socket.try_clone().ok().map(handover::note);
-    Ok((TcpListener::from_std(socket)?, copy))
 }
 
 /// Ends a moment after a stop was requested: whoever has just connected says something within it, and is answered.
@@ -222,13 +217,9 @@ async fn survive(error: &io::Error) {
     }
 }
 
-async fn establish(tcp: TcpStream, peer: SocketAddr, tls: Option<Arc<Acceptor>>, stats: &ListenStats) -> Option<Io> {
-    // Answers are small and are written whole: there is nothing to gain from waiting for more.
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-    }
-    let Some(tls) = tls else { return Some(Io::Plain(tcp)) };
-    let error = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await {
+async fn establish(stream: Stream, peer: SocketAddr, tls: Option<Arc<Acceptor>>, stats: &ListenStats) -> Option<Io> {
+    let Some(tls) = tls else { return Some(Io::Plain(stream)) };
+    let error = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => return Some(Io::Tls(Box::new(stream))),
         Ok(Err(error)) => error,
         Err(_) => io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"),
@@ -238,51 +229,12 @@ async fn establish(tcp: TcpStream, peer: SocketAddr, tls: Option<Arc<Acceptor>>,
     None
 }
 
-async fn open(endpoint: &str) -> io::Result<TcpListener> {
-    if let Some(port) = endpoint.strip_prefix(':') {
-        let port = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a port"))?;
-        let any = [SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))];
-        if let Some(socket) = any.into_iter().find_map(handover::take) {
-            return TcpListener::from_std(socket);
-        }
-        return match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
-            Ok(listener) => Ok(listener),
-            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
-        };
-    }
-    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(endpoint).await?.collect();
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    if let Some(socket) = addresses.iter().copied().find_map(handover::take) {
-        return TcpListener::from_std(socket);
-    }
-    TcpListener::bind(&addresses[..]).await
-}
-
-/// The same without waiting.
-fn open_now(endpoint: &str) -> io::Result<TcpListener> {
-    use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs};
-    let socket = match endpoint.strip_prefix(':') {
-        Some(port) => {
-            let port: u16 = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a port"))?;
-            std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
-                .or_else(|_| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?
-        }
-        None => {
-            let mut addresses: Vec<SocketAddr> = endpoint.to_socket_addrs()?.collect();
-            addresses.sort_by_key(SocketAddr::is_ipv6);
-            std::net::TcpListener::bind(&addresses[..])?
-        }
-    };
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
-}
-
 /// An accepted connection, encrypted or not.
 pub enum Io {
     /// As it is.
-    Plain(TcpStream),
+    Plain(Stream),
     /// Behind TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Stream>>),
 }
 
 impl Io {

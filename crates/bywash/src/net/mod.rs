@@ -3,10 +3,12 @@
 //! | to change | open |
 //! |---|---|
 //! | how connections are accepted, limited and closed | [`listen`] |
+//! | what an endpoint may be: TCP and Unix sockets | [`socket`] |
+//! | how a socket goes from a receiver to its successor | [`handover`] |
 //! | TLS and its certificates | [`tls`] |
 //! | compression in either direction | [`compression`] |
 //! | how a body is put together | [`body`] |
-//! | who may send | [`auth`] |
+//! | who may send | [`auth`], [`htpasswd`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | what an exporter sends with | [`client`] |
 //!
@@ -16,6 +18,9 @@ pub mod auth;
 pub mod body;
 pub mod client;
 pub mod compression;
+pub mod handover;
+pub mod htpasswd;
 pub mod listen;
 pub mod server;
+pub mod socket;
 pub mod tls;

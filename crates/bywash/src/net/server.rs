@@ -15,6 +15,7 @@ pub mod keys;
 
 use super::body::ReadBuffers;
 use super::listen::{Io, hesitating};
+use super::socket::FIRST;
 use bytes::Bytes;
 use cors::Cors;
 use flow::Stop;
@@ -107,11 +108,11 @@ enum Version {
 
 impl<H: Handler> Server<H> {
     /// Serves one connection until it ends.
-    pub async fn serve(self: Arc<Self>, io: Io, peer: SocketAddr, stop: Stop) {
+    pub async fn serve(self: Arc<Self>, mut io: Io, peer: SocketAddr, stop: Stop) {
         let first_bytes = async {
             match self.header_timeout {
-                Some(limit) => tokio::time::timeout(limit, version(&io, peer)).await.unwrap_or_default(),
-                None => version(&io, peer).await,
+                Some(limit) => tokio::time::timeout(limit, version(&mut io, peer)).await.unwrap_or_default(),
+                None => version(&mut io, peer).await,
             }
         };
         // A connection that was opened ahead of time and never used must not hold up the end.
@@ -249,15 +250,15 @@ impl Drop for Active {
 }
 
 /// What the client speaks; `None` if it is not HTTP or says nothing.
-async fn version(io: &Io, peer: SocketAddr) -> Option<Version> {
-    let tcp = match io {
+async fn version(io: &mut Io, peer: SocketAddr) -> Option<Version> {
+    let stream = match io {
         Io::Tls(_) if io.alpn() == Some(b"h2") => return Some(Version::Http2),
         Io::Tls(_) => return Some(Version::Http1),
-        Io::Plain(tcp) => tcp,
+        Io::Plain(stream) => stream,
     };
-    let mut first = [0; PREFACE.len()];
+    let mut first = [0; FIRST];
     loop {
-        let n = tcp.peek(&mut first).await.ok()?;
+        let n = stream.peek(&mut first).await.ok()?;
         match &first[..n] {
             [] => return None,
             // A TLS record with a handshake.

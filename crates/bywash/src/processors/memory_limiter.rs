@@ -47,7 +47,8 @@ pub struct Limits {
 
 impl Validate for Config {
     fn validate(&self, report: &mut Report<'_>) {
-        for key in ["check_interval", "min_gc_interval_when_soft_limited", "min_gc_interval_when_hard_limited"] {
+        // The collector requires `check_interval`: nobody needs to be told of it.
+        for key in ["min_gc_interval_when_soft_limited", "min_gc_interval_when_hard_limited"] {
             if report.is_set(key) {
                 report.warning(
                     key,

@@ -8,8 +8,10 @@
 //! | OTLP over gRPC and HTTP | [`otlp`] |
 //! | Loki's push API | [`loki`] |
 //! | what a sender is told of a reason | [`told`] |
+//! | nothing at all | [`nop`] |
 
 pub mod loki;
+pub mod nop;
 pub mod otlp;
 pub mod told;
 

@@ -8,6 +8,7 @@
 pub mod dns;
 pub mod static_list;
 
+use crate::config::optional;
 use crate::config::validate::{Report, Validate};
 use serde::Deserialize;
 use std::future::Future;
@@ -36,13 +37,16 @@ pub trait Resolver: Send + 'static {
 #[serde(default, deny_unknown_fields)]
 pub struct ResolverConfig {
     /// A list that never changes.
-    #[serde(rename = "static")]
+    #[serde(rename = "static", deserialize_with = "optional::block")]
     pub static_list: Option<static_list::Config>,
     /// The addresses of a name.
+    #[serde(deserialize_with = "optional::block")]
     pub dns: Option<dns::Config>,
     /// The endpoints of a Kubernetes service: not supported yet.
+    #[serde(deserialize_with = "optional::block")]
     pub k8s: Option<Unsupported>,
     /// The instances of an AWS Cloud Map service: not supported yet.
+    #[serde(deserialize_with = "optional::block")]
     pub aws_cloud_map: Option<Unsupported>,
 }
 

@@ -171,6 +171,7 @@ pub(super) const KINDS: Kinds = Kinds {
         Kind::new("nop"),
     ],
     extensions: &[Kind::new("health_check"), Kind::new("zpages")],
+    elsewhere: |noun, kind| ((noun, kind) == ("exporter", "jaeger")).then_some("was removed"),
 };
 
 /// Loads a configuration and decodes its exporters, as the program would; returns all that was found.

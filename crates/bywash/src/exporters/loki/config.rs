@@ -2,12 +2,14 @@
 //! those of Promtail's client and Alloy's `loki.write` that it did not have.
 
 use crate::config::duration::GoDuration;
+use crate::config::optional;
 use crate::config::size::ByteSize;
 use crate::config::validate::{Report, Validate};
 use crate::exporters::queue::{RetryOnFailure, SendingQueue};
 use crate::net::client::compress::Compression;
 use crate::net::client::extensions::{Auth, Middleware};
 use crate::net::client::headers::Headers;
+use crate::net::client::proxy::Proxy;
 use crate::net::client::url::Url;
 use crate::net::tls::client::TlsConfig;
 use flow::batcher::BatchConfig;
@@ -51,7 +53,7 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Sent with every request. `X-Scope-OrgID` is the tenant of all records that name none themselves.
     pub headers: Headers,
-    /// Must stay empty: proxies are not supported.
+    /// The proxy for every request, in place of those of the environment.
     pub proxy_url: String,
     /// No effect: buffers are sized by what is sent.
     pub read_buffer_size: Option<i64>,
@@ -66,6 +68,7 @@ pub struct Config {
     /// A new connection for every request.
     pub disable_keep_alives: bool,
     /// An extension that adds credentials: not supported yet.
+    #[serde(deserialize_with = "optional::block")]
     pub auth: Option<Auth>,
     /// Extensions that wrap requests: not supported.
     pub middlewares: Vec<Middleware>,
@@ -242,8 +245,10 @@ impl Validate for Config {
         if !matches!(self.compression, Compression::Snappy | Compression::None) {
             report.warning("compression", "`compression` has no effect: a push is always in snappy");
         }
-        if !self.proxy_url.is_empty() {
-            report.error("proxy_url", "proxies are not supported; remove `proxy_url` to connect directly");
+        if !self.proxy_url.is_empty()
+            && let Err(why) = Proxy::parse(&self.proxy_url)
+        {
+            report.error("proxy_url", why);
         }
         if self.auth.is_some() {
             report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");

@@ -2,11 +2,13 @@
 //! defaults.
 
 use crate::config::duration::GoDuration;
+use crate::config::optional;
 use crate::config::validate::{Report, Validate};
 use crate::exporters::queue::{RetryOnFailure, SendingQueue};
 use crate::net::client::compress::Compression;
 use crate::net::client::extensions::{Auth, Middleware};
 use crate::net::client::headers::Headers;
+use crate::net::client::proxy::Proxy;
 use crate::net::client::url::Url;
 use crate::net::tls::client::TlsConfig;
 use serde::Deserialize;
@@ -37,7 +39,7 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Sent with every request.
     pub headers: Headers,
-    /// Must stay empty: proxies are not supported.
+    /// The proxy for every request, in place of those of the environment.
     pub proxy_url: String,
     /// No effect: buffers are sized by what is sent.
     pub read_buffer_size: Option<i64>,
@@ -64,6 +66,7 @@ pub struct Config {
     /// Must stay off: cookies are not kept.
     pub cookies: Cookies,
     /// An extension that adds credentials: not supported yet.
+    #[serde(deserialize_with = "optional::block")]
     pub auth: Option<Auth>,
     /// Extensions that wrap requests: not supported.
     pub middlewares: Vec<Middleware>,
@@ -230,8 +233,10 @@ impl Validate for Config {
     /// Files that it names are read.
     fn validate(&self, report: &mut Report<'_>) {
         self.validate_endpoints(report);
-        if !self.proxy_url.is_empty() {
-            report.error("proxy_url", "proxies are not supported; remove `proxy_url` to connect directly");
+        if !self.proxy_url.is_empty()
+            && let Err(why) = Proxy::parse(&self.proxy_url)
+        {
+            report.error("proxy_url", why);
         }
         if self.auth.is_some() {
             report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");

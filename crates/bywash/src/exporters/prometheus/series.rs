@@ -167,6 +167,7 @@ impl Store {
 
     /// How series are kept.
     #[must_use]
+    #[cfg(test)]
     pub fn keeping(&self) -> &Keeping {
         &self.keeping
     }

@@ -1,8 +1,9 @@
-//! From a name to a connection: addresses by DNS, TCP without Nagle's delay, TLS where it is wanted.
+//! From a name to a connection: addresses by DNS, TCP without Nagle's delay, through a proxy if there is one, TLS where it is wanted.
 //!
 //! It does NOT keep connections, retry, or know what is spoken on them. No wait here is unbounded: connecting and the TLS
 //! handshake end after [`CONNECT_TIMEOUT`] even if nobody waits for them.
 
+use super::proxy::Proxy;
 use crate::net::tls::client::ClientTls;
 use flow::{Kind, Why};
 use std::future::Future;
@@ -111,6 +112,10 @@ pub struct Dialer {
     pub tls: Option<Arc<ClientTls>>,
     /// Where names are looked up.
     pub resolver: Arc<dyn Resolve>,
+    /// The proxy on the way, if there is one: names are its business then.
+    pub proxy: Option<Proxy>,
+    /// Whether the proxy is to connect to the host; otherwise it is spoken to itself.
+    pub tunnel: bool,
 }
 
 impl Dialer {
@@ -119,23 +124,20 @@ impl Dialer {
     /// # Errors
     /// Why there are none.
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, Why> {
-        if let Ok(ip) = self.at.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, self.at.port)]);
+        let next = self.proxy.as_ref().map_or(&self.at, |proxy| &proxy.at);
+        if let Ok(ip) = next.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, next.port)]);
         }
-        let found = within(self.resolver.resolve(&self.at))
+        let found = within(self.resolver.resolve(next))
             .await
-            .map_err(|e| unreachable(format!("cannot resolve {}: {e}", self.at.host)))?;
+            .map_err(|e| unreachable(format!("cannot resolve {}: {e}", next.host)))?;
         let mut addresses: Vec<SocketAddr> = Vec::new();
         for address in found {
             if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
                 addresses.push(address);
             }
         }
-        if addresses.is_empty() {
-            Err(unreachable(format!("{} has no addresses", self.at.host)))
-        } else {
-            Ok(addresses)
-        }
+        if addresses.is_empty() { Err(unreachable(format!("{} has no addresses", next.host))) } else { Ok(addresses) }
     }
 
     /// A connection to one address.
@@ -143,10 +145,15 @@ impl Dialer {
     /// # Errors
     /// Why there is none.
     pub async fn dial(&self, address: SocketAddr) -> Result<Stream, Why> {
-        let tcp = within(TcpStream::connect(address))
+        let mut tcp = within(TcpStream::connect(address))
             .await
             .map_err(|e| unreachable(format!("cannot connect to {address}: {e}")))?;
         tcp.set_nodelay(true).map_err(|e| unreachable(format!("cannot set up {address}: {e}")))?;
+        if let Some(proxy) = self.proxy.as_ref().filter(|_| self.tunnel) {
+            within(proxy.tunnel(&mut tcp, &self.at)).await.map_err(|e| {
+                unreachable(format!("the proxy {} gives no way to {}: {e}", proxy.at.authority(), self.at.host))
+            })?;
+        }
         let Some(tls) = &self.tls else { return Ok(Stream::Plain(tcp)) };
         let name = tls.server_name(&self.at.host).map_err(|e| unreachable(e.to_string()))?;
         let connector = TlsConnector::from(tls.current(flow::clock::now()));

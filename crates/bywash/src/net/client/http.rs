@@ -9,9 +9,11 @@
 
 use super::connect::{Dialer, HostPort, Resolve, Stream};
 use super::join::joined;
+use super::proxy::Proxies;
 use crate::net::tls::client::ClientTls;
 use bytes::{Bytes, BytesMut};
 use flow::{Kind, Why};
+use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -20,10 +22,12 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::error::Error as _;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wire::{Chunks, ChunksBuf};
 
 /// What is read of an answer; the connection is closed if there is more.
@@ -49,12 +53,15 @@ pub struct HttpConfig {
     pub ping_every: Duration,
     /// How long the peer has to answer one.
     pub ping_timeout: Duration,
+    /// The proxies on the way.
+    pub proxies: Arc<Proxies>,
 }
 
 /// A client. Clones share their connections.
 #[derive(Clone)]
 pub struct HttpClient {
     client: Client<Connector, ChunksBody>,
+    proxies: Arc<Proxies>,
 }
 
 /// An answer, its body cut at [`MAX_BODY`].
@@ -83,8 +90,8 @@ impl HttpClient {
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(config.ping_every)
             .http2_keep_alive_timeout(config.ping_timeout)
-            .build(Connector { tls: config.tls, resolver: config.resolver });
-        HttpClient { client }
+            .build(Connector { tls: config.tls, resolver: config.resolver, proxies: config.proxies.clone() });
+        HttpClient { client, proxies: config.proxies }
     }
 
     /// POSTs a body and reads the answer.
@@ -95,8 +102,12 @@ impl HttpClient {
         let size = body.len();
         let mut request = Request::new(ChunksBody(Some(ChunksBuf::from(joined(body.into_iter(), size)))));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
         *request.headers_mut() = headers;
+        // What goes through a tunnel is none of the proxy's business; what does not, it must be asked for.
+        if let Some(value) = self.proxies.authorization(&uri) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, value);
+        }
+        *request.uri_mut() = uri;
         let (head, mut body) = self.client.request(request).await.map_err(|e| why(&e))?.into_parts();
         let mut kept = BytesMut::new();
         while kept.len() < MAX_BODY {
@@ -153,6 +164,13 @@ impl Body for ChunksBody {
 struct Connector {
     tls: Option<Arc<ClientTls>>,
     resolver: Arc<dyn Resolve>,
+    proxies: Arc<Proxies>,
+}
+
+/// A connection to a server, or to a proxy that is asked for it.
+struct Way {
+    stream: Stream,
+    is_proxy: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -160,9 +178,9 @@ struct Connector {
 struct Unreachable(Why);
 
 impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
+    type Response = TokioIo<Way>;
     type Error = Unreachable;
-    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, Unreachable>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Way>, Unreachable>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
         Poll::Ready(Ok(()))
@@ -172,17 +190,20 @@ impl tower_service::Service<Uri> for Connector {
         let is_tls = uri.scheme_str() == Some("https");
         let authority = uri.authority().map_or("", |a| a.as_str());
         let at = HostPort::parse(authority, Some(if is_tls { 443 } else { 80 }));
-        let (tls, resolver) = (self.tls.clone().filter(|_| is_tls), self.resolver.clone());
+        let (tls, resolver, proxies) =
+            (self.tls.clone().filter(|_| is_tls), self.resolver.clone(), self.proxies.clone());
         Box::pin(async move {
             let at = at.map_err(|e| Unreachable(Why::new(Kind::Unreachable, e)))?;
             if is_tls && tls.is_none() {
                 return Err(Unreachable(Why::new(Kind::Unreachable, "no TLS is set up for https")));
             }
-            let dialer = Dialer { at, tls, resolver };
+            let proxy = proxies.on_the_way(&at, is_tls).cloned();
+            let is_proxy = proxy.is_some() && !is_tls;
+            let dialer = Dialer { at, tls, resolver, proxy, tunnel: is_tls };
             let mut last = Why::new(Kind::Unreachable, "no address");
             for address in dialer.resolve().await.map_err(Unreachable)? {
                 match dialer.dial(address).await {
-                    Ok(stream) => return Ok(TokioIo::new(stream)),
+                    Ok(stream) => return Ok(TokioIo::new(Way { stream, is_proxy })),
                     Err(why) => last = why,
                 }
             }
@@ -191,9 +212,41 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
-impl Connection for Stream {
+impl Connection for Way {
     fn connected(&self) -> Connected {
-        let connected = Connected::new();
-        if self.alpn() == Some(b"h2") { connected.negotiated_h2() } else { connected }
+        let connected = Connected::new().proxy(self.is_proxy);
+        if self.stream.alpn() == Some(b"h2") { connected.negotiated_h2() } else { connected }
+    }
+}
+
+impl AsyncRead for Way {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Way {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

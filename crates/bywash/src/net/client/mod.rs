@@ -21,6 +21,7 @@ pub mod http;
 pub mod join;
 pub mod partial;
 pub mod pool;
+pub mod proxy;
 pub mod retry_after;
 pub mod status;
 #[cfg(test)]

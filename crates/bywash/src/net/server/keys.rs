@@ -4,6 +4,7 @@
 
 use crate::config::{ComponentId, GoDuration, Report, Secret};
 use crate::net::compression::Encoding;
+use crate::net::socket;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -48,6 +49,53 @@ pub fn headers(pairs: &BTreeMap<String, Secret>) -> HeaderMap {
 #[must_use]
 pub fn timeout(limit: GoDuration) -> Option<Duration> {
     (!limit.0.is_zero()).then_some(limit.0)
+}
+
+/// `keepalive` of an HTTP server: connections that serve more than one request.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keepalive {
+    /// False: a connection serves one request.
+    pub enabled: bool,
+    /// Between two requests. 0: no limit of its own.
+    pub idle_timeout: GoDuration,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Keepalive { enabled: true, idle_timeout: GoDuration::from_secs(60) }
+    }
+}
+
+/// The keys that `keepalive` took the place of, both of which the collector has removed in 0.165.
+#[must_use]
+pub fn keepalive(new: Keepalive, keep_alives_enabled: Option<bool>, idle_timeout: Option<GoDuration>) -> Keepalive {
+    Keepalive {
+        enabled: keep_alives_enabled.unwrap_or(new.enabled),
+        idle_timeout: idle_timeout.unwrap_or(new.idle_timeout),
+    }
+}
+
+/// Tells of the keys that `keepalive` took the place of.
+pub fn old_keepalive(report: &mut Report<'_>) {
+    for (key, new) in
+        [("keep_alives_enabled", "keepalive: {enabled: …}"), ("idle_timeout", "keepalive: {idle_timeout: …}")]
+    {
+        if !report.is_set(key) {
+        } else if report.is_set("keepalive") {
+            report.error(key, format!("cannot be set together with `keepalive`; write `{new}`"));
+        } else {
+            report.warning(key, format!("was removed from the collector; write `{new}`"));
+        }
+    }
+}
+
+/// `dialer`, which an address has in the collector: of a listener it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dialer {
+    /// No effect.
+    pub timeout: GoDuration,
 }
 
 /// `cors` of an HTTP server.
@@ -105,13 +153,22 @@ pub fn http(
     }
 }
 
+/// The endpoint that `endpoint` and `transport` mean; of those that are wrong, which validation reports, as it is written.
+#[must_use]
+pub fn endpoint(endpoint: &str, transport: &str) -> String {
+    socket::endpoint(endpoint, transport).unwrap_or_else(|_| endpoint.to_owned())
+}
+
 /// The rules of any server's keys.
 pub fn listener(endpoint: &str, transport: &str, middlewares: &[Middleware], report: &mut Report<'_>) {
-    if !matches!(endpoint.rsplit_once(':').map(|(_, port)| port.parse::<u16>()), Some(Ok(_))) {
-        report.error("endpoint", format!("`{endpoint}` is not of the form host:port"));
+    if let Err((key, message)) = socket::endpoint(endpoint, transport) {
+        report.error(key, message);
+        if let (Err((_, message)), "transport") = (socket::endpoint(endpoint, "tcp"), key) {
+            report.error("endpoint", message);
+        }
     }
-    if !matches!(transport, "tcp" | "tcp4" | "tcp6" | "") {
-        report.error("transport", format!("the transport `{transport}` is not supported; use tcp"));
+    if report.is_set("dialer") {
+        report.warning("dialer", "has no effect: nothing is dialled by a listener");
     }
     for middleware in middlewares {
         report.error("middlewares", format!("there is no middleware extension `{}`", middleware.id));

@@ -168,11 +168,7 @@ impl Validate for TlsConfig {
             report.warning("reload_interval", "has no effect: no file is configured");
         }
         if let Err(e) = self.load(&[]) {
-            match e {
-                TlsError::Setting { key, message } => report.error(key, message),
-                TlsError::File { key, .. } => report.error(key, e.to_string()),
-                TlsError::Rustls(e) => report.error("", e.to_string()),
-            }
+            e.tell(report);
         }
     }
 }

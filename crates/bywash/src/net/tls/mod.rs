@@ -15,10 +15,12 @@ pub mod stamp;
 
 pub use server::{Acceptor, ServerTls};
 
+use crate::config::Report;
 use rustls::crypto::CryptoProvider;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::io;
 use std::sync::Arc;
 
 /// TLS settings that cannot be put to use.
@@ -49,6 +51,23 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// Tells a report: a file that is not there may only be absent from this machine.
+    pub fn tell(self, report: &mut Report<'_>) {
+        let text = self.to_string();
+        match self {
+            TlsError::Setting { key, message } => report.error(key, message),
+            TlsError::File { key, file, source } => {
+                let text = format!("cannot read {file}: {source}");
+                if source.kind() == io::ErrorKind::NotFound {
+                    report.absent(key, text)
+                } else {
+                    report.error(key, text)
+                }
+            }
+            TlsError::Rustls(_) => report.error("", text),
+        }
+    }
+
     fn setting(key: &'static str, message: impl Into<String>) -> TlsError {
         TlsError::Setting { key, message: message.into() }
     }

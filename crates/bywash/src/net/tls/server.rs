@@ -5,6 +5,7 @@
 //!
 //! It does not verify servers: that is a client's business.
 
+use super::client::Tpm;
 use super::stamp::Stamps;
 use super::{TlsError, certificates, pem, private_key, provider, versions};
 use crate::config::{GoDuration, Report, Secret, Validate};
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -57,6 +58,8 @@ pub struct ServerTls {
     pub include_system_ca_certs_pool: bool,
     /// No effect: there are no insecure suites here.
     pub include_insecure_cipher_suites: bool,
+    /// Keys in a TPM, which are not supported.
+    pub tpm: Tpm,
 }
 
 impl ServerTls {
@@ -110,12 +113,12 @@ impl Validate for ServerTls {
         for (key, _) in without_effect.iter().filter(|(_, set)| *set) {
             report.warning(key, format!("`{key}` has no effect on a server"));
         }
-        let versions = versions(&self.min_version, &self.max_version).map(drop);
-        let provider = provider(&self.cipher_suites, &self.curve_preferences).map(drop);
-        for result in [versions, provider] {
-            if let Err(TlsError::Setting { key, message }) = result {
-                report.error(key, message);
-            }
+        if self.tpm.enabled {
+            report.error("tpm.enabled", "keys in a TPM are not supported");
+        }
+        // All that the start would find is found here: files are read.
+        if let Err(e) = self.load(&[]) {
+            e.tell(report);
         }
     }
 }
@@ -141,8 +144,8 @@ impl Acceptor {
     ///
     /// # Errors
     /// The client does not speak TLS, or not the one that is asked for.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        TlsAcceptor::from(self.current.load_full()).accept(tcp).await
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+        TlsAcceptor::from(self.current.load_full()).accept(stream).await
     }
 
     /// Exchanges the certificates whenever their files change, and at every `reload_interval`, until a stop is requested.

@@ -2,7 +2,7 @@
 //!
 //! A null `http:` block means "with defaults". The collector's `grpc` block is an error: Loki's push over gRPC is not served here.
 
-use crate::config::{GoDuration, Report, Secret, Validate};
+use crate::config::{GoDuration, Report, Secret, Validate, optional};
 use crate::net::listen::MAX_CONNECTIONS;
 use crate::net::server::keys::{self, AuthRef, Cors, Middleware};
 use crate::net::tls::ServerTls;
@@ -47,15 +47,18 @@ impl<'de> Deserialize<'de> for Anything {
 pub struct Http {
     /// False switches the whole block off.
     pub enabled: bool,
-    /// `host:port`.
+    /// `host:port`; with `transport: unix` the path of a socket.
     pub endpoint: String,
-    /// Only `tcp`.
+    /// `tcp` (default), `tcp4`, `tcp6` or `unix`.
     pub transport: String,
     /// Absent: plaintext.
+    #[serde(deserialize_with = "optional::block")]
     pub tls: Option<ServerTls>,
     /// Absent: browsers of other origins may not send.
+    #[serde(deserialize_with = "optional::block")]
     pub cors: Option<Cors>,
     /// Who may send.
+    #[serde(deserialize_with = "optional::block")]
     pub auth: Option<AuthRef>,
     /// The largest body in bytes, before and after decompression. 0: 20 MiB.
     pub max_request_body_size: u64,
@@ -71,10 +74,14 @@ pub struct Http {
     pub read_header_timeout: GoDuration,
     /// An answer that cannot be written for this long ends the connection. 0: no limit.
     pub write_timeout: GoDuration,
-    /// Between two requests. 0: no limit of its own.
-    pub idle_timeout: GoDuration,
-    /// Whether a connection serves more than one request.
-    pub keep_alives_enabled: bool,
+    /// Whether a connection serves more than one request, and how long it waits for the next one.
+    pub keepalive: keys::Keepalive,
+    /// The former `keepalive.idle_timeout`.
+    pub idle_timeout: Option<GoDuration>,
+    /// The former `keepalive.enabled`.
+    pub keep_alives_enabled: Option<bool>,
+    /// No effect on a listener.
+    pub dialer: keys::Dialer,
     /// There are none here.
     pub middlewares: Vec<Middleware>,
     /// Connections at once.
@@ -97,8 +104,10 @@ impl Default for Http {
             read_timeout: GoDuration::default(),
             read_header_timeout: GoDuration(Duration::from_secs(60)),
             write_timeout: GoDuration(Duration::from_secs(30)),
-            idle_timeout: GoDuration(Duration::from_secs(60)),
-            keep_alives_enabled: true,
+            keepalive: keys::Keepalive::default(),
+            idle_timeout: None,
+            keep_alives_enabled: None,
+            dialer: keys::Dialer::default(),
             middlewares: Vec::new(),
             max_connections: MAX_CONNECTIONS,
         }
@@ -124,6 +133,7 @@ impl Validate for Http {
     fn validate(&self, report: &mut Report<'_>) {
         keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
         keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
+        keys::old_keepalive(report);
         if self.include_metadata {
             report.warning("include_metadata", keys::METADATA);
         }

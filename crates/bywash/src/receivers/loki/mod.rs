@@ -76,18 +76,20 @@ impl Loki {
             read_timeout: keys::timeout(http.read_timeout),
             keep_time: config.use_incoming_timestamp,
         };
+        let keepalive = keys::keepalive(http.keepalive, http.keep_alives_enabled, http.idle_timeout);
         let server = Server {
             handler: Arc::new(push),
             header_timeout: keys::timeout(http.read_header_timeout),
             write_timeout: keys::timeout(http.write_timeout),
-            idle_timeout: keys::timeout(http.idle_timeout),
-            keep_alive: http.keep_alives_enabled,
+            idle_timeout: keys::timeout(keepalive.idle_timeout),
+            keep_alive: keepalive.enabled,
             cors: http.cors.as_ref().and_then(Cors::new),
             extra_headers: keys::headers(&http.response_headers),
         };
         let tls = http.tls.as_ref().map(|tls| Acceptor::new(tls.clone(), &[b"h2", b"http/1.1"])).transpose();
         let tls = tls.map_err(|source| BindError::Tls { endpoint: http.endpoint.clone(), source })?.map(Arc::new);
-        let listener = Listener::bind(&http.endpoint, tls.clone(), http.max_connections).await?;
+        let listener =
+            Listener::bind(&keys::endpoint(&http.endpoint, &http.transport), tls.clone(), http.max_connections).await?;
         Ok(Loki { id, server: Arc::new(server), listener, tls })
     }
 
@@ -108,7 +110,7 @@ impl Loki {
     /// Serves until a stop is requested and the pushes under way are answered, or its deadline has passed.
     pub async fn run(self, stop: Stop) {
         let Loki { id, server, listener, tls } = self;
-        tracing::info!(receiver = %id, transport = "http", address = listener.local_addr().ok().map(tracing::field::display), "listening");
+        tracing::info!(receiver = %id, transport = "http", address = listener.place(), "listening");
         let calls = {
             let stop = stop.clone();
             listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))

@@ -102,7 +102,9 @@ impl Push {
         })?;
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported"))?;
-        if self.authenticator.as_ref().is_some_and(|auth| !auth.allows(&head.headers)) {
+        if let Some(auth) = &self.authenticator
+            && !auth.allows(&head.headers).await
+        {
             self.inlet.count_refused(Kind::Auth);
             return Err(Answer::new(StatusCode::UNAUTHORIZED, "missing or wrong credentials"));
         }

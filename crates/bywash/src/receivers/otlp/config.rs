@@ -3,7 +3,7 @@
 //! A null `grpc:` or `http:` block means "with defaults". What makes no sense is an error; a key that is set and can do nothing
 //! here is a warning that says why.
 
-use crate::config::{GoDuration, Report, Secret, Validate};
+use crate::config::{GoDuration, Report, Secret, Validate, optional};
 use crate::net::compression::Encoding;
 use crate::net::listen::MAX_CONNECTIONS;
 use crate::net::server::keys::{self, AuthRef, Cors, Middleware};
@@ -36,11 +36,12 @@ pub struct Protocols {
 pub struct Grpc {
     /// False switches the whole block off.
     pub enabled: bool,
-    /// `host:port`.
+    /// `host:port`; with `transport: unix` the path of a socket.
     pub endpoint: String,
-    /// Only `tcp`.
+    /// `tcp` (default), `tcp4`, `tcp6` or `unix`.
     pub transport: String,
     /// Absent: plaintext.
+    #[serde(deserialize_with = "optional::block")]
     pub tls: Option<ServerTls>,
     /// The largest message, before and after decompression, in MiB. 0: 4.
     pub max_recv_msg_size_mib: u64,
@@ -51,8 +52,10 @@ pub struct Grpc {
     /// No effect: answers are written as they are.
     pub write_buffer_size: u64,
     /// When connections are pinged and closed.
+    #[serde(deserialize_with = "optional::block")]
     pub keepalive: Option<Keepalive>,
     /// Who may send.
+    #[serde(deserialize_with = "optional::block")]
     pub auth: Option<AuthRef>,
     /// No effect: only the tenant header is kept.
     pub include_metadata: bool,
@@ -60,6 +63,8 @@ pub struct Grpc {
     pub middlewares: Vec<Middleware>,
     /// Connections at once.
     pub max_connections: usize,
+    /// No effect on a listener.
+    pub dialer: keys::Dialer,
 }
 
 impl Default for Grpc {
@@ -78,6 +83,7 @@ impl Default for Grpc {
             include_metadata: false,
             middlewares: Vec::new(),
             max_connections: MAX_CONNECTIONS,
+            dialer: keys::Dialer::default(),
         }
     }
 }
@@ -96,9 +102,11 @@ impl Grpc {
 #[serde(deny_unknown_fields, default)]
 pub struct Keepalive {
     /// What the server does.
-    pub server_parameters: ServerParameters,
+    #[serde(deserialize_with = "optional::block")]
+    pub server_parameters: Option<ServerParameters>,
     /// What clients may do: accepted without effect, since pings are answered one at a time and cost next to nothing.
-    pub enforcement_policy: EnforcementPolicy,
+    #[serde(deserialize_with = "optional::block")]
+    pub enforcement_policy: Option<EnforcementPolicy>,
 }
 
 /// `keepalive.server_parameters`. 0 is the default of each.
@@ -133,15 +141,18 @@ pub struct EnforcementPolicy {
 pub struct Http {
     /// False switches the whole block off.
     pub enabled: bool,
-    /// `host:port`.
+    /// `host:port`; with `transport: unix` the path of a socket.
     pub endpoint: String,
-    /// Only `tcp`.
+    /// `tcp` (default), `tcp4`, `tcp6` or `unix`.
     pub transport: String,
     /// Absent: plaintext.
+    #[serde(deserialize_with = "optional::block")]
     pub tls: Option<ServerTls>,
     /// Absent: browsers of other origins may not send.
+    #[serde(deserialize_with = "optional::block")]
     pub cors: Option<Cors>,
     /// Who may send.
+    #[serde(deserialize_with = "optional::block")]
     pub auth: Option<AuthRef>,
     /// The largest body in bytes, before and after decompression. 0: 20 MiB.
     pub max_request_body_size: u64,
@@ -157,10 +168,15 @@ pub struct Http {
     pub read_header_timeout: GoDuration,
     /// An answer that cannot be written for this long ends the connection. 0: no limit.
     pub write_timeout: GoDuration,
-    /// Between two requests. `read_header_timeout` ends the wait as well, and whichever is shorter holds. 0: no limit of its own.
-    pub idle_timeout: GoDuration,
-    /// Whether a connection serves more than one request.
-    pub keep_alives_enabled: bool,
+    /// Whether a connection serves more than one request, and how long it waits for the next one; `read_header_timeout` ends that wait
+    /// as well, and whichever is shorter holds.
+    pub keepalive: keys::Keepalive,
+    /// The former `keepalive.idle_timeout`.
+    pub idle_timeout: Option<GoDuration>,
+    /// The former `keepalive.enabled`.
+    pub keep_alives_enabled: Option<bool>,
+    /// No effect on a listener.
+    pub dialer: keys::Dialer,
     /// There are none here.
     pub middlewares: Vec<Middleware>,
     /// The path of traces.
@@ -193,8 +209,10 @@ impl Default for Http {
             read_timeout: GoDuration::default(),
             read_header_timeout: GoDuration(Duration::from_secs(60)),
             write_timeout: GoDuration(Duration::from_secs(30)),
-            idle_timeout: GoDuration(Duration::from_secs(60)),
-            keep_alives_enabled: true,
+            keepalive: keys::Keepalive::default(),
+            idle_timeout: None,
+            keep_alives_enabled: None,
+            dialer: keys::Dialer::default(),
             middlewares: Vec::new(),
             traces_url_path: "/v1/traces".into(),
             metrics_url_path: "/v1/metrics".into(),
@@ -248,7 +266,7 @@ impl Validate for Grpc {
         if self.include_metadata {
             report.warning("include_metadata", keys::METADATA);
         }
-        let policy = self.keepalive.as_ref().map(|k| k.enforcement_policy).unwrap_or_default();
+        let policy = self.keepalive.as_ref().and_then(|k| k.enforcement_policy).unwrap_or_default();
         if policy != EnforcementPolicy::default() {
             report.warning(
                 "keepalive.enforcement_policy",
@@ -265,6 +283,7 @@ impl Validate for Http {
     fn validate(&self, report: &mut Report<'_>) {
         keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
         keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
+        keys::old_keepalive(report);
         if self.include_metadata {
             report.warning("include_metadata", keys::METADATA);
         }
@@ -302,6 +321,7 @@ mod tests {
     /// Reads a configuration; what was found, and the value if it is sound.
     fn read(text: &str) -> (Option<Config>, String) {
         let mut found = Diagnostics::new();
+        found.absent_files_are_warnings();
         let node = crate::config::parse::parse(&Source::new("test.yaml", text), &mut found).unwrap();
         let config = decode_valid(&Located { node: &node, path: Path::root() }, &mut found);
         (config, found.to_string())
@@ -345,7 +365,7 @@ mod tests {
         }
         let grpc = config.protocols.grpc.unwrap();
         assert_eq!((grpc.max_message(), grpc.max_concurrent_streams), (16 << 20, 7));
-        assert_eq!(grpc.keepalive.unwrap().server_parameters.max_connection_age.0, Duration::from_secs(90));
+        assert_eq!(grpc.keepalive.unwrap().server_parameters.unwrap().max_connection_age.0, Duration::from_secs(90));
     }
 
     /// Scenario: several mistakes in one block. Guarantee: all are told.

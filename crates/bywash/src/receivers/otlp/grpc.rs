@@ -65,7 +65,7 @@ pub(super) struct Server {
 impl Server {
     pub fn new(config: &config::Grpc, intake: Intake) -> Server {
         let max_streams = if config.max_concurrent_streams == 0 { MAX_STREAMS } else { config.max_concurrent_streams };
-        let keepalive = config.keepalive.as_ref().map(|k| k.server_parameters).unwrap_or_default();
+        let keepalive = config.keepalive.as_ref().and_then(|k| k.server_parameters).unwrap_or_default();
         Server { intake: Arc::new(intake), max_message: config.max_message(), max_streams, keepalive }
     }
 

@@ -41,12 +41,13 @@ pub(super) fn server(config: &config::Http, intake: Intake) -> Server {
         overload: StatusCode::from_u16(config.overload_status).unwrap_or(StatusCode::TOO_MANY_REQUESTS),
         read_timeout: keys::timeout(config.read_timeout),
     };
+    let keepalive = keys::keepalive(config.keepalive, config.keep_alives_enabled, config.idle_timeout);
     Server {
         handler,
         header_timeout: keys::timeout(config.read_header_timeout),
         write_timeout: keys::timeout(config.write_timeout),
-        idle_timeout: keys::timeout(config.idle_timeout),
-        keep_alive: config.keep_alives_enabled,
+        idle_timeout: keys::timeout(keepalive.idle_timeout),
+        keep_alive: keepalive.enabled,
         cors: config.cors.as_ref().and_then(Cors::new),
         extra_headers: keys::headers(&config.response_headers),
     }

@@ -78,9 +78,9 @@ impl Intake {
     }
 
     /// Everything that can be decided from the headers. The caller must not read a body before.
-    pub fn admit(&self, signal: Signal, headers: &HeaderMap) -> Result<(Permit, Arc<Meta>), Status> {
+    pub async fn admit(&self, signal: Signal, headers: &HeaderMap) -> Result<(Permit, Arc<Meta>), Status> {
         if let Some(auth) = &self.authenticator
-            && !auth.allows(headers)
+            && !auth.allows(headers).await
         {
             self.inlet(signal).count_refused(Kind::Auth);
             return Err(Status::new(Code::Unauthenticated, "missing or wrong credentials"));

@@ -25,7 +25,7 @@ use super::{BindError, Inlets};
 use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
-use crate::net::server::keys::AuthRef;
+use crate::net::server::keys::{self, AuthRef};
 use crate::net::tls::{Acceptor, ServerTls};
 use ::http::HeaderName;
 use flow::{Budget, Stop};
@@ -88,7 +88,8 @@ impl Otlp {
             Some(c) => {
                 let server = Arc::new(grpc::Server::new(c, intake(&c.endpoint, c.auth.as_ref(), setup.grpc)?));
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2"])?;
-                let listener = Listener::bind(&c.endpoint, tls.clone(), c.max_connections).await?;
+                let listener =
+                    Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;
                 Some(Transport { server, listener, tls })
             }
         };
@@ -97,7 +98,8 @@ impl Otlp {
             Some(c) => {
                 let server = Arc::new(http::server(c, intake(&c.endpoint, c.auth.as_ref(), setup.http)?));
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2", b"http/1.1"])?;
-                let listener = Listener::bind(&c.endpoint, tls.clone(), c.max_connections).await?;
+                let listener =
+                    Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;
                 Some(Transport { server, listener, tls })
             }
         };
@@ -132,7 +134,7 @@ impl Otlp {
         let Otlp { id, grpc, http } = self;
         let grpc = async {
             let Some(Transport { server, listener, tls }) = grpc else { return };
-            tracing::info!(receiver = %id, transport = "grpc", address = listener.local_addr().ok().map(tracing::field::display), "listening");
+            tracing::info!(receiver = %id, transport = "grpc", address = listener.place(), "listening");
             let calls = {
                 let stop = stop.clone();
                 listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
@@ -141,7 +143,7 @@ impl Otlp {
         };
         let http = async {
             let Some(Transport { server, listener, tls }) = http else { return };
-            tracing::info!(receiver = %id, transport = "http", address = listener.local_addr().ok().map(tracing::field::display), "listening");
+            tracing::info!(receiver = %id, transport = "http", address = listener.place(), "listening");
             let calls = {
                 let stop = stop.clone();
                 listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))

@@ -14,7 +14,13 @@ struct Caller {
 impl Caller {
     fn new(names: &Names, config: PoolConfig) -> Caller {
         let client = GrpcClient::new(GrpcConfig {
-            dialer: Dialer { at: HostPort::parse("x:1", None).unwrap(), tls: None, resolver: Arc::new(names.clone()) },
+            dialer: Dialer {
+                at: HostPort::parse("x:1", None).unwrap(),
+                tls: None,
+                resolver: Arc::new(names.clone()),
+                proxy: None,
+                tunnel: true,
+            },
             pool: config,
             authority: "x:1".to_owned(),
             headers: HeaderMap::new(),

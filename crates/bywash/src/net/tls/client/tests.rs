@@ -19,7 +19,7 @@ async fn call_with(address: SocketAddr, tls: Arc<ClientTls>) -> Result<bytes::By
     let tls = Some(tls);
     let at = HostPort::parse("backend.test:4317", None).unwrap();
     let client = GrpcClient::new(GrpcConfig {
-        dialer: Dialer { at, tls, resolver: Arc::new(Names::of(&[address])) },
+        dialer: Dialer { at, tls, resolver: Arc::new(Names::of(&[address])), proxy: None, tunnel: true },
         pool: Default::default(),
         authority: "backend.test".to_owned(),
         headers: Default::default(),

@@ -76,7 +76,7 @@ impl Call {
     async fn export(&mut self, signal: Signal, headers: &HeaderMap, mut body: RecvStream) -> Result<Reply, Reply> {
         let intake = &self.server.intake;
         let limit = self.server.max_message;
-        let (mut permit, meta) = intake.admit(signal, headers).map_err(|status| match &intake.authenticator {
+        let (mut permit, meta) = intake.admit(signal, headers).await.map_err(|status| match &intake.authenticator {
             Some(auth) if status.code == Code::Unauthenticated => Reply::unauthenticated(status, auth),
             _ => status.for_sender(headers).into(),
         })?;

@@ -122,7 +122,7 @@ async fn stalled_bodies_are_given_up() {
 #[tokio::test(start_paused = true)]
 async fn idle_connections_are_closed() {
     let mut plan = Plan::default();
-    plan.http.idle_timeout = crate::config::GoDuration(Duration::from_secs(20));
+    plan.http.keepalive.idle_timeout = crate::config::GoDuration(Duration::from_secs(20));
     let house = plan.build().await;
     let request = format!("POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: 0\r\n\r\n");
     let http2 = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
@@ -152,7 +152,7 @@ async fn grpc_connections_end_at_their_time() {
         (parameters(0, 0, 30), false, 33..=33),
     ] {
         let mut plan = Plan::default();
-        plan.grpc.keepalive = Some(config::Keepalive { server_parameters: parameters, ..Default::default() });
+        plan.grpc.keepalive = Some(config::Keepalive { server_parameters: Some(parameters), ..Default::default() });
         let house = plan.build().await;
         let start = Instant::now();
         if answers {

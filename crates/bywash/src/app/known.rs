@@ -1,0 +1,303 @@
+//! Components of the collector that do not exist here: what became of them, or of us.
+//!
+//! An unknown type is most often no typing error but a component of the collector. It is known by name, so that the message says which
+//! it is: removed from the collector (and what took its place), planned here, or simply not here. Types that exist here are never looked
+//! up, so that a row may stay when its component is built.
+
+/// One noun, the types, and what is said of them after "the receiver type `x` ".
+type Row = (&'static str, &'static [&'static str], &'static str);
+
+const REMOVED: &[Row] = &[
+    (
+        "exporter",
+        &["jaeger", "jaeger_thrift", "jaegerthrift"],
+        "was removed from the collector: Jaeger takes OTLP, by `otlp_grpc`",
+    ),
+    ("exporter", &["opencensus"], "was removed from the collector: use `otlp_grpc`"),
+    ("receiver", &["opencensus"], "was removed from the collector: let the clients send OTLP to an `otlp` receiver"),
+    ("receiver", &["sapm"], "was removed from the collector: let the clients send OTLP to an `otlp` receiver"),
+    ("receiver", &["prometheus_exec"], "was removed from the collector"),
+    (
+        "processor",
+        &["queued_retry"],
+        "was removed from the collector: every exporter has `sending_queue` and `retry_on_failure`",
+    ),
+    ("processor", &["spanmetrics"], "was removed from the collector: the connector `span_metrics` took its place"),
+    ("processor", &["servicegraph"], "was removed from the collector: the connector `service_graph` took its place"),
+    (
+        "processor",
+        &["k8s_tagger"],
+        "was removed from the collector: `k8s_attributes` took its place, and does not exist here",
+    ),
+    (
+        "extension",
+        &["ecs_task_observer"],
+        "was removed from the collector: `ecs_observer` took its place, and does not exist here",
+    ),
+];
+
+const PLANNED: &[Row] = &[
+    ("receiver", &["file_log", "filelog"], "is planned, but does not exist here yet"),
+    ("receiver", &["kafka"], "is planned, but does not exist here yet"),
+    ("receiver", &["pod_logs", "podlogs"], "is planned, but does not exist here yet"),
+    ("exporter", &["aws_cloudwatch_logs", "awscloudwatchlogs"], "is planned, but does not exist here yet"),
+];
+
+/// Components of the collector, by noun. Both spellings are in use.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    (
+        "receiver",
+        &[
+            "awscontainerinsight",
+            "awscontainerinsightreceiver",
+            "awsxray",
+            "aws_xray",
+            "aws_cloudwatch",
+            "awscloudwatch",
+            "awsfirehose",
+            "aws_firehose",
+            "awss3",
+            "azureeventhub",
+            "azuremonitor",
+            "carbon",
+            "cloudflare",
+            "collectd",
+            "couchdb",
+            "datadog",
+            "docker_stats",
+            "elasticsearch",
+            "filestats",
+            "fluent_forward",
+            "fluentforward",
+            "github",
+            "googlecloudpubsub",
+            "haproxy",
+            "host_metrics",
+            "hostmetrics",
+            "http_check",
+            "httpcheck",
+            "influxdb",
+            "jaeger",
+            "jmx",
+            "journald",
+            "k8s_cluster",
+            "k8s_events",
+            "k8s_objects",
+            "k8sobjects",
+            "kafka_metrics",
+            "kafkametrics",
+            "kubelet_stats",
+            "kubeletstats",
+            "memcached",
+            "mongodb",
+            "mysql",
+            "namedpipe",
+            "nginx",
+            "ntp",
+            "oracledb",
+            "otelarrow",
+            "otlp_json_file",
+            "otlpjsonfile",
+            "podman_stats",
+            "postgresql",
+            "prometheus",
+            "prometheus_remote_write",
+            "prometheusremotewrite",
+            "prometheus_simple",
+            "pulsar",
+            "rabbitmq",
+            "receiver_creator",
+            "redis",
+            "signalfx",
+            "simpleprometheus",
+            "skywalking",
+            "snmp",
+            "splunk_hec",
+            "sqlquery",
+            "sqlserver",
+            "sshcheck",
+            "statsd",
+            "syslog",
+            "tcplog",
+            "tcp_log",
+            "tlscheck",
+            "udplog",
+            "udp_log",
+            "vcenter",
+            "wavefront",
+            "webhookevent",
+            "windowseventlog",
+            "windows_event_log",
+            "windowsperfcounters",
+            "zipkin",
+            "zookeeper",
+        ],
+    ),
+    (
+        "processor",
+        &[
+            "attributes",
+            "coralogix",
+            "cumulativetodelta",
+            "cumulative_to_delta",
+            "deltatocumulative",
+            "delta_to_cumulative",
+            "deltatorate",
+            "delta_to_rate",
+            "experimental_metricsgeneration",
+            "filter",
+            "geoip",
+            "groupbyattrs",
+            "group_by_attrs",
+            "groupbytrace",
+            "group_by_trace",
+            "interval",
+            "isolationforest",
+            "k8s_attributes",
+            "k8sattributes",
+            "log_dedup",
+            "logdedup",
+            "logstransform",
+            "logs_transform",
+            "metricsgeneration",
+            "metrics_generation",
+            "metricstarttime",
+            "metricstransform",
+            "metrics_transform",
+            "probabilistic_sampler",
+            "queuebatch",
+            "redaction",
+            "remotetap",
+            "resource",
+            "resource_detection",
+            "resourcedetection",
+            "routing",
+            "schema",
+            "span",
+            "sumologic",
+            "tail_sampling",
+            "transform",
+            "unroll",
+        ],
+    ),
+    (
+        "exporter",
+        &[
+            "alertmanager",
+            "alibabacloud_logservice",
+            "awsemf",
+            "aws_emf",
+            "awskinesis",
+            "aws_kinesis",
+            "awss3",
+            "aws_s3",
+            "awsxray",
+            "aws_xray",
+            "azureblob",
+            "azuredataexplorer",
+            "azuremonitor",
+            "azure_monitor",
+            "bmchelix",
+            "carbon",
+            "cassandra",
+            "clickhouse",
+            "coralogix",
+            "datadog",
+            "dataset",
+            "doris",
+            "elasticsearch",
+            "faro",
+            "file",
+            "googlecloud",
+            "googlecloudpubsub",
+            "googlemanagedprometheus",
+            "honeycombmarker",
+            "influxdb",
+            "kafka",
+            "kinetica",
+            "logicmonitor",
+            "logzio",
+            "mezmo",
+            "opensearch",
+            "otelarrow",
+            "prometheus",
+            "prometheus_remote_write",
+            "prometheusremotewrite",
+            "pulsar",
+            "rabbitmq",
+            "sapm",
+            "sematext",
+            "sentry",
+            "signalfx",
+            "splunk_hec",
+            "stef",
+            "sumologic",
+            "syslog",
+            "tencentcloud_logservice",
+            "tinybird",
+            "zipkin",
+        ],
+    ),
+    (
+        "extension",
+        &[
+            "ack",
+            "asapclient",
+            "awsproxy",
+            "aws_proxy",
+            "azureauth",
+            "azure_auth",
+            "cgroupruntime",
+            "docker_observer",
+            "ecs_observer",
+            "googleclientauth",
+            "headers_setter",
+            "healthcheckv2",
+            "host_observer",
+            "http_forwarder",
+            "jaegerremotesampling",
+            "k8s_leader_elector",
+            "k8s_observer",
+            "kafkatopics_observer",
+            "oauth2client",
+            "oidc",
+            "opamp",
+            "otlp_encoding",
+            "redis_storage",
+            "remotetap",
+            "sigv4auth",
+            "solarwindsapmsettings",
+            "sumologic",
+            "text_encoding",
+        ],
+    ),
+];
+
+/// What is said of a type that does not exist here, after "the receiver type `x` "; nothing if nobody knows it.
+#[must_use]
+pub fn elsewhere(noun: &str, kind: &str) -> Option<&'static str> {
+    let row = REMOVED.iter().chain(PLANNED).find(|(of, kinds, _)| *of == noun && kinds.contains(&kind));
+    if let Some((_, _, text)) = row {
+        return Some(text);
+    }
+    let is_known = ELSEWHERE.iter().any(|(of, kinds)| *of == noun && kinds.contains(&kind));
+    is_known.then_some("is a component of the collector, and does not exist here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: types that were removed, are planned, are elsewhere, are of another noun, and are nowhere. Guarantee: each reads as what
+    /// it is.
+    #[test]
+    fn components_of_the_collector_are_known_by_name() {
+        let of = |noun: &str, kind: &str| elsewhere(noun, kind).unwrap_or("?");
+        assert!(of("exporter", "jaeger").contains("removed from the collector: Jaeger takes OTLP"));
+        assert!(of("receiver", "jaeger").contains("does not exist here"));
+        assert!(of("processor", "queued_retry").contains("`retry_on_failure`"));
+        assert!(of("receiver", "filelog").contains("planned"));
+        assert_eq!(of("receiver", "transform"), "?");
+        assert_eq!(of("exporter", "otlpgrpc"), "?");
+    }
+}
