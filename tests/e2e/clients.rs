@@ -226,3 +226,30 @@ async fn a_changed_receiver_refuses_no_connection() {
     }
     bywash.stop().await;
 }
+
+/// Scenario: a `memory_limiter` is written; the backend is down while much more comes than fits, mostly routine records, from senders that
+/// come back. Guarantee: nothing is shed: what does not fit is refused, comes again, and arrives once; the log has the words that operators'
+/// alerts look for.
+#[tokio::test]
+async fn a_written_limiter_loses_nothing_in_an_outage() {
+    let mut sink = Sink::start(&[]).await;
+    sink.behave("mode=fail").await;
+    let queue = "sending_queue: {queue_size: 1000000}";
+    let yaml = Pipeline::new().grpc("a", sink.grpc[0], &[FAST_RETRY, queue]).yaml();
+    let yaml = yaml.replace("exporters: [otlp", "processors: [memory_limiter], exporters: [otlp");
+    let limiter = "processors: {memory_limiter: {check_interval: 1s, limit_mib: 2, spike_limit_mib: 1}}\n";
+    let bywash = Bywash::start(&format!("{limiter}{yaml}")).await;
+    let args =
+        ["--signal", "logs", "--requests", "400", "--rate", "0", "--body", "1000", "--retry", "--in-flight", "16"];
+    let mut load = Load::start(bywash.grpc, &args);
+    let refused = |m: &crate::harness::process::Metrics| m.sum("bywash_receiver_refused_requests", &["soft_limit"]);
+    bywash.until("refusals", |m| refused(m) > 20.0).await;
+    sink.behave("mode=ok").await;
+    let summary = load.finish().await;
+    assert_eq!((summary.acked, summary.partial), (4000, 0), "{summary:?}");
+    bywash.settled().await;
+    let said = says(&bywash.process.stderr.json(), "Memory usage is above soft limit. Refusing data.");
+    assert_eq!(said["reason"], "soft_limit");
+    bywash.stop().await;
+    assert_eq!(sink.books(&[&load]).await.balance(Rules::default()).distinct, 4000);
+}

@@ -3,9 +3,12 @@
 
 use std::os::unix::fs::MetadataExt;
 
+/// Of a file that is there: length, time of modification in seconds and nanoseconds, inode and device.
+type Stamp = (u64, i64, i64, u64, u64);
+
 /// The states of some files; `None` for one that is not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stamps(Vec<Option<(u64, i64, i64, u64, u64)>>);
+pub struct Stamps(Vec<Option<Stamp>>);
 
 impl Stamps {
     /// How they are now.
