@@ -80,6 +80,41 @@ fn what_nobody_changes_keeps_its_bytes() {
     }
 }
 
+/// A request of one record without any time.
+fn timeless(line: &str) -> Payload {
+    let mut request = MessageWriter::new();
+    request.message(1, |entry| {
+        entry.message(2, |scope| {
+            scope.message(2, |record| {
+                record.value(5, AnyValue::Str(line.as_bytes()));
+            });
+        });
+    });
+    Payload::new(Signal::Logs, request.finish(), 1)
+}
+
+/// Scenario: a record without any time. Guarantee: for stages it is of now, as for exporters, and no time is written into it.
+#[test]
+fn a_record_without_time_is_of_now() {
+    let payload = timeless("x");
+    let out = apply(&built("- drop: {older_than: 1h}"), payload.clone());
+    assert_eq!((out.records, out.body.contiguous()), (1, payload.body.contiguous()));
+    let out = apply(&built("- drop: {older_than: 1h}\n- static_labels: {a: b}"), payload);
+    let record = b"\x2a\x03\x0a\x01x";
+    let whole = out.body.contiguous();
+    assert!(whole.windows(record.len() + 2).any(|w| w[..2] == [0x12, 5] && w[2..] == *record), "{whole:?}");
+}
+
+/// Scenario: a line that is cut within a character. Guarantee: what leaves is not longer than the limit, and is UTF-8.
+#[test]
+fn a_cut_line_is_no_longer_than_its_limit() {
+    let line = format!("{}日本", "x".repeat(65_534));
+    let out = apply(&built("- truncate: {rules: [{limit: 65535B}]}"), timeless(&line));
+    let request = Request::new(out.body.contiguous(), Meta::none(), Timestamp::EPOCH).unwrap();
+    let cut = request.entry(0).unwrap().line;
+    assert_eq!((cut.len(), cut.as_str().is_some()), (65_534, true));
+}
+
 /// Scenario: the labels, lines and metadata of some records change. Guarantee: records move to resources of their new labels, in order;
 /// all that stages do not see is what it was.
 #[test]
