@@ -387,6 +387,12 @@ impl Batcher {
         count
     }
 
+    /// Takes as little memory as what is queued allows.
+    pub fn shrink(&mut self) {
+        self.packer = None;
+        self.queue.shrink_to_fit();
+    }
+
     /// Queues an item before the others.
     pub fn push_front(&mut self, item: Item) {
         self.count(&item, true);

@@ -4,19 +4,46 @@
 
 use crate::{Payload, Target, Why};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How far a failure reaches: everything in that scope is halted together, instead of starting as many retry storms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far a failure reaches: everything in that scope is halted together, instead of starting as many retry storms. The name says
+/// which of its kind it is, so that one revoked credential does not halt those who use another. It is never the secret itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// This one target.
     Target,
-    /// The credential that all of the exporter's targets share.
-    Credential,
-    /// The endpoint that they share.
-    Endpoint,
-    /// The account that they share.
-    Account,
+    /// A credential.
+    Credential(Arc<str>),
+    /// An endpoint: what is connected to.
+    Endpoint(Arc<str>),
+    /// An account.
+    Account(Arc<str>),
+}
+
+impl Scope {
+    /// The kinds that several targets may share, as metric labels.
+    pub const SHARED: [&'static str; 3] = ["credential", "endpoint", "account"];
+
+    /// The label value used in metrics and logs.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Scope::Target => "target",
+            Scope::Credential(_) => "credential",
+            Scope::Endpoint(_) => "endpoint",
+            Scope::Account(_) => "account",
+        }
+    }
+
+    /// What it is called; nothing for a target.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Scope::Target => "",
+            Scope::Credential(name) | Scope::Endpoint(name) | Scope::Account(name) => name,
+        }
+    }
 }
 
 /// What became of one try.
@@ -52,4 +79,9 @@ pub trait Exporter: Send + Sync + 'static {
     /// Makes one attempt to deliver `request` to `target`. The lane drops the future at `deadline`; an exporter may pass the
     /// deadline on to the destination. Must be cancel-safe: a dropped attempt leaves no broken connection behind in use.
     fn send(&self, target: &Target, request: Payload, deadline: Instant) -> impl Future<Output = Attempt> + Send;
+
+    /// What a target is known to share with others before it has answered. Scopes that only an answer can name need not be here.
+    fn scopes(&self, _target: &Target) -> Vec<Scope> {
+        vec![]
+    }
 }

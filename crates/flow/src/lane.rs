@@ -4,10 +4,9 @@
 //! is still filling, or the target is halted, nobody is woken. A lane that has closed gives the item back to the pusher, who
 //! routes it again: the race between routing and removal cannot lose data.
 //!
-//! Sends run as tasks of their own under permits that all lanes of the exporter share. A probe of a halted target takes a
-//! permit of a separate pool, and where there are many targets so does every send to one that has not answered yet, or not the
-//! last time; a send that merely waits gives its permit back. So black holes never hold the workers of the healthy. A halted
-//! lane holds no permit.
+//! Sends run as tasks of their own under permits that all lanes of the exporter share, of different pools for targets that are
+//! proven, new, and failing ([`crate::permits`]); a send that merely waits gives its permit back. So black holes hold neither the
+//! workers of the healthy nor the first contacts of the new. A halted lane holds no permit, and waits without a task ([`life`]).
 //!
 //! A lane of an exporter with storage holds most of what waits as keys of pieces on disk. What has just been written stays in
 //! memory as well while the target passes and memory is plenty; the queue on disk (the *backlog*) comes after that, in order. A
@@ -20,23 +19,24 @@
 //! It does not know protocols, routing or admission, and never decides to lose data: what it cannot deliver it settles as
 //! `Failed` or `Rejected`, with a reason, counted.
 
+use crate::alarms::Alarms;
 use crate::batcher::BatchConfig;
 pub use crate::batcher::Item;
-use crate::breaker::{Breaker, State};
+use crate::breaker::State;
 use crate::budget::Budget;
 use crate::capacity::Capacity;
 use crate::exporter::{Attempt, Exporter, Scope};
+use crate::permits::Permits;
 use crate::retry::RetryConfig;
+use crate::scopes::{Nudge, Scopes};
 use crate::spool::{Key, Spool};
 use crate::stats::ExporterStats;
 use crate::{Codec, Kind, Outcome, Payload, Target, Watch, Why, clock};
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::JoinHandle;
 use wire::Sheaf;
 
 /// How long a lane that is put away waits for answers to what is on disk: what would have been delivered is not sent twice, and a
@@ -47,11 +47,13 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 pub struct Context<E> {
     pub(crate) exporter: E,
     pub(crate) stats: Arc<ExporterStats>,
-    pub(crate) workers: Arc<Semaphore>,
-    pub(crate) probes: Arc<Semaphore>,
-    /// Halts all lanes when a failure reaches further than one target.
-    pub(crate) shared: Mutex<Breaker>,
-    pub(crate) shared_changed: watch::Sender<()>,
+    pub(crate) permits: Permits,
+    /// What halts several lanes when a failure reaches further than one target.
+    pub(crate) scopes: Scopes,
+    /// Wakes lanes that rest.
+    pub(crate) alarms: Arc<Alarms>,
+    /// The lanes there are: one that ends by itself leaves.
+    pub(crate) roster: Arc<Roster>,
     pub(crate) retry: RetryConfig,
     pub(crate) batch: BatchConfig,
     pub(crate) timeout: Duration,
@@ -61,6 +63,18 @@ pub struct Context<E> {
     pub(crate) is_direct: bool,
     pub(crate) watch: Arc<dyn Watch>,
     pub(crate) durable: Option<Durable>,
+}
+
+/// The lanes of an exporter by their targets. `None` once it is closed: nothing starts a lane after that.
+pub(crate) type Roster = Mutex<Option<HashMap<Target, Lane>>>;
+
+/// Leaves out a lane, if it is still the one of its target.
+pub(crate) fn strike(roster: &Roster, target: &Target, lane: &Lane) {
+    if let Some(lanes) = roster.lock().as_mut()
+        && lanes.get(target).is_some_and(|l| l.is_same(lane))
+    {
+        lanes.remove(target);
+    }
 }
 
 /// What the lanes of an exporter with storage use beside.
@@ -91,17 +105,20 @@ pub(crate) struct LaneLimits {
     pub(crate) patience: Option<Duration>,
     /// How long a lane may be idle before it ends.
     pub(crate) idle: Option<Duration>,
+    /// Nothing is sent before what failed has been sent: where there is one worker, order holds.
+    pub(crate) keeps_order: bool,
 }
 
 impl LaneLimits {
     /// For the only lane of an exporter.
     pub(crate) fn alone(workers: usize) -> LaneLimits {
-        LaneLimits { in_flight: workers, patience: None, idle: None }
+        LaneLimits { in_flight: workers, patience: None, idle: None, keeps_order: workers == 1 }
     }
 
     /// For one of many, each with at most `in_flight` sends.
-    pub(crate) fn among_many(in_flight: usize, idle: Duration) -> LaneLimits {
-        LaneLimits { in_flight: in_flight.max(1), patience: Some(Duration::from_millis(500)), idle: Some(idle) }
+    pub(crate) fn among_many(in_flight: usize, idle: Duration, keeps_order: bool) -> LaneLimits {
+        let patience = Some(Duration::from_millis(500));
+        LaneLimits { in_flight: in_flight.max(1), patience, idle: Some(idle), keeps_order }
     }
 
     fn has_siblings(&self) -> bool {
@@ -175,6 +192,7 @@ impl LaneView {
     }
 }
 
+/// What was pushed and not taken over by the task yet, and what the task has said about being woken.
 struct Inbox {
     open: bool,
     queue: VecDeque<Item>,
@@ -232,7 +250,7 @@ impl Inbox {
 struct Shared {
     target: Target,
     inbox: Mutex<Inbox>,
-    wake: Notify,
+    life: Life,
     /// Bytes of everything pushed and not settled.
     bytes: AtomicU64,
     /// Bytes that packing saved of these.
@@ -242,7 +260,6 @@ struct Shared {
     view: Mutex<(State, Option<Instant>, usize)>,
     /// Pieces in the task's own backlog.
     stored: AtomicU64,
-    task: Mutex<Option<JoinHandle<Left>>>,
 }
 
 /// A piece on disk on its way into a lane.
@@ -302,16 +319,14 @@ impl Lane {
                 stuck_bytes: u64::MAX,
                 deadline: None,
             }),
-            wake: Notify::new(),
+            life: Life::default(),
             bytes: AtomicU64::new(0),
             saved: AtomicU64::new(0),
             records: AtomicU64::new(0),
             view: Mutex::new((State::Passing, None, 0)),
             stored: AtomicU64::new(0),
-            task: Mutex::new(None),
         });
-        let task = tokio::spawn(worker::Worker::new(shared.clone(), context).run());
-        *shared.task.lock() = Some(task);
+        life::start(worker::Worker::new(shared.clone(), context));
         Lane(shared)
     }
 
@@ -334,7 +349,7 @@ impl Lane {
         drop(inbox);
         self.count(records, bytes, saved);
         if wake {
-            self.0.wake.notify_one();
+            self.0.nudge();
         }
     }
 
@@ -371,7 +386,7 @@ impl Lane {
         let wake = std::mem::take(&mut inbox.wake_stored);
         drop(inbox);
         if wake {
-            self.0.wake.notify_one();
+            self.0.nudge();
         }
         Ok(())
     }
@@ -379,7 +394,7 @@ impl Lane {
     /// Gives up so many bytes of the oldest that it has on disk, for lack of room.
     pub fn evict(&self, bytes: u64) {
         self.0.inbox.lock().evict += bytes;
-        self.0.wake.notify_one();
+        self.0.nudge();
     }
 
     /// Takes no more items and ends as soon as what is in memory only is sent, at `deadline` at the latest. What is on disk stays
@@ -417,20 +432,19 @@ impl Lane {
         inbox.open = false;
         inbox.deadline = Some(inbox.deadline.map_or(deadline, |d| d.min(deadline)));
         drop(inbox);
-        self.0.wake.notify_one();
+        self.0.nudge();
     }
 
     /// Waits until a closed lane has ended and gives what it could not send, to be settled or routed again. Only the first
     /// caller gets it.
     pub async fn ended(self) -> Left {
-        let task = self.0.task.lock().take();
-        match task {
-            Some(task) => task.await.unwrap_or_else(|error| {
-                tracing::error!(target = %self.0.target, %error, "lane ended abnormally");
-                Left::default()
-            }),
-            None => Left::default(),
-        }
+        self.0.life.ended().await
+    }
+
+    /// A number that no other lane has while this one is kept.
+    #[must_use]
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
     }
 
     /// Whether both are the same lane.
@@ -468,10 +482,12 @@ impl Lane {
 mod answer;
 mod direct;
 mod divide;
+mod life;
 mod open_batch;
 mod stored;
 mod worker;
 
+use life::Life;
 use open_batch::OpenBatch;
 pub(crate) use open_batch::Sorted;
 

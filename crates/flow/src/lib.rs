@@ -21,6 +21,9 @@
 //! | what is kept on disk | [`spool`], [`dead_letters`] |
 //! | what one destination does: queueing, batching, sending, retrying | [`lane`], [`batcher`], [`breaker`], [`retry`] |
 //! | what an exporter must implement | [`exporter`] |
+//! | how far a failure reaches, and who waits for what is shared | `scopes` |
+//! | who may send at once | `permits` |
+//! | what wakes lanes that rest | `alarms` |
 //! | how everything ends | [`stop`] |
 //! | what is counted | [`stats`] |
 //! | how what waits is compressed | [`packed`] |
@@ -31,6 +34,7 @@
 //! [`lane`] is the only event loop.
 
 pub mod ack;
+mod alarms;
 pub mod batcher;
 pub mod breaker;
 pub mod budget;
@@ -47,9 +51,11 @@ pub mod outcome;
 pub mod outlet;
 pub mod packed;
 pub mod payload;
+mod permits;
 pub mod release;
 pub mod retry;
 pub mod router;
+mod scopes;
 pub mod spool;
 pub mod stage;
 pub mod stats;

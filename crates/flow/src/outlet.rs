@@ -9,15 +9,16 @@
 //!
 //! It does not retry, batch or send (that is the lane's) and it does not decide about admission (that is the inlet's).
 
-use crate::breaker::Breaker;
 use crate::budget::Budget;
 use crate::capacity::{Capacity, Share, Slot};
 use crate::dead_letters::LetterBox;
 use crate::exporter::Exporter;
 use crate::gather::{Added, Gather, Gathered};
-use crate::lane::{Context, Durable, Item, Lane, LaneLimits, Left};
+use crate::lane::{Context, Durable, Item, Lane, LaneLimits, Left, Roster, strike};
 use crate::orphans::Orphans;
+use crate::permits::Permits;
 use crate::router::{Router, Routes, Target};
+use crate::scopes::Scopes;
 use crate::spool::{Incoming, Landing, Piece, Spool, WhenFull};
 use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
@@ -26,7 +27,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 /// How long past the deadline of a close its drains may take to settle what they hold.
@@ -55,13 +56,13 @@ pub struct Outlet<E: Exporter, R: Router> {
     capacity: Arc<Capacity>,
     router: R,
     /// `None` once it is closed: nothing starts a lane after that.
-    lanes: Mutex<Option<HashMap<Target, Lane>>>,
+    lanes: Arc<Roster>,
     orphans: Orphans,
     gather: Option<Gather>,
     /// Of the targets that records were last sorted by.
     lineup: Mutex<Option<Arc<Lineup>>>,
     /// Lanes of targets that are gone, until what they hold is sent or routed again.
-    draining: watch::Sender<Vec<Lane>>,
+    draining: watch::Sender<HashMap<usize, Lane>>,
     /// The router may know more targets than before.
     rerouting: Notify,
 }
@@ -111,18 +112,20 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         storage: Option<(Arc<Spool>, Budget)>,
     ) -> Outlet<E, R> {
         let capacity = Capacity::within(config.capacity.clone(), share);
+        let lanes: Arc<Roster> = Arc::new(Mutex::new(Some(HashMap::new())));
+        let in_flight = config.lane_in_flight.unwrap_or(config.workers / 2);
         let context = Arc::new(Context {
             exporter,
             stats: Arc::default(),
-            workers: Arc::new(Semaphore::new(config.workers.max(1))),
-            probes: Arc::new(Semaphore::new((config.workers / 4).max(4))),
-            shared: Mutex::new(Breaker::strict()),
-            shared_changed: watch::channel(()).0,
+            permits: Permits::new(config.workers),
+            scopes: Scopes::default(),
+            alarms: Arc::default(),
+            roster: lanes.clone(),
             retry: config.retry.clone(),
             batch: config.batch.clone(),
             timeout: config.timeout,
             limits: match router.is_dynamic() {
-                true => LaneLimits::among_many(config.lane_in_flight.unwrap_or(config.workers / 2), config.lane_idle),
+                true => LaneLimits::among_many(in_flight, config.lane_idle, config.workers == 1),
                 false => LaneLimits::alone(config.workers.max(1)),
             },
             codec: config.codec,
@@ -131,7 +134,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
         });
         let gather = config.gather.map(Gather::new);
-        let (lanes, orphans) = (Mutex::new(Some(HashMap::new())), Orphans::default());
+        let orphans = Orphans::default();
         Outlet {
             config,
             context,
@@ -141,7 +144,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             orphans,
             gather,
             lineup: Mutex::default(),
-            draining: watch::channel(vec![]).0,
+            draining: watch::channel(HashMap::new()).0,
             rerouting: Notify::new(),
         }
     }
@@ -228,11 +231,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// Leaves out a lane that has closed.
     fn forget_lane(&self, target: &Target, lane: &Lane) {
         *self.lineup.lock() = None;
-        if let Some(lanes) = self.lanes.lock().as_mut()
-            && lanes.get(target).is_some_and(|l| l.is_same(lane))
-        {
-            lanes.remove(target);
-        }
+        strike(&self.lanes, target, lane);
     }
 
     fn is_closed(&self) -> bool {
@@ -372,6 +371,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             }
             while let Some(done) = attempts.join_next().await {
                 outcome = outcome.and(done.unwrap_or_else(|error| {
+                    self.context.stats.send_panics.add(1);
                     tracing::error!(%error, "exporter panicked");
                     Outcome::failed(records, Why::new(Kind::Other, "the exporter panicked"))
                 }));
@@ -387,12 +387,15 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
     }
 
     fn view(&self) -> OutletView {
+        // Each lane has locks of its own: nobody waits for them under that of all lanes.
+        let lanes: Vec<Lane> = self.lanes.lock().iter().flat_map(HashMap::values).cloned().collect();
         OutletView {
             queue_size: self.capacity.size()
                 + self.context.durable.as_ref().map_or(0, |d| d.spool.held().of(self.capacity.config().sizer)),
             queue_capacity: self.capacity.config().size,
             bytes: self.capacity.bytes(),
-            lanes: self.lanes.lock().iter().flat_map(HashMap::values).map(Lane::view).collect(),
+            lanes: lanes.iter().map(Lane::view).collect(),
+            halted_scopes: self.context.scopes.halted(),
             stats: self.context.stats.clone(),
             spool: self.context.durable.as_ref().map(|durable| durable.spool.view()),
         }
@@ -412,7 +415,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             for lane in &lanes {
                 lane.put_away(deadline);
             }
-            self.draining.borrow().iter().for_each(|lane| lane.put_away(deadline));
+            self.draining.borrow().values().for_each(|lane| lane.put_away(deadline));
             let why = || Why::new(Kind::Stopping, "stopped before it was delivered");
             self.orphans.take().into_iter().for_each(|item| self.context.give_up(None, item, why()));
             for lane in lanes {
@@ -425,7 +428,7 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
             }
             // The drains settle what they hold; if whoever ran them is gone, so is what they held.
             let mut draining = self.draining.subscribe();
-            let ended = draining.wait_for(Vec::is_empty);
+            let ended = draining.wait_for(HashMap::is_empty);
             if tokio::time::timeout_at((deadline + LAST_WAIT).into(), ended).await.is_err() {
                 tracing::error!(exporter = self.config.name, "a drain did not end in time");
             }

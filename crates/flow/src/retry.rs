@@ -26,6 +26,8 @@ pub struct RetryConfig {
     pub max_interval: Duration,
     /// A request is given up when it would be older than this at its next try, counted from its first. 0: never.
     pub max_elapsed_time: Duration,
+    /// Whether a request whose credential is refused is given up at once, as the collector does it.
+    pub auth_is_final: bool,
 }
 
 impl Default for RetryConfig {
@@ -37,6 +39,7 @@ impl Default for RetryConfig {
             multiplier: 1.5,
             max_interval: Duration::from_secs(30),
             max_elapsed_time: Duration::from_secs(300),
+            auth_is_final: false,
         }
     }
 }

@@ -167,6 +167,10 @@ pub struct ExporterStats {
     pub waiting: Gauge,
     /// Merged requests that were rejected and tried again in their parts.
     pub divided: Count,
+    /// Panics of lanes; what they held was taken over.
+    pub lane_panics: Count,
+    /// Panics of sends; what they were to send is tried again.
+    pub send_panics: Count,
 }
 
 #[cfg(test)]

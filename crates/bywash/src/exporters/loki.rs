@@ -111,7 +111,26 @@ impl Loki {
     }
 }
 
+impl Shared {
+    fn authority(&self) -> Arc<str> {
+        self.url.uri.authority().map_or("", |authority| authority.as_str()).into()
+    }
+
+    /// Whether all tenants are sent for with one credential.
+    fn has_credential(&self) -> bool {
+        self.headers.contains_key(AUTHORIZATION)
+    }
+}
+
 impl Exporter for Loki {
+    fn scopes(&self, _: &Target) -> Vec<Scope> {
+        let at = self.shared.authority();
+        match self.shared.has_credential() {
+            true => vec![Scope::Endpoint(at.clone()), Scope::Credential(at)],
+            false => vec![Scope::Endpoint(at)],
+        }
+    }
+
     async fn send(&self, target: &Target, request: Payload, _: Instant) -> Attempt {
         let shared = &self.shared;
         let mut headers = shared.headers.clone();
@@ -143,7 +162,17 @@ impl Exporter for Loki {
                 Err(e) => return Attempt::Reject { why: Why::new(Kind::Other, format!("cannot compress: {e}")) },
             };
             let attempt = match shared.client.post(shared.url.uri.clone(), headers, body).await {
-                Ok(answer) => judge(&answer, u64::from(request.records)),
+                Ok(answer) => match judge(&answer, u64::from(request.records)) {
+                    // Whose credential it is that was refused: the one of all tenants, or this tenant's right to push.
+                    Attempt::Retry { after, why, .. } if answer.status == 401 && shared.has_credential() => {
+                        Attempt::Retry { after, why, scope: Scope::Credential(shared.authority()) }
+                    }
+                    attempt => attempt,
+                },
+                // Without a connection no tenant can be served.
+                Err(why) if why.kind == Kind::Unreachable => {
+                    Attempt::Retry { after: None, why, scope: Scope::Endpoint(shared.authority()) }
+                }
                 Err(why) => Attempt::Retry { after: None, why, scope: Scope::Target },
             };
             match attempt {
@@ -177,7 +206,7 @@ fn judge(answer: &Answer, records: u64) -> Attempt {
             let kind = if code == 429 || after.is_some() { Kind::Throttled } else { Kind::Unavailable };
             Attempt::Retry { after: after.filter(|d| !d.is_zero()), why: Why::new(kind, text), scope: Scope::Target }
         }
-        401 | 403 => Attempt::Retry { after: None, why: Why::new(Kind::Auth, text), scope: Scope::Credential },
+        401 | 403 => Attempt::Retry { after: None, why: Why::new(Kind::Auth, text), scope: Scope::Target },
         // Not `BadData`: that would be sent again in parts, and what was stored would come twice.
         400 => match ignored(&answer.body).filter(|rejected| *rejected < records) {
             Some(rejected) => Attempt::Partial { rejected, why: Why::new(Kind::Partial, text) },

@@ -447,7 +447,12 @@ impl Exporter for OtlpGrpc {
         };
         match client.grpc.call(method, &request.body, deadline).await {
             Ok(answer) => PartialSuccess::from_protobuf(&answer).attempt(),
-            Err(failure) => failure.attempt(),
+            Err(failure) => match failure.attempt() {
+                Attempt::Retry { after, why, .. } if why.kind == Kind::Auth => {
+                    Attempt::Retry { after, why, scope: Scope::Credential(target.name().into()) }
+                }
+                attempt => attempt,
+            },
         }
     }
 }

@@ -163,7 +163,14 @@ impl Exporter for OtlpHttp {
             headers.insert(AUTHORIZATION, value.clone());
         }
         match shared.client.post(url.uri.clone(), headers, body).await {
-            Ok(answer) => judge(&answer),
+            Ok(answer) => match judge(&answer) {
+                // It is the credential that is wrong, not the data.
+                Attempt::Reject { why } if why.kind == Kind::Auth => {
+                    let scope = Scope::Credential(shared.name.as_str().into());
+                    Attempt::Retry { after: None, why, scope }
+                }
+                attempt => attempt,
+            },
             Err(why) => Attempt::Retry { after: None, why, scope: Scope::Target },
         }
     }

@@ -166,6 +166,8 @@ pub struct RetryOnFailure {
     pub max_interval: GoDuration,
     /// A request is given up after this time, counted from its first attempt. 0: never.
     pub max_elapsed_time: GoDuration,
+    /// Whether records whose credential the backend refuses are given up at once, as the collector does it.
+    pub permanent_auth_errors: bool,
 }
 
 impl Default for RetryOnFailure {
@@ -178,6 +180,7 @@ impl Default for RetryOnFailure {
             multiplier: retry.multiplier,
             max_interval: GoDuration(retry.max_interval),
             max_elapsed_time: GoDuration(retry.max_elapsed_time),
+            permanent_auth_errors: retry.auth_is_final,
         }
     }
 }
@@ -286,6 +289,7 @@ impl RetryOnFailure {
             multiplier: self.multiplier,
             max_interval: self.max_interval.0,
             max_elapsed_time: self.max_elapsed_time.0,
+            auth_is_final: self.permanent_auth_errors,
         }
     }
 }

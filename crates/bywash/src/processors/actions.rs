@@ -236,7 +236,7 @@ impl Step {
             Step::Extract { key, pattern, names } => {
                 let Some(AnyValue::Str(text)) = attributes.get(key) else { return };
                 let (text, mut slots) = (text.to_vec(), Slots::new());
-                if pattern.captures_at(&text, 0, &mut slots) {
+                if pattern.captures(&text, &mut slots) {
                     for (group, name) in names.iter().enumerate().map(|(n, name)| (n + 1, name)) {
                         let place =
                             slots.get(2 * group).copied().flatten().zip(slots.get(2 * group + 1).copied().flatten());

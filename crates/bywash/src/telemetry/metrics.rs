@@ -193,6 +193,10 @@ pub struct ExporterTotals {
     pub partial: u64,
     /// Requests tried again in their parts.
     pub divided: u64,
+    /// Panics of lanes.
+    pub lane_panics: u64,
+    /// Panics of sends.
+    pub send_panics: u64,
     /// Requests out now.
     pub in_flight: u64,
     /// Requests waiting for their next try.
@@ -239,6 +243,8 @@ impl ExporterTotals {
         self.retried.add(&stats.retries);
         self.partial += stats.partial.get();
         self.divided += stats.divided.get();
+        self.lane_panics += stats.lane_panics.get();
+        self.send_panics += stats.send_panics.get();
         self.in_flight += stats.in_flight.get();
         self.waiting += stats.waiting.get();
     }

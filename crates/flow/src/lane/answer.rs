@@ -2,14 +2,19 @@
 //!
 //! Invariants: a request that leaves here is settled, queued to be tried again, or divided; what is given up is counted and logged once.
 
-use super::worker::{Landed, Worker};
+use super::worker::{Landed, Probes, Standing, Worker};
 use crate::batcher::Request;
 use crate::breaker::State;
 use crate::exporter::{Attempt, Exporter, Scope};
+use crate::scopes::Shared;
 use crate::{Kind, Outcome, Why, clock};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::task::Id;
+
+/// Scopes that one lane belongs to at once.
+const MOST_SCOPES: usize = 4;
 
 impl<E: Exporter> Worker<E> {
     /// A send ended.
@@ -17,19 +22,25 @@ impl<E: Exporter> Worker<E> {
         let (id, landed) = match done {
             Ok(done) => done,
             Err(error) => {
+                self.context.stats.send_panics.add(1);
                 tracing::error!(target = %self.shared.target, %error, "exporter panicked");
                 let why = Why::new(Kind::Other, "the exporter panicked");
                 (error.id(), Landed::Answer(Attempt::Retry { after: None, why, scope: Scope::Target }, 0))
             }
         };
-        let Some(flight) = self.flights.remove(&id) else { return };
         let now = clock::now();
         let (attempt, bytes) = match landed {
-            Landed::Answer(attempt, bytes) => (attempt, bytes),
-            Landed::Unread(unread) => return self.not_read(now, flight, unread),
+            Landed::Answer(attempt, bytes) => (self.as_wanted(attempt), bytes),
+            Landed::Unread(unread) => {
+                let Some(flight) = self.flights.remove(&id) else { return };
+                return self.not_read(now, flight, unread);
+            }
         };
-        let Some((flight, attempt)) = self.size_or_shortage(now, flight, attempt, bytes) else { return };
-        self.judge(now, &attempt, flight.shared_probe);
+        let Some(attempt) = self.size_or_shortage(now, id, attempt, bytes) else { return };
+        // It stays among those under way until whoever listens has been told, so that a listener that breaks does not take it along.
+        let Some(probes) = self.flights.get_mut(&id).map(|flight| std::mem::take(&mut flight.probes)) else { return };
+        self.judge(now, &attempt, probes);
+        let Some(flight) = self.flights.remove(&id) else { return };
         let request = flight.request;
         let records = u64::from(request.payload.records);
         match attempt {
@@ -60,48 +71,82 @@ impl<E: Exporter> Worker<E> {
             Attempt::Reject { why } => self.reject(request, why),
             Attempt::Retry { after, why, .. } => self.retry(now, request, after, why),
         }
-        self.idle_since = now;
+        (self.idle_since, self.breaks) = (now, 0);
     }
 
-    /// What an attempt says about the health of the target and of what all targets share.
-    pub(super) fn judge(&mut self, now: Instant, attempt: &Attempt, shared_probe: bool) {
-        let (retry, random) = (&self.context.retry, fastrand::f64());
-        let mut shared = self.context.shared.lock();
-        let changed = match attempt {
+    /// A refused credential is no fault of the data; who wants it so gives the data up all the same.
+    fn as_wanted(&self, attempt: Attempt) -> Attempt {
+        match attempt {
+            Attempt::Retry { why, .. } if why.kind == Kind::Auth && self.context.retry.auth_is_final => {
+                Attempt::Reject { why }
+            }
+            attempt => attempt,
+        }
+    }
+
+    /// What an attempt says about the health of the target and of what it shares with others. What was probed and not found to be
+    /// back is for the next to probe.
+    pub(super) fn judge(&mut self, now: Instant, attempt: &Attempt, probes: Probes) {
+        let random = fastrand::f64();
+        match attempt {
             Attempt::Retry { after, why, scope: Scope::Target } => {
-                self.proven = false;
-                if self.breaker.failure(now, retry, *after, random) {
+                self.stands(Standing::Failing);
+                if self.breaker.failure(now, &self.context.retry, *after, random) {
                     tracing::warn!(target = %self.shared.target, %why, "destination halted");
                 }
                 if self.breaker.state() != State::Passing {
                     self.context.watch.halted(&self.shared.target, why);
                 }
-                if shared_probe {
-                    shared.unprobe(now);
-                }
-                shared_probe
             }
             Attempt::Retry { after, why, scope } => {
                 self.breaker.unprobe(now);
-                let began = shared.failure(now, retry, *after, random);
-                if began {
-                    tracing::warn!(target = %self.shared.target, ?scope, %why, "all destinations that share it halted");
+                let Some(shared) = self.belongs_to(scope) else { return };
+                if shared.failure(now, &self.context.retry, *after, random) {
+                    let (kind, name) = (scope.as_str(), scope.name());
+                    let text = "halted: all destinations that share it wait; records are kept and tried again";
+                    tracing::error!(target = %self.shared.target, scope = kind, name, %why, "{text}");
                 }
-                began || shared_probe
             }
             _ => {
-                self.proven = true;
+                self.stands(Standing::Proven);
                 if self.breaker.success() {
                     tracing::info!(target = %self.shared.target, "destination passes again");
                     self.context.watch.passing(&self.shared.target);
                 }
-                shared_probe && shared.success()
+                for probe in &probes {
+                    if probe.succeeded() {
+                        let scope = probe.scope();
+                        tracing::info!(scope = scope.as_str(), name = scope.name(), "passes again");
+                    }
+                }
+                self.scopes.iter().for_each(|scope| scope.went_well());
             }
-        };
-        drop(shared);
-        if changed {
-            self.context.shared_changed.send_replace(());
         }
+    }
+
+    /// What is known of the target now; others of its name will know it after this lane.
+    fn stands(&mut self, standing: Standing) {
+        if std::mem::replace(&mut self.standing, standing) == standing || !self.context.limits.has_siblings() {
+            return;
+        }
+        let history = &self.context.permits.history;
+        match standing {
+            Standing::Proven => history.answered(&self.shared.target),
+            _ => history.failed(&self.shared.target),
+        }
+    }
+
+    /// The scope, which the lane belongs to from now on. Of too many the oldest is forgotten.
+    fn belongs_to(&mut self, scope: &Scope) -> Option<Arc<Shared>> {
+        if let Some(known) = self.scopes.iter().find(|known| known.scope == *scope) {
+            return Some(known.clone());
+        }
+        let shared = self.context.scopes.get(scope)?;
+        if self.scopes.len() == MOST_SCOPES {
+            self.scopes.remove(0);
+        }
+        self.scopes.push(shared.clone());
+        Some(shared)
     }
 
     fn count_sent(&self, records: u64, bytes: u64) {
@@ -117,12 +162,11 @@ impl<E: Exporter> Worker<E> {
         match self.context.retry.next(now, first, request.failures, after, fastrand::f64()) {
             Some(at) => {
                 self.context.stats.retries.add(why.kind, u64::from(request.payload.records));
-                self.context.stats.waiting.add(1);
                 let mut request = self.put_back(request, first);
                 let saved = request.fold(self.context.codec);
                 self.shared.bytes.fetch_sub(saved, Relaxed);
                 self.shared.saved.fetch_add(saved, Relaxed);
-                self.retries.push((at, request));
+                self.try_again(at, request);
             }
             None if self.context.retry.enabled => {
                 let why = Why::new(Kind::Expired, format!("no time left to retry; last failure: {why}"));

@@ -8,6 +8,7 @@ use crate::batcher::Request;
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::{Kind, clock};
 use std::time::Instant;
+use tokio::task::Id;
 
 /// A message of at most so many bytes is not too large for anybody: a refusal is about a shortage.
 const SMALL: u64 = 64 << 10;
@@ -38,46 +39,36 @@ impl<E: Exporter> Worker<E> {
     /// A refusal for want of room that does not say of what ([`Kind::Exhausted`]). While the request may be too large it is divided at once,
     /// the first half first. What is small meets a shortage, and is tried again later; should that be wrong, in halves. Gives
     /// every other answer back.
-    pub(super) fn size_or_shortage(
-        &mut self,
-        now: Instant,
-        flight: Flight,
-        attempt: Attempt,
-        bytes: u64,
-    ) -> Option<(Flight, Attempt)> {
+    pub(super) fn size_or_shortage(&mut self, now: Instant, id: Id, attempt: Attempt, bytes: u64) -> Option<Attempt> {
         let why = match attempt {
             Attempt::Reject { why } if why.kind == Kind::Exhausted => why,
-            other => return Some((flight, other)),
+            other => return Some(other),
         };
         let retry = Attempt::Retry { after: None, why: why.clone(), scope: Scope::Target };
         let is_large = bytes > SMALL;
-        if !is_large && flight.request.failures == 0 {
-            return Some((flight, retry));
+        if !is_large && self.flights.get(&id)?.request.failures == 0 {
+            return Some(retry);
         }
-        let Flight { request, probe, shared_probe } = flight;
+        let Flight { request, probe, probes } = self.flights.remove(&id)?;
         let parts = match self.divide(request, true) {
             Ok(parts) => parts,
-            Err(request) => return Some((Flight { request, probe, shared_probe }, retry)),
+            Err(request) => {
+                self.flights.insert(id, Flight { request, probe, probes });
+                return Some(retry);
+            }
         };
         self.context.stats.divided.add(1);
         if is_large {
-            self.unprobe(now, shared_probe);
+            // It says nothing about the target's health: what was probed is for the next to probe.
+            self.breaker.unprobe(now);
+            drop(probes);
             self.context.stats.waiting.add(parts.len() as u64);
-            self.retries.splice(0..0, parts.into_iter().map(|part| (now, part)));
+            parts.into_iter().rev().for_each(|part| self.retries.push_front((now, part)));
         } else {
-            self.judge(now, &retry, shared_probe);
+            self.judge(now, &retry, probes);
             parts.into_iter().for_each(|part| self.retry(now, part, None, why.clone()));
         }
         self.idle_since = clock::now();
         None
-    }
-
-    /// An answer that says nothing about the target's health.
-    fn unprobe(&mut self, now: Instant, shared_probe: bool) {
-        self.breaker.unprobe(now);
-        if shared_probe {
-            self.context.shared.lock().unprobe(now);
-            self.context.shared_changed.send_replace(());
-        }
     }
 }

@@ -12,6 +12,7 @@ use super::{Item, Lane};
 use crate::batcher::BatchConfig;
 use crate::budget::{Budget, Permit};
 use crate::capacity::Slot;
+use crate::scopes::Nudge;
 use crate::watch::Cause;
 use crate::{Ack, Batch, Codec, Payload};
 use std::sync::atomic::Ordering::Relaxed;
@@ -122,7 +123,7 @@ impl Lane {
             let wake = inbox.put(item);
             drop(inbox);
             if wake {
-                self.0.wake.notify_one();
+                self.0.nudge();
             }
             if sorted.picks.is_empty() {
                 break;
@@ -149,7 +150,7 @@ impl Lane {
         let wake = is_new && std::mem::take(&mut inbox.wake_batch);
         drop(guard);
         if wake {
-            self.0.wake.notify_one();
+            self.0.nudge();
         }
         Ok(None)
     }

@@ -92,8 +92,7 @@ impl<E: Exporter> Worker<E> {
         let request = Request::stored(durable.spool.signal(), keys, looks.iter().map(|l| l.records).sum());
         let request = Request { first, order: self.batcher.next_order(), ..request };
         let age = now.saturating_duration_since(at);
-        self.context.watch.formed(&self.shared.target, &request, age, Cause::Direct);
-        Some(request)
+        self.formed(request, age, Cause::Direct)
     }
 
     /// A request failed and will be tried again: until then it is on disk only, and the disk knows since when it is tried.
@@ -114,10 +113,7 @@ impl<E: Exporter> Worker<E> {
         if flight.probe {
             self.breaker.unprobe(now);
         }
-        if flight.shared_probe {
-            self.context.shared.lock().unprobe(now);
-            self.context.shared_changed.send_replace(());
-        }
+        drop(flight.probes);
         let mut request = flight.request;
         match unread {
             Unread::Disk(keys, why) => {
@@ -129,8 +125,7 @@ impl<E: Exporter> Worker<E> {
                 }
                 let request = self.part_of(&request, unread);
                 self.context.stats.retries.add(why.kind, u64::from(request.payload.records));
-                self.context.stats.waiting.add(1);
-                self.retries.push((now + READ_AGAIN, request));
+                self.try_again(now + READ_AGAIN, request);
             }
             Unread::Damaged(keys) => {
                 request.stored.retain(|key| !keys.contains(key));
@@ -215,6 +210,13 @@ impl<E: Exporter> Worker<E> {
             }
         }
         request
+    }
+
+    /// When the oldest of the backlog will be older than the storage allows.
+    pub(super) fn stored_expiry(&self) -> Option<Instant> {
+        let durable = self.context.durable.as_ref()?;
+        let (max, first) = (durable.spool.config().max_age, durable.spool.look(*self.backlog.front()?)?);
+        (!max.is_zero()).then(|| durable.spool.calendar().instant(first.at) + max + Duration::from_millis(1))
     }
 
     /// Gives up what is on disk and older than the storage allows.

@@ -22,10 +22,10 @@ impl Bench {
         let context = Arc::new(Context {
             exporter: d.clone(),
             stats: Arc::default(),
-            workers: Arc::new(Semaphore::new(2)),
-            probes: Arc::new(Semaphore::new(1)),
-            shared: Mutex::new(Breaker::strict()),
-            shared_changed: watch::channel(()).0,
+            permits: Permits::new(2),
+            scopes: Scopes::default(),
+            alarms: Arc::default(),
+            roster: Arc::default(),
             retry,
             batch,
             timeout: S(5),
@@ -304,7 +304,7 @@ fn scripts() -> impl Strategy<Value = Vec<Script>> {
         2 => Just(Script::Answer(unavailable())),
         1 => Just(Script::Stall),
         1 => (0u64..60).prop_map(move |s| Script::Answer(Attempt::Retry { after: Some(S(s)), why: why(), scope: Scope::Target })),
-        1 => Just(Script::Answer(Attempt::Retry { after: None, why: Why::new(Kind::Auth, "key"), scope: Scope::Credential })),
+        1 => Just(Script::Answer(Attempt::Retry { after: None, why: Why::new(Kind::Auth, "key"), scope: Scope::Credential("key".into()) })),
         1 => Just(Script::Answer(Attempt::Reject { why: Why::new(Kind::BadData, "picky") })),
         1 => Just(Script::Answer(Attempt::Reject { why: Why::new(Kind::TooLarge, "big") })),
     ];

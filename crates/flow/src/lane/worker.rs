@@ -1,29 +1,61 @@
 //! The task of a lane: takes over what was pushed, sends what may be sent, and sleeps until something changes.
 //!
 //! Invariants: every item is in exactly one of the batcher, `ready`, `retries` and `flights`, every piece on disk in one of those or
-//! the backlog; whatever leaves them is settled or handed back. The loop waits only for things that end: an answer (bounded by the timeout), a permit, an instant, a push.
+//! the backlog; whatever leaves them is settled or handed back. The loop waits only for things that end: an answer (bounded by the
+//! timeout), a permit, an instant, a push. It holds no permit while it waits for anything but an answer. If it can do nothing but wait
+//! for an instant, a scope or a push, it rests ([`super::life`]).
 
 use super::stored::{self, Unread};
 use super::{Context, Item, Left, Shared};
+use crate::alarms::Alarm;
 use crate::batcher::{Batcher, Due, Request};
 use crate::breaker::{Admit, Breaker, State};
 use crate::exporter::{Attempt, Exporter};
 use crate::packed::BACKLOG;
+use crate::permits::Pool;
+use crate::scopes::{self, Entry, Probe};
 use crate::spool::Key;
 use crate::watch::Cause;
 use crate::{Kind, Why, clock};
+use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{Id, JoinSet};
+
+/// How long a lane among many is idle before it rests.
+const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// A send under way.
 pub(super) struct Flight {
     pub(super) request: Request,
+    /// Whether it finds out if the target is back,
     pub(super) probe: bool,
-    pub(super) shared_probe: bool,
+    /// and what else.
+    pub(super) probes: Probes,
+}
+
+/// What of that which is shared with others a send probes.
+pub(super) type Probes = SmallVec<[Probe; 1]>;
+
+/// What is known of a target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    New,
+    /// It answered the last time.
+    Proven,
+    /// It failed the last time.
+    Failing,
+}
+
+/// Why the loop ended.
+pub(super) enum Turn {
+    /// There is nothing to do before somebody nudges it.
+    Rest,
+    /// The lane has ended.
+    End,
 }
 
 /// How a send ended.
@@ -37,7 +69,7 @@ pub(super) enum Landed {
 /// What the task waits for.
 struct Waiting {
     until: Option<Instant>,
-    permit: Option<Arc<Semaphore>>,
+    permit: Option<Pool>,
 }
 
 /// The task of a lane.
@@ -57,24 +89,34 @@ pub(super) struct Worker<E> {
     spare: VecDeque<Item>,
     /// Divided requests that go out before anything else.
     pub(super) ready: VecDeque<Request>,
-    /// Failed requests with the time of their next try.
-    pub(super) retries: Vec<(Instant, Request)>,
+    /// Failed requests with the time of their next try, in the order in which they were formed.
+    pub(super) retries: VecDeque<(Instant, Request)>,
     pub(super) breaker: Breaker,
+    /// What it shares with other lanes.
+    pub(super) scopes: SmallVec<[Arc<scopes::Shared>; 2]>,
+    /// Where it waits for one of these.
+    place: Option<(Arc<scopes::Shared>, u64)>,
+    /// When it is to be woken, if it rests.
+    alarm: Option<Alarm>,
     sends: JoinSet<Landed>,
     pub(super) flights: HashMap<Id, Flight>,
     /// A permit that was waited for and not used yet.
-    held: Option<(Arc<Semaphore>, OwnedSemaphorePermit)>,
+    held: Option<(Pool, OwnedSemaphorePermit)>,
     deadline: Option<Instant>,
     pub(super) idle_since: Instant,
-    /// Whether the target answered the last time.
-    pub(super) proven: bool,
+    pub(super) standing: Standing,
+    /// How often it broke in a row, without an answer between.
+    pub(super) breaks: u32,
     /// Searches for bad records that found nothing good, since the target last took something.
     pub(super) in_vain: u32,
 }
 
 impl<E: Exporter> Worker<E> {
     pub(super) fn new(shared: Arc<Shared>, context: Arc<Context<E>>) -> Worker<E> {
+        let knows = context.limits.has_siblings() && context.permits.history.knows(&shared.target);
+        let scopes = context.exporter.scopes(&shared.target);
         Worker {
+            scopes: scopes.iter().filter_map(|scope| context.scopes.get(scope)).collect(),
             batcher: Batcher::new(context.batch.clone()),
             shared,
             context,
@@ -84,44 +126,80 @@ impl<E: Exporter> Worker<E> {
             open_since: None,
             spare: VecDeque::new(),
             ready: VecDeque::new(),
-            retries: vec![],
+            retries: VecDeque::new(),
             breaker: Breaker::default(),
+            place: None,
+            alarm: None,
             sends: JoinSet::new(),
             flights: HashMap::new(),
             held: None,
             deadline: None,
             idle_since: clock::now(),
-            proven: false,
+            standing: if knows { Standing::Proven } else { Standing::New },
+            breaks: 0,
             in_vain: 0,
         }
     }
 
-    /// Runs until the lane is closed (or has been idle for long) and gives what it could not send.
-    pub(super) async fn run(mut self) -> Left {
-        let mut shared_changed = self.context.shared_changed.subscribe();
+    /// Runs until the lane is closed, has been idle for long, or can rest.
+    pub(super) async fn run(&mut self) -> Turn {
+        self.alarm.take().into_iter().for_each(|alarm| self.context.alarms.cancel(alarm));
         loop {
+            self.shared.life.look();
             let now = clock::now();
             self.collect(now);
             self.expire(now);
             let waiting = self.dispatch(now);
             let has_nothing = self.has_nothing();
             if self.is_over(now, &waiting) {
-                return self.leave().await;
+                return Turn::End;
             }
             if !self.go_to_sleep(now, has_nothing, &waiting) {
                 continue;
             }
             let answers = self.answers_until.filter(|until| *until > now);
             let until = [waiting.until, self.deadline, self.idle_end(has_nothing), answers].into_iter().flatten().min();
-            let permit = waiting.permit;
+            let rest_at = self.rest_at(now, has_nothing, &waiting);
+            if rest_at.is_some_and(|at| at <= now) {
+                self.lie_down(until);
+                return Turn::Rest;
+            }
+            let until = until.into_iter().chain(rest_at).min();
+            let permit = waiting.permit.map(|pool| self.context.permits.of(pool).clone());
             tokio::select! {
                 Some(done) = self.sends.join_next_with_id() => self.landed(done),
-                () = self.shared.wake.notified() => {}
+                () = self.shared.life.wake.notified() => {}
                 () = clock::sleep_until(until) => {}
-                Ok(taken) = acquire(permit.clone()) => self.held = permit.map(|p| (p, taken)),
-                _ = shared_changed.changed() => {}
+                Ok(taken) = acquire(permit) => self.held = waiting.permit.map(|pool| (pool, taken)),
             }
         }
+    }
+
+    /// When it can rest, if nothing happens: at once while nothing may go out, and when it has been idle for a while.
+    fn rest_at(&self, now: Instant, has_nothing: bool, waiting: &Waiting) -> Option<Instant> {
+        if !self.flights.is_empty() || waiting.permit.is_some() {
+            return None;
+        }
+        match has_nothing {
+            true if self.context.limits.idle.is_some() => Some(self.idle_since + REST_AFTER),
+            true => None,
+            false => self.is_shut(now).then_some(now),
+        }
+    }
+
+    /// Makes itself small before it rests.
+    fn lie_down(&mut self, until: Option<Instant>) {
+        self.alarm = until.map(|at| self.context.alarms.set(at, self.shared.sleeper()));
+        self.batcher.shrink();
+        self.spare = VecDeque::new();
+        self.ready.shrink_to_fit();
+        self.retries.shrink_to_fit();
+        self.backlog.shrink_to_fit();
+        self.flights.shrink_to_fit();
+        let mut inbox = self.shared.inbox.lock();
+        inbox.sheaf = None;
+        inbox.queue.shrink_to_fit();
+        inbox.backlog.shrink_to_fit();
     }
 
     /// Takes over what was pushed.
@@ -137,7 +215,8 @@ impl<E: Exporter> Worker<E> {
         self.answers_until = inbox.answers_until;
         let pushed = std::mem::take(&mut inbox.backlog);
         let evict = std::mem::take(&mut inbox.evict);
-        inbox.keeps = self.breaker.state() == State::Passing && !self.leaves_stored;
+        let passes = self.breaker.state() == State::Passing && !self.scopes.iter().any(|scope| scope.is_halted(now));
+        inbox.keeps = passes && !self.leaves_stored;
         // Under the lock, so that nothing that is pushed from now on can overtake what goes to disk only.
         let has_copies = !self.spare.is_empty() || !self.batcher.is_empty();
         let forgets = !inbox.keeps && has_copies && self.context.durable.is_some();
@@ -170,8 +249,14 @@ impl<E: Exporter> Worker<E> {
             return;
         }
         let is_over = |r: &Request| r.first.is_some_and(|first| now.saturating_duration_since(first) >= max);
-        let (over, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.retries).into_iter().partition(|(_, r)| is_over(r));
+        if !self.retries.iter().any(|(_, r)| is_over(r)) {
+            return;
+        }
+        let (over, left): (Vec<_>, VecDeque<_>) = {
+            let (over, left): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut self.retries).into_iter().partition(|(_, r)| is_over(r));
+            (over, left.into())
+        };
         self.retries = left;
         self.context.stats.waiting.sub(over.len() as u64);
         for (_, request) in over {
@@ -187,29 +272,35 @@ impl<E: Exporter> Worker<E> {
                 self.held = None;
                 return Waiting { until: work_at, permit: None };
             }
-            let (probe, shared_probe) = match self.admit(now) {
-                Ok(kind) => kind,
+            let probe = match self.admit(now) {
+                Ok(probe) => probe,
                 Err(until) => {
                     self.held = None;
                     self.turn_away(now, until);
                     return Waiting { until, permit: None };
                 }
             };
-            let is_trusted = self.proven || !self.context.limits.has_siblings();
+            let is_trusted = self.standing == Standing::Proven || !self.context.limits.has_siblings();
             let one_by_one = !is_trusted || self.batcher.is_pressed();
             if self.flights.len() >= if one_by_one { 1 } else { self.context.limits.in_flight } {
                 self.held = None;
                 return Waiting { until: None, permit: None };
             }
-            let as_probe = probe || shared_probe || !is_trusted;
-            let permits = if as_probe { &self.context.probes } else { &self.context.workers }.clone();
+            let pool = match self.standing {
+                _ if probe || self.scopes.iter().any(|scope| scope.is_troubled()) => Pool::Probe,
+                _ if is_trusted => Pool::Proven,
+                Standing::Failing => Pool::Probe,
+                _ => Pool::Contact,
+            };
             let permit = match self.held.take() {
-                Some((from, permit)) if Arc::ptr_eq(&from, &permits) => permit,
-                _ => match permits.clone().try_acquire_owned() {
+                Some((from, permit)) if from == pool => permit,
+                _ => match self.context.permits.of(pool).clone().try_acquire_owned() {
                     Ok(permit) => permit,
-                    Err(_) => return Waiting { until: None, permit: Some(permits) },
+                    Err(_) => return Waiting { until: None, permit: Some(pool) },
                 },
             };
+            // Somebody else may have begun to probe since it was asked.
+            let Some(probes) = self.enter(now) else { continue };
             let Some(request) = self.next(now) else { return Waiting { until: None, permit: None } };
             if self.is_abandoned(&request) {
                 self.fail(request, Why::new(Kind::Timeout, "its sender did not wait for it"));
@@ -219,7 +310,7 @@ impl<E: Exporter> Worker<E> {
                 self.fail(request, Why::new(Kind::Other, "what was packed in memory cannot be read"));
                 continue;
             }
-            self.launch(now, request, permit, probe, shared_probe);
+            self.launch(now, request, (pool, permit), probe, probes);
         }
     }
 
@@ -228,7 +319,14 @@ impl<E: Exporter> Worker<E> {
         if !self.ready.is_empty() {
             return Some(now);
         }
-        let retry = self.retries.iter().filter(|(_, r)| !self.stays(r)).map(|(at, _)| *at).min();
+        let mut retries = self.retries.iter().filter(|(_, r)| !self.stays(r)).map(|(at, _)| *at);
+        let retry = match self.context.limits.keeps_order {
+            true => match retries.next() {
+                Some(first) => return Some(first),
+                None => None,
+            },
+            false => retries.min(),
+        };
         let batch = match self.due(now) {
             Due::Now => Some(now),
             Due::At(at) => Some(at),
@@ -243,11 +341,18 @@ impl<E: Exporter> Worker<E> {
         if let Some(request) = self.ready.pop_front() {
             return Some(request);
         }
-        if let Some(i) = self.retries.iter().position(|(at, r)| *at <= now && !self.stays(r)) {
-            self.context.stats.waiting.sub(1);
-            let (_, mut request) = self.retries.remove(i);
-            request.unfold();
-            return Some(request);
+        let keeps_order = self.context.limits.keeps_order;
+        let mut retries = self.retries.iter().enumerate().filter(|(_, (_, r))| !self.stays(r));
+        let retry = retries.find(|(_, (at, _))| *at <= now || keeps_order).map(|(i, (at, _))| (i, *at));
+        match retry {
+            Some((_, at)) if at > now => return None,
+            Some((i, _)) => {
+                let (_, mut request) = self.retries.remove(i)?;
+                self.context.stats.waiting.sub(1);
+                request.unfold();
+                return Some(request);
+            }
+            None => {}
         }
         match self.due(now) {
             Due::Now => self.form(now),
@@ -255,6 +360,13 @@ impl<E: Exporter> Worker<E> {
             Due::Never if self.leaves_stored => None,
             Due::Never => self.form_stored(now),
         }
+    }
+
+    /// Keeps a request until its next try.
+    pub(super) fn try_again(&mut self, at: Instant, request: Request) {
+        self.context.stats.waiting.add(1);
+        let place = self.retries.partition_point(|(_, other)| other.order <= request.order);
+        self.retries.insert(place, (at, request));
     }
 
     /// Whether a request is to be left on disk.
@@ -273,33 +385,78 @@ impl<E: Exporter> Worker<E> {
         let cause = self.batcher.cause(self.flights.is_empty(), self.deadline.is_some());
         let request = self.batcher.take()?;
         let age = request.oldest().map(|at| now.saturating_duration_since(at)).unwrap_or_default();
-        self.context.watch.formed(&self.shared.target, &request, age, cause);
-        Some(request)
+        self.formed(request, age, cause)
     }
 
-    /// Whether a request may go out, and whether as a probe of this target or of what all targets share; else until when not.
-    fn admit(&self, now: Instant) -> Result<(bool, bool), Option<Instant>> {
-        match (self.breaker.admit(now), self.context.shared.lock().admit(now)) {
-            (Admit::Wait(a), Admit::Wait(b)) => Err(a.max(b)),
-            (Admit::Wait(until), _) | (_, Admit::Wait(until)) => Err(until),
-            (own, shared) => Ok((own == Admit::Probe, shared == Admit::Probe)),
+    /// Tells whoever listens of a request. It is kept meanwhile, so that a listener that breaks does not take it along.
+    pub(super) fn formed(&mut self, request: Request, age: Duration, cause: Cause) -> Option<Request> {
+        self.ready.push_front(request);
+        self.context.watch.formed(&self.shared.target, &self.ready[0], age, cause);
+        self.ready.pop_front()
+    }
+
+    /// Whether a request may go out, and whether as a probe of this target; else until when not. Without an instant it is nudged.
+    fn admit(&mut self, now: Instant) -> Result<bool, Option<Instant>> {
+        let own = self.breaker.admit(now);
+        if let Admit::Wait(until) = own {
+            return Err(until);
         }
+        for scope in &self.scopes {
+            if !scope.is_halted(now) {
+                continue;
+            }
+            let place = self.place.as_ref().filter(|(at, _)| Arc::ptr_eq(at, scope)).map(|(_, place)| *place);
+            if let Some(new) = scope.wait(now, place, || self.shared.sleeper()) {
+                let before = self.place.replace((scope.clone(), new));
+                before.into_iter().filter(|(at, _)| !Arc::ptr_eq(at, scope)).for_each(|(at, place)| at.forget(place));
+                return Err(self.next_expiry());
+            }
+        }
+        self.step_out();
+        Ok(own == Admit::Probe)
+    }
+
+    /// Waits for no scope any more.
+    fn step_out(&mut self) {
+        self.place.take().into_iter().for_each(|(scope, place)| scope.forget(place));
+    }
+
+    /// Whether nothing may go out now.
+    fn is_shut(&self, now: Instant) -> bool {
+        matches!(self.breaker.admit(now), Admit::Wait(_)) || self.scopes.iter().any(|scope| scope.is_halted(now))
+    }
+
+    /// Asks all scopes to send one request: none if one of them lets nothing through.
+    fn enter(&self, now: Instant) -> Option<Probes> {
+        let mut probes = Probes::new();
+        for scope in &self.scopes {
+            match scope.enter(now) {
+                Entry::Pass => {}
+                Entry::Probe(probe) => probes.push(probe),
+                Entry::Wait => return None,
+            }
+        }
+        Some(probes)
+    }
+
+    /// When the first of what waits is too old.
+    fn next_expiry(&self) -> Option<Instant> {
+        let max = self.context.retry.max_elapsed_time;
+        let first = self.retries.iter().filter_map(|(_, request)| request.first).min();
+        [first.filter(|_| !max.is_zero()).map(|first| first + max), self.stored_expiry()].into_iter().flatten().min()
     }
 
     fn launch(
         &mut self,
         now: Instant,
         mut request: Request,
-        permit: OwnedSemaphorePermit,
+        (pool, permit): (Pool, OwnedSemaphorePermit),
         probe: bool,
-        shared_probe: bool,
+        probes: Probes,
     ) {
         request.first.get_or_insert(now);
         if probe {
             self.breaker.probe();
-        }
-        if shared_probe {
-            self.context.shared.lock().probe();
         }
         let (context, shared) = (self.context.clone(), self.shared.clone());
         let (payload, stored, unpack) = (request.payload.clone(), request.stored.clone(), request.unpack);
@@ -318,13 +475,13 @@ impl<E: Exporter> Worker<E> {
                 return Landed::Answer(attempt.await, bytes);
             };
             tokio::pin!(attempt);
-            if let Ok(answer) = tokio::time::timeout(patience, &mut attempt).await {
+            if let Ok(answer) = tokio::time::timeout(pool.patience(patience), &mut attempt).await {
                 return Landed::Answer(answer, bytes);
             }
             drop(permit);
             Landed::Answer(attempt.await, bytes)
         });
-        self.flights.insert(send.id(), Flight { request, probe, shared_probe });
+        self.flights.insert(send.id(), Flight { request, probe, probes });
     }
 
     fn has_nothing(&self) -> bool {
@@ -378,7 +535,7 @@ impl<E: Exporter> Worker<E> {
             oldest.chain(self.flights.values().filter_map(|f| f.request.oldest())).chain(self.open_since).min();
         *self.shared.view.lock() = (self.breaker.state(), oldest, self.retries.len());
         // While a permit, an answer or the breaker is waited for, a push changes nothing.
-        let is_halted = self.admit(now).is_err();
+        let is_halted = self.is_shut(now);
         let can_send = waiting.permit.is_none() && self.flights.len() < self.context.limits.in_flight && !is_halted;
         let mut inbox = self.shared.inbox.lock();
         let takes_stored = has_nothing || (can_send && self.backlog.is_empty());
@@ -403,13 +560,9 @@ impl<E: Exporter> Worker<E> {
     }
 
     /// Takes back everything that is not settled.
-    async fn leave(mut self) -> Left {
+    pub(super) async fn leave(mut self) -> Left {
+        self.step_out();
         self.sends.shutdown().await;
-        let mut shared = self.context.shared.lock();
-        if self.flights.values().any(|f| f.shared_probe) {
-            shared.unprobe(clock::now());
-        }
-        drop(shared);
         self.context.stats.waiting.sub(self.retries.len() as u64);
         let flights = self.flights.into_values().map(|f| f.request);
         let requests = flights.chain(self.ready).chain(self.retries.into_iter().map(|(_, r)| r));
@@ -423,7 +576,7 @@ impl<E: Exporter> Worker<E> {
             let items = request.parts.into_iter().map(|item| Item { tried: first.or(item.tried), ..item });
             items.for_each(|item| self.shared.give_back(item, &mut left));
         }
-        self.batcher.drain().for_each(|item| self.shared.give_back(item, &mut left));
+        self.batcher.drain().chain(self.spare.drain(..)).for_each(|item| self.shared.give_back(item, &mut left));
         left.keys.extend(self.backlog);
         let mut inbox = self.shared.inbox.lock();
         let (queue, backlog) = (std::mem::take(&mut inbox.queue), std::mem::take(&mut inbox.backlog));
@@ -439,8 +592,13 @@ impl<E: Exporter> Worker<E> {
 impl Shared {
     fn give_back(&self, item: Item, left: &mut Left) {
         self.forget(&item);
+        let records = u64::from(item.batch.payload.records);
         match item.forget() {
-            Ok(key) => left.keys.push(key),
+            Ok(key) => {
+                // On disk it is still the lane's, until that is done with it.
+                self.records.fetch_add(records, Relaxed);
+                left.keys.push(key);
+            }
             Err(item) => left.items.push(item),
         }
     }

@@ -61,6 +61,9 @@ pub struct OutletView {
     pub bytes: u64,
     /// Its lanes.
     pub lanes: Vec<LaneView>,
+    /// How many credentials, endpoints and accounts that lanes share do not pass now, in the order of
+    /// [`Scope::SHARED`](crate::Scope::SHARED).
+    pub halted_scopes: [u64; 3],
     /// Its counters.
     pub stats: Arc<ExporterStats>,
     /// What it keeps on disk, if it does.

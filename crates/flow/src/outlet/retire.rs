@@ -22,7 +22,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             let gone = lanes.iter_mut().flat_map(|lanes| lanes.extract_if(|target, _| !live(target)));
             let gone: Vec<Lane> = gone.map(|(_, lane)| lane).collect();
             // Under the lock, so that whoever closes the outlet finds each lane in one place or the other.
-            self.draining.send_modify(|draining| draining.extend(gone.iter().cloned()));
+            self.draining.send_modify(|draining| draining.extend(gone.iter().map(|lane| (lane.id(), lane.clone()))));
             gone
         };
         *self.lineup.lock() = None;
@@ -40,7 +40,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             if let Some(durable) = &self.context.durable {
                 durable.spool.loosen(keys);
             }
-            self.draining.send_modify(|draining| draining.retain(|l| !l.is_same(&lane)));
+            self.draining.send_modify(|draining| drop(draining.remove(&lane.id())));
         }
     }
 

@@ -66,7 +66,7 @@ async fn an_idle_lane_ends_and_comes_back() {
     let outlet = Outlet::new(OutletConfig::new("x", 1 << 30), d.clone(), ByService);
     assert_eq!(push(&outlet, logs("target-1", &["1"])).await.unwrap(), Outcome::Delivered);
     tokio::time::sleep(Duration::from_secs(301)).await;
-    assert_eq!(outlet.view().lanes[0].state, "closing");
+    assert!(outlet.view().lanes.is_empty(), "it leaves the others at once");
     assert_eq!(push(&outlet, logs("target-1", &["2"])).await.unwrap(), Outcome::Delivered);
     assert_eq!(outlet.view().lanes[0].state, "passing");
     assert_eq!(d.taken_ids(), ["1", "2"]);
@@ -110,8 +110,11 @@ async fn one_lane_cannot_take_the_whole_queue() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_credential_halts_all_its_lanes() {
     let d = Destination::default();
-    let dead =
-        Attempt::Retry { after: None, why: Why::new(Kind::Auth, "expired token"), scope: crate::Scope::Credential };
+    let dead = Attempt::Retry {
+        after: None,
+        why: Why::new(Kind::Auth, "expired token"),
+        scope: crate::Scope::Credential("token".into()),
+    };
     d.always(Some(Script::Answer(dead)));
     let mut config = OutletConfig::new("x", 1 << 30);
     config.capacity.size = 10_000;
@@ -427,4 +430,73 @@ async fn a_direct_send_goes_to_all_at_once_and_never_nowhere() {
     let start = clock::now();
     assert_eq!(outlet.send_now(logs("s", &["1"])).await, Outcome::Delivered);
     assert_eq!((clock::now() - start, d.taken().len()), (Duration::from_secs(1), 2));
+}
+
+/// A destination whose targets `hole-…` never answer.
+#[derive(Default, Clone)]
+struct Holes(Destination);
+
+impl Exporter for Holes {
+    async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
+        if target.name().starts_with("hole") {
+            std::future::pending::<()>().await;
+        }
+        self.0.send(target, request, deadline).await
+    }
+}
+
+/// Scenario: 1 000 black holes and behind them 20 healthy targets, none seen before. Guarantee: each of the healthy ones has its first
+/// delivery within five seconds.
+#[tokio::test(start_paused = true)]
+async fn black_holes_do_not_starve_first_contacts() {
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.capacity.size = 10_000;
+    let outlet = Outlet::new(config, Holes::default(), Switch::default());
+    let start = clock::now();
+    let push = |name: String| {
+        *outlet.router().0.lock() = Some(Target::new(name));
+        let (ack, rx) = Ack::watched(None);
+        let payload = logs("s", &["x"]);
+        let slot = outlet.reserve(&payload, false).unwrap();
+        outlet.push(payload, slot, ack, true);
+        rx
+    };
+    let _holes: Vec<_> = (0..1000).map(|n| push(format!("hole-{n}"))).collect();
+    tokio::task::yield_now().await;
+    let healthy: Vec<_> = (0..20).map(|n| push(format!("healthy-{n}"))).collect();
+    for told in healthy {
+        assert_eq!(told.await.unwrap(), Outcome::Delivered);
+    }
+    assert!(clock::now() - start < Duration::from_secs(5), "{:?}", clock::now() - start);
+    outlet.close(clock::now()).await;
+}
+
+/// Breaks the lane that tells it of a request, once.
+#[derive(Default)]
+struct BreaksOnce(std::sync::atomic::AtomicBool);
+
+impl Watch for BreaksOnce {
+    fn formed(&self, _: &Target, _: &crate::batcher::Request, _: Duration, _: crate::watch::Cause) {
+        assert!(self.0.swap(true, std::sync::atomic::Ordering::Relaxed), "the first one breaks");
+    }
+}
+
+/// Scenario: the task of a lane panics while it has requests. Guarantee: it is counted, all of them arrive once, in order.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_breaks_is_mended() {
+    let (d, share) = (Destination::default(), Share::new(1 << 30));
+    let outlet = Outlet::watched(
+        OutletConfig::new("x", 1 << 30),
+        share,
+        d.clone(),
+        Direct(Target::new("a")),
+        Arc::new(BreaksOnce::default()),
+    );
+    let told: Vec<_> = ["1", "2", "3"].iter().map(|id| push(&outlet, logs("s", &[id]))).collect();
+    for told in told {
+        assert_eq!(told.await.unwrap(), Outcome::Delivered);
+    }
+    assert_eq!((d.taken_ids().concat(), outlet.view().stats.lane_panics.get()), ("123".to_owned(), 1));
+    outlet.close(clock::now()).await;
+    assert_eq!((outlet.view().queue_size, outlet.view().bytes), (0, 0));
 }

@@ -73,8 +73,8 @@ async fn statuses_mean_what_they_mean_to_lokis_clients() {
     let retry = |kind, scope| (Some(scope), kind);
     for (status, expected) in [
         (400, (None, Kind::Partial)),
-        (401, retry(Kind::Auth, Scope::Credential)),
-        (403, retry(Kind::Auth, Scope::Credential)),
+        (401, retry(Kind::Auth, Scope::Target)),
+        (403, retry(Kind::Auth, Scope::Target)),
         (404, (None, Kind::Unimplemented)),
         (413, (None, Kind::TooLarge)),
         (422, (None, Kind::Unimplemented)),

@@ -76,7 +76,7 @@ async fn an_empty_request_is_a_message_too() {
 async fn codes_and_delays_reach_the_lane() {
     assert_eq!(kind(&answered(Answer::Status(3, "bad", None)).await), ("reject", Some(Kind::BadData)));
     assert_eq!(kind(&answered(Answer::Status(8, "full", None)).await), ("reject", Some(Kind::Exhausted)));
-    assert_eq!(kind(&answered(Answer::Status(16, "who", None)).await), ("reject", Some(Kind::Auth)));
+    assert_eq!(kind(&answered(Answer::Status(16, "who", None)).await), ("retry", Some(Kind::Auth)));
     assert_eq!(kind(&answered(Answer::Status(14, "later", None)).await), ("retry", Some(Kind::Unavailable)));
     let after = Duration::from_millis(2500);
     let Attempt::Retry { after: told, why, .. } = answered(Answer::Status(8, "full", Some(retry_info(after)))).await
@@ -112,7 +112,7 @@ async fn http_answers_are_not_success() {
     for (status, expected) in [
         (502, ("retry", Some(Kind::Unavailable))),
         (429, ("retry", Some(Kind::Unavailable))),
-        (401, ("reject", Some(Kind::Auth))),
+        (401, ("retry", Some(Kind::Auth))),
         (404, ("reject", Some(Kind::Unimplemented))),
         (500, ("reject", Some(Kind::Other))),
         (200, ("retry", Some(Kind::Protocol))),

@@ -151,7 +151,8 @@ impl Status {
                 retry(Kind::Unavailable)
             }
             Code::InvalidArgument => reject(Kind::BadData),
-            Code::Unauthenticated | Code::PermissionDenied => reject(Kind::Auth),
+            // It is the credential that is wrong, not the data.
+            Code::Unauthenticated | Code::PermissionDenied => retry(Kind::Auth),
             Code::Unimplemented => reject(Kind::Unimplemented),
             _ => reject(Kind::Other),
         }

@@ -275,7 +275,7 @@ fn shorten(message: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flow::{Outcome, Why};
+    use flow::Why;
 
     fn refusal(kind: Kind, retry_after: Option<Duration>) -> Status {
         Refusal { why: Why::new(kind, "busy"), retry_after }.into()
@@ -323,12 +323,12 @@ mod tests {
     /// Scenario: everything was taken, then some was not. Guarantee: `partial_success` is unset, then says how many and why.
     #[test]
     fn a_partial_success_is_reported_in_both_encodings() {
-        assert!(response_protobuf(&Accepted::ALL).is_empty());
-        assert_eq!(response_json(Signal::Logs, &Accepted::ALL), "{}");
-        let some = Accepted { outcome: Outcome::Dropped { records: 300, why: Why::new(Kind::SoftLimit, "x") } };
-        assert_eq!(&response_protobuf(&some)[..], b"\x0a\x12\x08\xac\x02\x12\x0dsoft_limit: x");
+        assert!(response_protobuf(None).is_empty());
+        assert_eq!(response_json(Signal::Logs, None), "{}");
+        let some = Partial::new(300, told(&Why::new(Kind::SoftLimit, "x")));
+        assert_eq!(&response_protobuf(Some(&some))[..], b"\x0a\x12\x08\xac\x02\x12\x0dsoft_limit: x");
         assert_eq!(
-            response_json(Signal::Traces, &some),
+            response_json(Signal::Traces, Some(&some)),
             r#"{"partialSuccess":{"errorMessage":"soft_limit: x","rejectedSpans":"300"}}"#
         );
     }

@@ -65,6 +65,12 @@ fn numbers(page: &mut Page, e: &ExporterState) {
         ),
         (Counter, "bywash_exporter_divided_requests", "Rejected requests tried again in parts.", e.totals.divided),
     ];
+    for (task, panics) in [("lane", e.totals.lane_panics), ("send", e.totals.send_panics)] {
+        if panics > 0 {
+            let labels = [labels[0], labels[1], ("task", task)];
+            page.counter("bywash_task_panics", "Panics of tasks; another took over.").add(&labels, panics);
+        }
+    }
     for (kind, name, help, value) in families {
         let family = if kind == Gauge { page.gauge(name, help) } else { page.counter(name, help) };
         family.add(&labels, value);

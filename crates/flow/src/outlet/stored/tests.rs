@@ -445,7 +445,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn scripts() -> impl Strategy<Value = Vec<Script>> {
-    let throttled = Attempt::Retry { after: Some(SECOND), why: Why::new(Kind::Throttled, ""), scope: Scope::Endpoint };
+    let throttled =
+        Attempt::Retry { after: Some(SECOND), why: Why::new(Kind::Throttled, ""), scope: Scope::Endpoint("e".into()) };
     let script = prop_oneof![
         3 => (0u64..300).prop_map(|ms| Script::Take(Duration::from_millis(ms))),
         2 => Just(Script::Answer(unavailable())),

@@ -16,7 +16,7 @@ fn codes_are_retried_as_the_specification_lists_them() {
             1 | 10 | 11 | 14 | 15 => (Some(true), Some(Kind::Unavailable)),
             4 => (Some(true), Some(Kind::Timeout)),
             3 => (Some(false), Some(Kind::BadData)),
-            7 | 16 => (Some(false), Some(Kind::Auth)),
+            7 | 16 => (Some(true), Some(Kind::Auth)),
             8 => (Some(false), Some(Kind::Exhausted)),
             12 => (Some(false), Some(Kind::Unimplemented)),
             _ => (Some(false), Some(Kind::Other)),
