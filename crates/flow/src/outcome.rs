@@ -42,10 +42,12 @@ pub enum Kind {
     HardLimit,
     /// The tenant's share of the budget is used up.
     TenantShare,
-    /// The exporter's queue, or its share of the budget, is full.
+    /// The exporter's queue, or the memory that is free to it, is full.
     QueueFull,
     /// The lane of this one target is full.
     LaneFull,
+    /// There are as many lanes as there may be, and this target has none.
+    LaneLimit,
     /// The exporter knows no destination to send to at present.
     NoTarget,
     /// The process is stopping.
@@ -86,12 +88,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Kind; 23] = [
+    pub const ALL: [Kind; 24] = [
         Kind::SoftLimit,
         Kind::HardLimit,
         Kind::TenantShare,
         Kind::QueueFull,
         Kind::LaneFull,
+        Kind::LaneLimit,
         Kind::NoTarget,
         Kind::Stopping,
         Kind::Unreachable,
@@ -127,6 +130,7 @@ impl Kind {
             Kind::TenantShare => "tenant_share",
             Kind::QueueFull => "queue_full",
             Kind::LaneFull => "lane_full",
+            Kind::LaneLimit => "lane_limit",
             Kind::NoTarget => "no_target",
             Kind::Stopping => "stopping",
             Kind::Unreachable => "unreachable",

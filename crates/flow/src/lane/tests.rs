@@ -24,6 +24,7 @@ impl Bench {
             probes: Arc::new(Semaphore::new(1)),
             shared: Mutex::new(Breaker::strict()),
             shared_changed: watch::channel(()).0,
+            alone: Stands::default(),
             retry,
             batch,
             timeout: S(5),
