@@ -16,8 +16,8 @@ use flow::router::Direct;
 use flow::spool::disk::RealDisk;
 use flow::spool::{Piece, Spool, StorageConfig, Store, StoreConfig};
 use flow::{
-    Accepted, Acknowledge, Attempt, Budget, Exporter, Funnel, Inlet, Kind, Outgoing, Outlet, Payload, Scope,
-    Target, Why,
+    Accepted, Acknowledge, Attempt, Budget, Exporter, Funnel, Inlet, Kind, Outgoing, Outlet, Payload, Scope, Target,
+    Why,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;

@@ -64,7 +64,7 @@ pub(crate) const REQUEST_COST: u64 = 512;
 /// (`tests/e2e/many_targets.rs` keeps to it); rounded up.
 pub const LANE_COST: u64 = 8 * 1024;
 /// So many lanes are made in any case: those of an ordinary configuration.
-const FREE_LANES: u64 = 256;
+const FREE_LANES: u64 = 1024;
 
 /// Who may enter now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

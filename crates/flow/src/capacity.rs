@@ -142,8 +142,7 @@ impl Capacity {
             return Err(Lack::Own);
         }
         let more = add.memory();
-        let allows =
-            |used| terms.is_none_or(|terms| terms.allows(held.memory(), more, self.stock.limit(), used));
+        let allows = |used| terms.is_none_or(|terms| terms.allows(held.memory(), more, self.stock.limit(), used));
         if !self.stock.take(more, allows) {
             if !is_empty {
                 return Err(Lack::Shared);
@@ -449,8 +448,7 @@ mod tests {
     /// place in the books.
     #[test]
     fn signals_have_their_memory_in_common() {
-        let (stock, config) =
-            (Stock::new(10_000), CapacityConfig { size: 100, sizer: Sizer::Requests, max_bytes: 0 });
+        let (stock, config) = (Stock::new(10_000), CapacityConfig { size: 100, sizer: Sizer::Requests, max_bytes: 0 });
         let within = |config| Capacity::within(config, stock.clone(), Place::OneOfMany);
         let (logs, traces) = (within(config.clone()), within(config));
         let held = logs.take(1, 8_000).unwrap();

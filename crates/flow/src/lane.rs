@@ -364,7 +364,9 @@ impl Lane {
         self.0.bytes.fetch_add(held.bytes, Relaxed);
         self.0.records.fetch_add(held.records, Relaxed);
         let rare = [(&self.0.requests, held.requests), (&self.0.places, held.places), (&self.0.saved, saved)];
-        rare.into_iter().filter(|(_, n)| *n > 0).for_each(|(sum, n)| drop(sum.fetch_add(n, Relaxed)));
+        for (sum, n) in rare.into_iter().filter(|(_, n)| *n > 0) {
+            sum.fetch_add(n, Relaxed);
+        }
     }
 
     /// How it stands with its target.

@@ -123,10 +123,14 @@ impl Releaser {
             while pipeline.pass(Release::All) {
                 if let Some(staged) = pipeline.stuck.take() {
                     let stored = |outlet: &Arc<dyn Outgoing>| is_stored(outlet, pipeline.acknowledge);
-                    let refused = |outlet: &Arc<dyn Outgoing>| outlet.reserve(&staged.payload, stored(outlet)).err();
+                    let records = u64::from(staged.payload.records);
+                    let refused = |outlet: &Arc<dyn Outgoing>| {
+                        let why = outlet.reserve(&staged.payload, stored(outlet)).err()?;
+                        outlet.count_missed(why.kind, records);
+                        Some(why)
+                    };
                     let why = pipeline.funnel.outlets.iter().filter_map(refused).last();
                     let why = why.unwrap_or_else(|| Why::new(Kind::Stopping, "the program is ending"));
-                    let records = u64::from(staged.payload.records);
                     tracing::error!(pipeline = %pipeline.funnel.name, records, "held records were given up");
                     staged.settle(&Outcome::failed(records, why));
                 }

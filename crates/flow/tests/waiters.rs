@@ -1,7 +1,12 @@
 //! The wake-up of senders that wait for room, under every interleaving and every order of memory that `loom` knows.
 //!
 //! The module under test is compiled here with `loom`'s locks and atomics in place of the standard ones.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "a test, and the parts of a module that it does not use")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "a test, and the parts of a module that it does not use"
+)]
 
 mod sync {
     pub use loom::sync::atomic::AtomicU64;

@@ -79,7 +79,8 @@ fn short(outlet: &Arc<dyn Outgoing>) -> Why {
 impl Entry {
     /// All exporters, where nothing is queued.
     pub fn without_room(opening: &Opening) -> Entry {
-        let seat = |outlet: &Arc<dyn Outgoing>| Seat { outlet: outlet.clone(), slot: None, part: None, is_urgent: false };
+        let seat =
+            |outlet: &Arc<dyn Outgoing>| Seat { outlet: outlet.clone(), slot: None, part: None, is_urgent: false };
         let seats = opening.funnels.iter().map(|funnel| funnel.outlets.iter().map(seat).collect()).collect();
         Entry { seats, missed: Outcome::Delivered }
     }
@@ -91,7 +92,8 @@ impl Inlet {
     pub(super) async fn enter(&self, opening: &Opening, payload: &Payload, is_short: bool) -> Result<Entry, Refusal> {
         let mut waited = None;
         let round = loop {
-            let Lacking { outlet, payload, stored, times } = match self.round(opening, payload, is_short, waited.take()) {
+            let Lacking { outlet, payload, stored, times } = match self.round(opening, payload, is_short, waited.take())
+            {
                 Ok(round) => break round,
                 Err(lacking) => *lacking,
             };

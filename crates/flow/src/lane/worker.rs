@@ -457,7 +457,9 @@ impl Shared {
         let held = item.slot.held();
         self.bytes.fetch_sub(held.bytes, Relaxed);
         let rare = [(&self.requests, held.requests), (&self.places, held.places), (&self.saved, item.slot.saved())];
-        rare.into_iter().filter(|(_, n)| *n > 0).for_each(|(sum, n)| drop(sum.fetch_sub(n, Relaxed)));
+        for (sum, n) in rare.into_iter().filter(|(_, n)| *n > 0) {
+            sum.fetch_sub(n, Relaxed);
+        }
         self.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
     }
 }

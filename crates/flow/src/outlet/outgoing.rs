@@ -42,7 +42,12 @@ pub trait Outgoing: Send + Sync {
     /// As above.
     fn reserve_times(&self, payload: &Payload, stored: bool, times: u32) -> Result<Slot, Why>;
     /// Waits for that room, in the order that senders come.
-    fn wait<'a>(&'a self, payload: &Payload, stored: bool, times: u32) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
+    fn wait<'a>(
+        &'a self,
+        payload: &Payload,
+        stored: bool,
+        times: u32,
+    ) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
     /// Keeps it on disk until it is delivered. Never waits: `told` is settled once it is there, `held` once its memory is free.
     fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack);
     /// Enqueues. Never waits. What found its lane full is settled as dropped and given as the outcome.

@@ -31,7 +31,8 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         let (stock, size) = (self.capacity.stock(), self.capacity.config().size);
         let is_large = self.capacity.place() == Place::Alone || size == u64::MAX;
         stock.used().saturating_add(one(payload).memory()) <= stock.limit() / 4
-            && (is_large || self.capacity.size().saturating_add(one(payload).of(self.capacity.config().sizer)) <= size / 4)
+            && (is_large
+                || self.capacity.size().saturating_add(one(payload).of(self.capacity.config().sizer)) <= size / 4)
     }
 
     /// The lane that a whole request goes to, if that is known and it has one.
@@ -132,10 +133,13 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     pub(super) fn room(&self, payload: &Payload, stored: bool, times: u32) -> Result<Slot, Why> {
         let full = |lack| {
             let name = &self.config.name;
-            Why::new(Kind::QueueFull, match lack {
-                Lack::Own => format!("the queue of exporter {name} is full"),
-                Lack::Shared => format!("the memory budget has no more room for exporter {name}"),
-            })
+            Why::new(
+                Kind::QueueFull,
+                match lack {
+                    Lack::Own => format!("the queue of exporter {name} is full"),
+                    Lack::Shared => format!("the memory budget has no more room for exporter {name}"),
+                },
+            )
         };
         let Some(durable) = self.context.durable.as_ref().filter(|_| stored) else {
             self.router.ready()?;
@@ -158,9 +162,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     fn may_be_pushed(&self, payload: &Payload) -> bool {
         self.capacity.place() == Place::Alone
             || self.is_roomy(payload)
-            || self
-                .only_lane(payload)
-                .is_none_or(|lane| self.lane_allows(&lane, one(payload), Held::default(), 1.0))
+            || self.only_lane(payload).is_none_or(|lane| self.lane_allows(&lane, one(payload), Held::default(), 1.0))
     }
 
     fn take(&self, payload: &Payload, times: u32) -> Result<Slot, Lack> {

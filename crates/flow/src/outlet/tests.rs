@@ -176,7 +176,10 @@ async fn lanes_are_bounded() {
         }
     }
     let view = outlet.view();
-    assert_eq!((view.lanes.len(), view.stats.enqueue_failed.iter().collect::<Vec<_>>()), (3, vec![(Kind::LaneLimit, 12)]));
+    assert_eq!(
+        (view.lanes.len(), view.stats.enqueue_failed.iter().collect::<Vec<_>>()),
+        (3, vec![(Kind::LaneLimit, 12)])
+    );
     assert_eq!(outlet.budget.lane_bytes(), 3 * crate::budget::LANE_COST);
     outlet.close(clock::now()).await;
     assert_eq!(outlet.budget.lane_bytes(), 0);

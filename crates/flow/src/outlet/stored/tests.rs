@@ -347,14 +347,7 @@ async fn what_is_on_its_way_to_disk_goes_to_the_new_target() {
     b.disk.hold_syncs(true);
     let heard = b.send(logs("s", &["1"])).unwrap();
     let (spool, budget) = (b.spool.clone(), b.budget.clone());
-    let new = Outlet::durable(
-        config(),
-        budget,
-        Destination::default(),
-        Direct(Target::new("b")),
-        Arc::new(()),
-        spool,
-    );
+    let new = Outlet::durable(config(), budget, Destination::default(), Direct(Target::new("b")), Arc::new(()), spool);
     b.disk.hold_syncs(false);
     assert_eq!(heard.await.unwrap(), Outcome::Delivered);
     b.drained().await;
