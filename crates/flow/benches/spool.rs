@@ -16,8 +16,8 @@ use flow::router::Direct;
 use flow::spool::disk::RealDisk;
 use flow::spool::{Piece, Spool, StorageConfig, Store, StoreConfig};
 use flow::{
-    Accepted, Acknowledge, Attempt, Budget, Exporter, Funnel, Inlet, Kind, Outgoing, Outlet, Payload, Scope, Share,
-    Target, Why,
+    Accepted, Acknowledge, Attempt, Budget, Exporter, Funnel, Inlet, Kind, Outgoing, Outlet, Payload, Scope, Target,
+    Why,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
@@ -101,7 +101,7 @@ fn open(dir: &Path) -> Arc<Spool> {
 fn outlet<E: Exporter>(exporter: E, spool: Arc<Spool>, budget: &Budget) -> Arc<Outlet<E, Direct>> {
     let mut config = OutletConfig::new("bench", GIB);
     config.capacity.size = u64::MAX;
-    Outlet::durable(config, Share::new(GIB), exporter, Direct(target()), Arc::new(()), spool, budget.clone())
+    Outlet::durable(config, budget.clone(), exporter, Direct(target()), Arc::new(()), spool)
 }
 
 /// A field of a page of `/proc/self`, in bytes; 0 where there is no such page.

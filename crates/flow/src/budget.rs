@@ -5,11 +5,16 @@
 //! enters, from there on only priority records, at the hard limit nothing. A tenant has a share with the same two limits, which
 //! holds for its priority records too.
 //!
+//! Lanes of exporters with many targets are paid for as well: what they take is taken off the limit, a quarter of it at most
+//! ([`Budget::open_lane`]). What queues hold of all this, and who may still be queued, is the [`Stock`]'s to say.
+//!
 //! Invariants: no permit is opened or grown past the hard limit (only what has to be copied to be sent, [`Permit::hold`], is charged
 //! without asking); when every permit is gone, everything in use is exactly 0.
 //! It does not decide which records have priority (`wire` does) and it holds no queue.
 
+use crate::clock;
 use crate::drain::DrainRate;
+use crate::ledger::Stock;
 use crate::outcome::{Kind, Why};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -56,7 +61,13 @@ impl Default for BudgetConfig {
 }
 
 /// By the sizes of what a queued one-record request consists of beside its body, with the allocator's headers; rounded up.
-const REQUEST_COST: u64 = 512;
+pub(crate) const REQUEST_COST: u64 = 512;
+
+/// What one of many lanes takes while it waits: its task, its books, its place in the maps, with the allocator's headers. Measured
+/// (`tests/e2e/many_targets.rs` keeps to it); rounded up.
+pub const LANE_COST: u64 = 8 * 1024;
+/// So many lanes are made in any case: those of an ordinary configuration.
+const FREE_LANES: u64 = 1024;
 
 /// Who may enter now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,9 +103,25 @@ struct Inner {
     tenants: Mutex<HashMap<Arc<str>, Arc<Account>>>,
     /// Where the tenants beyond `max_tenants` are booked.
     others: Arc<Account>,
-    /// Bytes given back since the beginning.
-    released: AtomicU64,
+    /// The configured bytes without what lanes take: what requests may hold.
+    limit: AtomicU64,
+    /// Lanes that are paid for. Held while the limit is set, so that the last word is the right one.
+    lanes: Mutex<u64>,
+    /// What queues hold.
+    stock: Stock,
     drain: Mutex<DrainRate>,
+}
+
+/// What one lane is charged, given back on drop.
+#[derive(Debug)]
+pub struct LaneFee(Arc<Inner>);
+
+impl Drop for LaneFee {
+    fn drop(&mut self) {
+        let mut lanes = self.0.lanes.lock();
+        *lanes -= 1;
+        self.0.set_limit(*lanes);
+    }
 }
 
 /// The process's budget. Cheap to clone.
@@ -127,18 +154,59 @@ impl Budget {
     #[must_use]
     pub fn new(config: BudgetConfig) -> Budget {
         Budget(Arc::new(Inner {
+            limit: AtomicU64::new(config.bytes),
+            lanes: Mutex::default(),
+            stock: Stock::new(config.bytes),
             config: ArcSwap::from_pointee(config),
             all: Account::default(),
             tenants: Mutex::default(),
             others: Arc::default(),
-            released: AtomicU64::new(0),
-            drain: Mutex::default(),
+            drain: Mutex::new(DrainRate::since(clock::now())),
         }))
+    }
+
+    /// A budget of so many bytes, otherwise as by default.
+    #[must_use]
+    pub fn of(bytes: u64) -> Budget {
+        Budget::new(BudgetConfig { bytes, ..BudgetConfig::default() })
+    }
+
+    /// The part of a limit above which only priority records enter.
+    #[must_use]
+    pub fn soft(&self) -> f64 {
+        self.0.config.load().soft
     }
 
     /// Sets other limits; what is in use stays in use.
     pub fn configure(&self, config: BudgetConfig) {
+        let lanes = self.0.lanes.lock();
         self.0.config.store(Arc::new(config));
+        self.0.set_limit(*lanes);
+    }
+
+    /// What all queues within this budget hold.
+    #[must_use]
+    pub fn stock(&self) -> &Stock {
+        &self.0.stock
+    }
+
+    /// Pays for one of many lanes. `None`: they take a quarter of the memory already, and there are more than a few.
+    #[must_use]
+    pub fn open_lane(&self) -> Option<LaneFee> {
+        let most = FREE_LANES.max(self.0.config.load().bytes / 4 / LANE_COST);
+        let mut lanes = self.0.lanes.lock();
+        if *lanes >= most {
+            return None;
+        }
+        *lanes += 1;
+        self.0.set_limit(*lanes);
+        Some(LaneFee(self.0.clone()))
+    }
+
+    /// Bytes that lanes take of it.
+    #[must_use]
+    pub fn lane_bytes(&self) -> u64 {
+        *self.0.lanes.lock() * LANE_COST
     }
 
     /// The limits in force.
@@ -190,12 +258,12 @@ impl Budget {
             _ => None,
         };
         if let Some(kind) = refused {
-            return Err(inner.refuse(kind, inner.all.bytes.load(Relaxed), config.bytes, &config));
+            return Err(inner.refuse(kind, inner.all.bytes.load(Relaxed), inner.limit(), &config));
         }
         let tenant = match (tenant, config.tenant_share) {
             (Some(name), Some(share)) => {
                 let account = inner.account(name, config.max_tenants);
-                let (used, limit) = (account.bytes.load(Relaxed), share_of(&config, share));
+                let (used, limit) = (account.bytes.load(Relaxed), inner.share_of(share));
                 if used >= limit {
                     return Err(inner.refuse(Kind::TenantShare, used, limit, &config));
                 }
@@ -231,17 +299,29 @@ impl Budget {
     /// When a sender that is refused for a full queue should come back: the time the measured drain needs for `excess` bytes.
     #[must_use]
     pub fn retry_delay(&self, excess: u64) -> Duration {
-        self.0.delay(crate::clock::now(), excess)
+        self.0.delay(clock::now(), excess)
     }
 }
 
-fn share_of(config: &BudgetConfig, share: f64) -> u64 {
-    (config.bytes as f64 * share) as u64
-}
-
 impl Inner {
+    /// What requests may hold: what is configured without what lanes take, at least three quarters of it.
+    fn set_limit(&self, lanes: u64) {
+        let all = self.config.load().bytes;
+        let lanes = (lanes * LANE_COST).min(all / 4);
+        self.limit.store(all - lanes, Relaxed);
+        self.stock.resize(all - lanes);
+    }
+
+    fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    fn share_of(&self, share: f64) -> u64 {
+        (self.limit() as f64 * share) as u64
+    }
+
     fn is_tight(&self) -> bool {
-        self.all.bytes.load(Relaxed) > self.config.load().bytes / 2
+        self.all.bytes.load(Relaxed) > self.limit() / 2
     }
 
     /// The fullest dimension decides; the arguments are what the asking permit itself holds.
@@ -250,7 +330,7 @@ impl Inner {
             0 => Level::Open,
             limit => level(used.load(Relaxed).saturating_sub(own), limit, c.soft),
         };
-        of(&self.all.bytes, own_bytes, c.bytes.max(1)).max(of(&self.all.records, own_records, c.records)).max(of(
+        of(&self.all.bytes, own_bytes, self.limit().max(1)).max(of(&self.all.records, own_records, c.records)).max(of(
             &self.all.requests,
             own_requests,
             c.requests,
@@ -272,7 +352,7 @@ impl Inner {
     }
 
     fn delay(&self, now: Instant, excess: u64) -> Duration {
-        let released = self.released.load(Relaxed);
+        let released = self.stock.drained();
         let mut drain = self.drain.lock();
         drain.observe(now, released);
         drain.delay(now, released, excess, fastrand::f64())
@@ -286,7 +366,7 @@ impl Inner {
             Kind::SoftLimit => "memory usage is above the soft limit",
             _ => "the memory budget is used up",
         };
-        Refusal { why: Why::new(kind, text), retry_after: Some(self.delay(crate::clock::now(), excess)) }
+        Refusal { why: Why::new(kind, text), retry_after: Some(self.delay(clock::now(), excess)) }
     }
 }
 
@@ -303,18 +383,18 @@ impl Permit {
     }
 
     fn take(&self, n: u64) -> Result<(), Refusal> {
-        let config = self.budget.config.load();
+        let (config, limit) = (self.budget.config.load(), self.budget.limit());
         let before = self.budget.all.bytes.fetch_add(n, Relaxed);
-        if before + n > config.bytes {
+        if before + n > limit {
             self.budget.all.bytes.fetch_sub(n, Relaxed);
-            let mut refusal = self.budget.refuse(Kind::HardLimit, before + n, config.bytes, &config);
-            if self.bytes + n > config.bytes {
+            let mut refusal = self.budget.refuse(Kind::HardLimit, before + n, limit, &config);
+            if self.bytes + n > limit {
                 refusal = Refusal { why: Why::new(Kind::TooLarge, "larger than the memory budget"), retry_after: None };
             }
             return Err(refusal);
         }
         if let (Some(t), Some(share)) = (&self.tenant, config.tenant_share) {
-            let limit = share_of(&config, share);
+            let limit = self.budget.share_of(share);
             let used = t.bytes.fetch_add(n, Relaxed) + n;
             if used > limit {
                 t.bytes.fetch_sub(n, Relaxed);
@@ -358,6 +438,11 @@ impl Permit {
         (self.tenant.is_none() && self.budget.config.load().records == 0).then(|| Budget(self.budget.clone()))
     }
 
+    /// What it holds has left towards a destination without having been in a queue.
+    pub(crate) fn drained(&self) {
+        self.budget.stock.drain(self.bytes);
+    }
+
     /// Gives back all but `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         let back = self.bytes.saturating_sub(bytes as u64);
@@ -382,9 +467,10 @@ impl Permit {
     /// Says how many records the request holds, for a budget that counts them.
     pub fn set_records(&mut self, records: u32) {
         let records = u64::from(records);
-        for account in std::iter::once(&self.budget.all).chain(self.tenant.as_deref()) {
-            account.records.fetch_add(records, Relaxed);
-            account.records.fetch_sub(self.records, Relaxed);
+        // Less than before wraps around, as it does in the sum.
+        let more = records.wrapping_sub(self.records);
+        for account in std::iter::once(&self.budget.all).chain(self.tenant.as_deref()).filter(|_| more != 0) {
+            account.records.fetch_add(more, Relaxed);
         }
         self.records = records;
     }
@@ -406,7 +492,7 @@ impl Permit {
         match (&self.tenant, config.tenant_share) {
             (Some(t), Some(share)) => {
                 let used = t.bytes.load(Relaxed).saturating_sub(self.bytes + self.cost);
-                let own = level(used, share_of(&config, share).max(1), config.soft);
+                let own = level(used, self.budget.share_of(share).max(1), config.soft);
                 if own > all.0 { (own, Kind::TenantShare) } else { all }
             }
             _ => all,
@@ -418,8 +504,8 @@ impl Permit {
     pub fn refuse(&self, kind: Kind) -> Refusal {
         let config = self.budget.config.load();
         let (used, limit) = match (&self.tenant, config.tenant_share) {
-            (Some(t), Some(share)) if kind == Kind::TenantShare => (t.bytes.load(Relaxed), share_of(&config, share)),
-            _ => (self.budget.all.bytes.load(Relaxed), config.bytes),
+            (Some(t), Some(share)) if kind == Kind::TenantShare => (t.bytes.load(Relaxed), self.budget.share_of(share)),
+            _ => (self.budget.all.bytes.load(Relaxed), self.budget.limit()),
         };
         self.budget.refuse(kind, used, limit, &config)
     }
@@ -427,9 +513,10 @@ impl Permit {
     fn give_back(&self, bytes: u64, records: u64) {
         for account in std::iter::once(&self.budget.all).chain(self.tenant.as_deref()) {
             account.bytes.fetch_sub(bytes, Relaxed);
-            account.records.fetch_sub(records, Relaxed);
+            if records > 0 {
+                account.records.fetch_sub(records, Relaxed);
+            }
         }
-        self.budget.released.fetch_add(bytes, Relaxed);
     }
 }
 

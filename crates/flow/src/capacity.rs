@@ -1,13 +1,17 @@
-//! How much one exporter may hold: the collector's `queue_size` under its `sizer`, and a share of the process's budget.
+//! How much one exporter may hold: the collector's `queue_size` under its `sizer`, and memory of the stock that all queues share.
 //!
 //! A [`Slot`] is taken before anything is enqueued and given back when the piece it stands for is settled, so "size" means
 //! everything the exporter has not finished, in flight or not. An empty exporter takes one request of any size: nothing is
 //! wedged for ever by being large.
+//! Where an exporter has one lane its bound ([`Terms`]) is kept here, where it has many by whoever pushes into them.
 
+use crate::budget::REQUEST_COST;
+use crate::clock;
+use crate::drain::DrainRate;
+use crate::ledger::{Lack, Line, Place, Stock, Terms};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::sync::Notify;
+use std::time::Duration;
 
 /// What `queue_size` counts. The collector's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -28,7 +32,7 @@ pub struct CapacityConfig {
     pub size: u64,
     /// What it counts.
     pub sizer: Sizer,
-    /// Bytes it may hold, whatever the sizer: its share of the budget.
+    /// Bytes of the stock of an exporter that shares none with others.
     pub max_bytes: u64,
 }
 
@@ -41,6 +45,8 @@ pub struct Held {
     pub records: u64,
     /// Encoded bytes.
     pub bytes: u64,
+    /// Places in the books: of requests, and of pieces that they were divided into. Requests that were sorted into one batch have one.
+    pub places: u64,
 }
 
 impl Held {
@@ -55,178 +61,158 @@ impl Held {
     }
 }
 
-/// The account of one exporter.
+/// The account of one exporter and signal.
 #[derive(Debug)]
 pub struct Capacity {
     config: CapacityConfig,
-    share: Share,
-    held: Mutex<Held>,
+    stock: Stock,
+    place: Place,
+    /// Senders that wait for room in it.
+    line: Arc<Line>,
+    books: Mutex<Books>,
+    rate: Mutex<DrainRate>,
 }
 
-/// A share of the process's budget, in bytes. The signals of one exporter have it in common, so that a dead destination holds no
-/// more for being sent all three. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Share(Arc<ShareInner>);
-
-#[derive(Debug)]
-struct ShareInner {
-    limit: AtomicU64,
-    used: AtomicU64,
-    freed: Notify,
-    /// Senders that wait for room: without one, giving back needs no wake-up.
-    waiting: AtomicU64,
+#[derive(Debug, Default)]
+struct Books {
+    held: Held,
+    /// Bytes that left it, towards a destination or because they were given up, since the beginning.
+    drained: u64,
 }
 
-impl Share {
-    /// A share of so many bytes.
-    #[must_use]
-    pub fn new(limit: u64) -> Share {
-        let [limit, used, waiting] = [limit, 0, 0].map(AtomicU64::new);
-        Share(Arc::new(ShareInner { limit, used, freed: Notify::new(), waiting }))
-    }
-
-    /// Makes it larger or smaller: shares change when exporters come and go. What is held beyond it stays until it is settled.
-    pub fn resize(&self, limit: u64) {
-        self.0.limit.store(limit, Relaxed);
-        self.0.freed.notify_waiters();
-    }
-
-    /// Its size in bytes.
-    #[must_use]
-    pub fn limit(&self) -> u64 {
-        self.0.limit.load(Relaxed)
-    }
-
-    /// Bytes taken from it.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.0.used.load(Relaxed)
-    }
-
-    /// The part of it that is taken, 0..=1 and beyond.
-    #[must_use]
-    pub fn fill(&self) -> f64 {
-        self.used() as f64 / self.limit().max(1) as f64
-    }
-
-    /// Takes bytes; false, with nothing taken, if they do not fit.
-    fn take(&self, bytes: u64) -> bool {
-        let fits = self.0.used.fetch_add(bytes, Relaxed) + bytes <= self.limit();
-        if !fits {
-            self.0.used.fetch_sub(bytes, Relaxed);
-        }
-        fits
-    }
-
-    fn give_back(&self, bytes: u64) {
-        self.0.used.fetch_sub(bytes, Relaxed);
-        if self.0.waiting.load(Relaxed) > 0 {
-            self.0.freed.notify_waiters();
-        }
-    }
-}
-
-/// Room in an exporter's queue, given back on drop.
+/// Room in an exporter's queue: owned by whoever has the piece it stands for, given back on drop.
 #[derive(Debug)]
 pub struct Slot {
     capacity: Arc<Capacity>,
     held: Held,
     /// Bytes that were given back before the slot.
     saved: u64,
+    /// Whether its piece was taken in. What was refused after all never drains.
+    entered: bool,
+}
+
+impl Held {
+    /// What it takes of the memory that all queues share: every request and every piece has its place in the books beside
+    /// its bytes.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.bytes.saturating_add(self.places.saturating_mul(REQUEST_COST))
+    }
 }
 
 impl Capacity {
-    /// An empty account.
+    /// An empty account with a stock of its own.
     #[must_use]
     pub fn new(config: CapacityConfig) -> Arc<Capacity> {
-        let share = Share::new(config.max_bytes);
-        Capacity::within(config, share)
+        let stock = Stock::new(config.max_bytes);
+        Capacity::within(config, stock, Place::OneOfMany)
     }
 
-    /// An empty account within a share that others may use too; `CapacityConfig::max_bytes` has no effect.
+    /// An empty account within a stock that others use too; `CapacityConfig::max_bytes` has no effect. `place` is that of its lanes.
     #[must_use]
-    pub fn within(config: CapacityConfig, share: Share) -> Arc<Capacity> {
-        Arc::new(Capacity { config, share, held: Mutex::default() })
+    pub fn within(config: CapacityConfig, stock: Stock, place: Place) -> Arc<Capacity> {
+        let rate = Mutex::new(DrainRate::since(clock::now()));
+        Arc::new(Capacity { config, stock, place, line: Arc::default(), books: Mutex::default(), rate })
     }
 
-    /// Takes room for one request, if there is any.
+    /// Takes room for one request, if there is any; see [`Capacity::take_beside`].
     pub fn take(self: &Arc<Self>, records: u32, bytes: usize) -> Option<Slot> {
-        self.take_beside(Held::default(), records, bytes)
+        self.take_beside(Held::default(), records, bytes, 1, None).ok()
     }
 
-    /// The same where so much is kept elsewhere, which counts towards the size of the queue but is not in memory.
-    pub fn take_beside(self: &Arc<Self>, stored: Held, records: u32, bytes: usize) -> Option<Slot> {
-        let add = Held { requests: 1, records: u64::from(records), bytes: bytes as u64 };
-        let mut held = self.held.lock();
-        let sizer = self.config.sizer;
+    /// The same where so much is kept elsewhere, which counts towards the size of the queue but is not in memory. With the terms of a
+    /// lane that has the queue for itself its bound counts; without, only what no lane may pass. An empty queue takes a request of any size.
+    /// A request that several pipelines bring takes its room `times` over, at once.
+    pub(crate) fn take_beside(
+        self: &Arc<Self>,
+        stored: Held,
+        records: u32,
+        bytes: usize,
+        times: u32,
+        terms: Option<Terms>,
+    ) -> Result<Slot, Lack> {
+        let times = u64::from(times);
+        let add =
+            Held { requests: times, records: u64::from(records) * times, bytes: bytes as u64 * times, places: times };
+        let mut books = self.books.lock();
+        let (held, sizer) = (books.held, self.config.sizer);
         let is_empty = held.requests == 0;
-        if !(is_empty && stored.requests == 0) && stored.of(sizer) + held.of(sizer) + add.of(sizer) > self.config.size {
-            return None;
+        let size = stored.of(sizer).saturating_add(held.of(sizer)).saturating_add(add.of(sizer));
+        if !(is_empty && stored.requests == 0) && size > self.config.size {
+            return Err(Lack::Own);
         }
-        if !self.share.take(add.bytes) {
+        let more = add.memory();
+        let allows = |used| terms.is_none_or(|terms| terms.allows(held.memory(), more, self.stock.limit(), used));
+        if !self.stock.take(more, allows) {
             if !is_empty {
-                return None;
+                return Err(Lack::Shared);
             }
-            self.share.0.used.fetch_add(add.bytes, Relaxed);
+            self.stock.take_anyway(more);
         }
-        held.requests += 1;
-        held.records += add.records;
-        held.bytes += add.bytes;
-        Some(Slot { capacity: self.clone(), held: add, saved: 0 })
+        books.held.requests += add.requests;
+        books.held.records += add.records;
+        books.held.bytes += add.bytes;
+        books.held.places += add.places;
+        Ok(self.slot(add))
     }
 
-    /// Takes memory for a copy of something that is kept elsewhere too, if at most half of the share is taken then: a copy is
+    /// Whether a lane that has the queue for itself would get room for a request on these terms. Nothing is taken.
+    pub(crate) fn allows(&self, bytes: usize, terms: Terms) -> bool {
+        let held = self.held();
+        let more = Held { requests: 1, bytes: bytes as u64, places: 1, ..Held::default() }.memory();
+        held.requests == 0 || terms.allows(held.memory(), more, self.stock.limit(), self.stock.used())
+    }
+
+    fn slot(self: &Arc<Self>, held: Held) -> Slot {
+        Slot { capacity: self.clone(), held, saved: 0, entered: false }
+    }
+
+    /// Takes memory for a copy of something that is kept elsewhere too, if at most half of all memory is taken then: a copy is
     /// convenient, not necessary.
     pub fn take_copy(self: &Arc<Self>, bytes: u64) -> Option<Slot> {
-        if self.share.used() + bytes > self.share.limit() / 2 || !self.share.take(bytes) {
-            return None;
-        }
-        Some(self.copy(bytes))
+        let half = self.stock.limit() / 2;
+        self.stock.take(bytes, |used| used + bytes <= half).then(|| self.copy(bytes))
     }
 
     /// Takes memory for a copy that is about to be sent, whatever is taken: without it nothing that is kept elsewhere could ever
     /// leave. The caller bounds how many there are.
     pub fn take_anyway(self: &Arc<Self>, bytes: u64) -> Slot {
-        self.share.0.used.fetch_add(bytes, Relaxed);
+        self.stock.take_anyway(bytes);
         self.copy(bytes)
     }
 
     fn copy(self: &Arc<Self>, bytes: u64) -> Slot {
-        self.held.lock().bytes += bytes;
-        Slot { capacity: self.clone(), held: Held { requests: 0, records: 0, bytes }, saved: 0 }
+        self.books.lock().held.bytes += bytes;
+        self.slot(Held { bytes, ..Held::default() })
     }
 
-    /// Waits for room. Ends only when there is some: the caller bounds it by dropping the future.
-    pub async fn wait(self: &Arc<Self>, records: u32, bytes: usize) -> Slot {
-        self.share.0.waiting.fetch_add(1, Relaxed);
-        let _waiting = Waiter(&self.share.0.waiting);
-        loop {
-            let freed = self.share.0.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
-            if let Some(slot) = self.take(records, bytes) {
-                return slot;
-            }
-            freed.await;
-        }
+    /// Waits for what `attempt` takes of it, in the order that senders come. Ends only when there is some: the caller bounds it by dropping the future.
+    pub(crate) async fn wait<T>(&self, attempt: impl FnMut() -> Result<T, Lack>) -> T {
+        self.stock.wait(&self.line, attempt).await
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.books.lock().held
     }
 
     /// What the queue holds, in units of its sizer.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.held.lock().of(self.config.sizer)
+        self.held().of(self.config.sizer)
     }
 
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.held.lock().bytes
+        self.held().bytes
     }
 
-    /// The share it is within.
+    /// The stock it is within.
     #[must_use]
-    pub fn share(&self) -> &Share {
-        &self.share
+    pub fn stock(&self) -> &Stock {
+        &self.stock
     }
 
     /// The bounds it began with.
@@ -234,14 +220,45 @@ impl Capacity {
     pub fn config(&self) -> &CapacityConfig {
         &self.config
     }
-}
 
-/// Counts a sender that waits, until it has room or goes away.
-struct Waiter<'a>(&'a AtomicU64);
+    /// Whether its lane has siblings.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
 
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+    /// Counts bytes that left its queue on disk: they are done with.
+    pub fn drained(&self, bytes: u64) {
+        self.books.lock().drained += bytes;
+        self.stock.drain(bytes);
+    }
+
+    /// When a sender that found it full should come back: when a tenth of what it holds should have left, by what left it lately.
+    #[must_use]
+    pub fn retry_delay(&self) -> Duration {
+        let books = self.books.lock();
+        let (held, drained) = (books.held.bytes, books.drained);
+        drop(books);
+        let mut rate = self.rate.lock();
+        let now = clock::now();
+        rate.observe(now, drained);
+        rate.delay(now, drained, (held / 10).max(1), fastrand::f64())
+    }
+
+    fn give_back(&self, back: Held, is_drained: bool) {
+        let mut books = self.books.lock();
+        books.held.requests -= back.requests;
+        books.held.records -= back.records;
+        books.held.bytes -= back.bytes;
+        books.held.places -= back.places;
+        if is_drained {
+            books.drained += back.bytes;
+        }
+        drop(books);
+        if is_drained {
+            self.stock.drain(back.bytes);
+        }
+        self.stock.give_back(back.memory(), Some(&self.line));
     }
 }
 
@@ -250,6 +267,63 @@ impl Slot {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.held.bytes
+    }
+
+    /// What it stands for.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.held
+    }
+
+    /// Its piece takes a place of its own in the books, beside its request.
+    pub fn count_piece(&mut self) {
+        self.held.places += 1;
+        self.capacity.books.lock().held.places += 1;
+        self.capacity.stock.take_anyway(REQUEST_COST);
+    }
+
+    /// What it stands for is queued now: when it is given back, so much has left the queue.
+    pub fn enter(&mut self) {
+        self.entered = true;
+    }
+
+    /// What it stands for is refused after all: it never leaves the queue, because it was never in it.
+    pub fn refuse(&mut self) {
+        self.entered = false;
+    }
+
+    /// Stands for a request of another size from now on, whatever is taken: what became of it between the door and the queue.
+    pub fn resize(&mut self, records: u32, bytes: usize) {
+        let new = Held { records: u64::from(records), bytes: bytes as u64, ..self.held };
+        let old = std::mem::replace(&mut self.held, new);
+        if old == new {
+            return;
+        }
+        let mut books = self.capacity.books.lock();
+        books.held.records = books.held.records + new.records - old.records;
+        books.held.bytes = books.held.bytes + new.bytes - old.bytes;
+        drop(books);
+        match new.bytes.checked_sub(old.bytes) {
+            Some(more) => self.capacity.stock.take_anyway(more),
+            None => self.capacity.stock.give_back(old.bytes - new.bytes, Some(&self.capacity.line)),
+        }
+    }
+
+    /// Takes the room of one request of so many out of that of several.
+    #[must_use]
+    pub fn one_of(&mut self, times: u32) -> Slot {
+        let of = |all: u64| all / u64::from(times.max(1));
+        let held = Held {
+            requests: of(self.held.requests),
+            records: of(self.held.records),
+            bytes: of(self.held.bytes),
+            places: of(self.held.places),
+        };
+        self.held.requests -= held.requests;
+        self.held.records -= held.records;
+        self.held.bytes -= held.bytes;
+        self.held.places -= held.places;
+        Slot { capacity: self.capacity.clone(), held, saved: 0, entered: self.entered }
     }
 
     /// Takes a part of this slot for a piece of its request. The request itself stays counted once, with what remains.
@@ -261,13 +335,14 @@ impl Slot {
         self.held.records -= records;
         self.held.bytes -= bytes;
         self.saved -= saved;
-        Slot { capacity: self.capacity.clone(), held: Held { requests: 0, records, bytes }, saved }
+        let held = Held { records, bytes, ..Held::default() };
+        Slot { capacity: self.capacity.clone(), held, saved, entered: self.entered }
     }
 
     /// A slot of the same account that stands for nothing yet.
     #[must_use]
     pub fn nothing(&self) -> Slot {
-        Slot { capacity: self.capacity.clone(), held: Held::default(), saved: 0 }
+        Slot { capacity: self.capacity.clone(), held: Held::default(), saved: 0, entered: self.entered }
     }
 
     /// Hands a part of what it stands for over to another slot of the same account, as [`Slot::split`] does, and says how many bytes
@@ -282,8 +357,10 @@ impl Slot {
         bytes
     }
 
-    /// Stands for what `other`, of the same account, stood for as well.
+    /// Stands for what `other`, of the same account, stood for as well, in one place with it.
     pub fn absorb(&mut self, mut other: Slot) {
+        let places = std::mem::take(&mut other.held.places);
+        self.capacity.give_back(Held { places, ..Held::default() }, false);
         other.hand_over_rest(self);
     }
 
@@ -295,6 +372,7 @@ impl Slot {
         to.held.requests += held.requests;
         to.held.records += held.records;
         to.held.bytes += held.bytes;
+        to.held.places += held.places;
         to.saved += std::mem::take(&mut self.saved);
         held.bytes
     }
@@ -304,8 +382,7 @@ impl Slot {
         let back = self.held.bytes.saturating_sub(bytes);
         self.held.bytes -= back;
         self.saved += back;
-        self.capacity.held.lock().bytes -= back;
-        self.capacity.share.give_back(back);
+        self.capacity.give_back(Held { bytes: back, ..Held::default() }, false);
         back
     }
 
@@ -318,21 +395,17 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut held = self.capacity.held.lock();
-        held.requests -= self.held.requests;
-        held.records -= self.held.records;
-        held.bytes -= self.held.bytes;
-        drop(held);
-        self.capacity.share.give_back(self.held.bytes);
+        self.capacity.give_back(self.held, self.entered);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Standing;
 
     fn capacity(size: u64, sizer: Sizer) -> Arc<Capacity> {
-        Capacity::new(CapacityConfig { size, sizer, max_bytes: 1000 })
+        Capacity::new(CapacityConfig { size, sizer, max_bytes: 10_000 })
     }
 
     /// Scenario: a queue of two requests. Guarantee: the third is refused until one is given back.
@@ -350,38 +423,73 @@ mod tests {
     #[test]
     fn an_empty_queue_takes_a_request_of_any_size() {
         let c = capacity(10, Sizer::Items);
-        let big = c.take(50, 5000).unwrap();
+        let big = c.take(50, 50_000).unwrap();
         assert!(c.take(1, 1).is_none());
         drop(big);
         assert_eq!((c.size(), c.bytes()), (0, 0));
     }
 
-    /// Scenario: an exporter's share is halved while it is full, and grows again. Guarantee: it keeps what it has, takes nothing until it is
-    /// below the new share, and takes more under the larger one.
+    /// Scenario: the stock is halved while it is full, and grows again. Guarantee: what is held stays, nothing is taken until it is
+    /// below the new limit, and more under the larger one.
     #[test]
-    fn a_share_can_change() {
+    fn a_stock_can_change() {
         let c = capacity(100, Sizer::Requests);
-        let a = c.take(1, 600).unwrap();
-        c.share().resize(500);
+        let a = c.take(1, 6_000).unwrap();
+        c.stock().resize(5_000);
         assert!(c.take(1, 1).is_none());
-        c.share().resize(2000);
-        let _b = c.take(1, 1400).unwrap();
-        assert!(c.take(1, 1).is_none());
+        c.stock().resize(20_000);
+        let _b = c.take(1, 12_000).unwrap();
+        assert!(c.take(1, 2_000).is_none());
         drop(a);
-        assert_eq!(c.bytes(), 1400);
+        assert_eq!(c.bytes(), 12_000);
     }
 
-    /// Scenario: two signals of one exporter, one of which stalls. Guarantee: together they hold no more than the share.
+    /// Scenario: two signals of one exporter, one of which stalls. Guarantee: together they hold no more than there is, each request with its
+    /// place in the books.
     #[test]
-    fn signals_have_their_share_in_common() {
-        let (share, config) = (Share::new(1000), CapacityConfig { size: 100, sizer: Sizer::Requests, max_bytes: 0 });
-        let (logs, traces) = (Capacity::within(config.clone(), share.clone()), Capacity::within(config, share.clone()));
-        let held = logs.take(1, 800).unwrap();
+    fn signals_have_their_memory_in_common() {
+        let (stock, config) = (Stock::new(10_000), CapacityConfig { size: 100, sizer: Sizer::Requests, max_bytes: 0 });
+        let within = |config| Capacity::within(config, stock.clone(), Place::OneOfMany);
+        let (logs, traces) = (within(config.clone()), within(config));
+        let held = logs.take(1, 8_000).unwrap();
         let _one = traces.take(1, 100).unwrap();
-        assert!(traces.take(1, 200).is_none());
+        assert!(traces.take(1, 1_000).is_none());
         drop(held);
-        assert!(traces.take(1, 200).is_some());
-        assert_eq!(share.used(), 100);
+        assert!(traces.take(1, 1_000).is_some());
+        assert_eq!(stock.used(), 100 + REQUEST_COST);
+    }
+
+    /// Scenario: one lane has an exporter to itself, stuck, then passing. Guarantee: it stops at its bound, and goes on to the larger one.
+    #[test]
+    fn a_lane_alone_stops_at_its_bound() {
+        let config = CapacityConfig { size: 1 << 20, sizer: Sizer::Requests, max_bytes: 0 };
+        let c = Capacity::within(config, Stock::new(1_000_000), Place::Alone);
+        let fill = |standing| {
+            let terms = Some(Terms { standing, place: Place::Alone, soft: 1.0 });
+            let take = || c.take_beside(Held::default(), 1, 488, 1, terms).ok();
+            std::iter::from_fn(take).collect::<Vec<_>>()
+        };
+        let stuck = fill(Standing::Stuck);
+        assert_eq!(stuck.len(), 500);
+        assert_eq!(stuck.len() + fill(Standing::Passing).len(), 889);
+    }
+
+    /// Scenario: what is queued is settled; what was refused after all is not; a stage makes a request smaller, then larger. Guarantee: only the first drains,
+    /// and the books are right all the time.
+    #[test]
+    fn only_what_was_queued_drains() {
+        let c = capacity(10, Sizer::Items);
+        let (mut queued, mut refused, passed_over) =
+            (c.take(1, 100).unwrap(), c.take(1, 100).unwrap(), c.take(1, 100).unwrap());
+        queued.enter();
+        refused.enter();
+        refused.refuse();
+        queued.resize(3, 70);
+        assert_eq!((c.size(), c.bytes()), (5, 270));
+        queued.resize(2, 80);
+        drop((queued, refused, passed_over));
+        let drained = c.books.lock().drained;
+        assert_eq!((drained, c.held(), c.stock().used()), (80, Held::default(), 0));
     }
 
     /// Scenario: a slot is split over two pieces. Guarantee: the whole is given back only when both are.
@@ -403,11 +511,11 @@ mod tests {
         let c = capacity(10, Sizer::Items);
         let mut a = c.take(10, 1000).unwrap();
         assert_eq!((a.shrink(300), a.shrink(400)), (700, 0));
-        assert_eq!((c.size(), c.bytes(), c.share().used()), (10, 300, 300));
+        assert_eq!((c.size(), c.bytes(), c.stock().used()), (10, 300, 300 + REQUEST_COST));
         let b = a.split(4, 120);
         assert_eq!((a.bytes() + b.bytes(), a.saved() + b.saved()), (300, 700));
         drop((a, b));
-        assert_eq!((c.size(), c.bytes(), c.share().used()), (0, 0, 0));
+        assert_eq!((c.size(), c.bytes(), c.stock().used()), (0, 0, 0));
     }
 
     /// Scenario: a sender waits for room and another gives its own back. Guarantee: the waiter wakes up with the room.
@@ -417,13 +525,13 @@ mod tests {
         let first = c.take(1, 1).unwrap();
         let waiter = tokio::spawn({
             let c = c.clone();
-            async move { c.wait(1, 1).await }
+            async move { c.wait(|| c.take(1, 1).ok_or(Lack::Own)).await }
         });
         tokio::task::yield_now().await;
         drop(first);
         let slot = waiter.await.unwrap();
         assert_eq!(c.size(), 1);
         drop(slot);
-        assert_eq!(c.share().0.waiting.load(Relaxed), 0);
+        assert!(!c.stock().is_waited_for());
     }
 }

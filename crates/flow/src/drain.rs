@@ -1,6 +1,7 @@
-//! How fast memory is being given back, and so when a refused sender should return.
+//! How fast a queue drains, and so when a refused sender should return.
 //!
-//! A plain struct that is shown a running total of released bytes now and then. It keeps two marks, so that the rate is that of
+//! A plain struct that is shown a running total of the bytes that left, towards a destination or because they were given up, now and then: never
+//! those of requests that were refused, or a dead queue would seem to drain the faster the more is refused. It keeps two marks, so that the rate is that of
 //! the last one to two windows: old enough to be steady, young enough to notice that a destination died.
 
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ const WINDOW: Duration = Duration::from_secs(2);
 pub const DELAY: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
 /// What a sender is told while nothing drains at all.
 const STUCK: Duration = Duration::from_secs(10);
+/// How long nothing must have drained for that to be known.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The rate at which bytes are released.
 #[derive(Debug, Default)]
@@ -19,9 +22,19 @@ pub struct DrainRate {
 }
 
 impl DrainRate {
+    /// A rate of something that is empty and begins now.
+    #[must_use]
+    pub fn since(now: Instant) -> DrainRate {
+        DrainRate { older: Some((now, 0)), newer: Some((now, 0)) }
+    }
+
     /// Shows the total released so far.
     pub fn observe(&mut self, now: Instant, released: u64) {
         match self.newer {
+            // What left since a mark of long ago says nothing about now.
+            Some((at, before)) if before != released && now.saturating_duration_since(at) > WINDOW * 2 => {
+                (self.older, self.newer) = (None, Some((now, released)));
+            }
             Some((at, _)) if now.saturating_duration_since(at) < WINDOW => {}
             _ => {
                 self.older = self.newer;
@@ -38,7 +51,8 @@ impl DrainRate {
     pub fn rate(&self, now: Instant, released: u64) -> Option<f64> {
         let (at, total) = self.older?;
         let secs = now.saturating_duration_since(at).as_secs_f64();
-        (secs >= 0.05).then(|| released.saturating_sub(total) as f64 / secs)
+        let rate = released.saturating_sub(total) as f64 / secs;
+        (secs >= if rate < 1.0 { PATIENCE.as_secs_f64() } else { 0.05 }).then_some(rate)
     }
 
     /// When a sender should return if `excess` bytes must be released first. `jitter` in 0..1 spreads the senders by ±20 %.
@@ -79,6 +93,23 @@ mod tests {
             d.observe(t0 + Duration::from_secs(s), s.min(10) * 1_000_000);
         }
         assert_eq!(d.delay(t0 + Duration::from_secs(20), 10_000_000, 1_000_000, 0.5), STUCK);
+    }
+
+    /// Scenario: nothing has ever drained, for a moment and for long; then it drains well, for long unseen, and dies. Guarantee: at first nothing is
+    /// known, then it is stuck; what drained long ago is not taken for now.
+    #[test]
+    fn what_is_not_known_is_not_made_up() {
+        let t0 = crate::clock::now();
+        let at = |ms| t0 + Duration::from_millis(ms);
+        let mut d = DrainRate::since(t0);
+        d.observe(at(100), 0);
+        assert_eq!(d.delay(at(100), 0, 1_000, 0.5), *DELAY.start() * 5);
+        d.observe(at(60_000), 0);
+        assert_eq!(d.delay(at(60_000), 0, 1_000, 0.5), STUCK);
+        d.observe(at(600_000), 1_000_000_000);
+        assert_eq!(d.delay(at(600_000), 1_000_000_000, 1_000, 0.5), *DELAY.start() * 5);
+        d.observe(at(602_500), 1_000_000_000);
+        assert_eq!(d.delay(at(602_500), 1_000_000_000, 1_000, 0.5), STUCK);
     }
 
     proptest! {

@@ -1,12 +1,15 @@
 //! How a request enters: admission, stages, room in every exporter, and only then the queues.
 //!
 //! Everything up to the queues is a synchronous call on the receiver's own task. Accepting is all-or-nothing per exporter:
-//! each reserves room first, and stages are run only where an exporter has some. If none has room the request is refused with a delay; if some have, those take it, and what the
+//! each reserves room first, once ([`entry`]), and stages are run only where an exporter has some; what they made of the request is then
+//! what is held. If none has room the request is refused with a delay; if some have, those take it, and what the
 //! full ones would have got is shed and reported, so that a dead destination never costs the others their data.
+//! Nobody waits while he holds what others need: who waits for room in one exporter has given back the room he had in all others.
 //!
 //! It does not read sockets, does not decide how an answer looks on the wire, and never drops a record without saying so in
 //! [`Accepted`] or [`Refusal`] and counting it.
 
+mod entry;
 mod last_call;
 mod notices;
 mod staging;
@@ -18,6 +21,7 @@ use crate::stage::Stage;
 use crate::stats::InletStats;
 use crate::{Kind, Outcome, Payload, Stop, Why};
 use arc_swap::ArcSwap;
+use entry::{Entry, Seat, Shortage};
 use last_call::LastCall;
 use notices::Notices;
 use smallvec::SmallVec;
@@ -231,49 +235,63 @@ impl Inlet {
         }
         let total = u64::from(payload.records);
         permit.set_records(payload.records);
-        let (payload, shed) = self.shed(payload, &mut permit, &opening.config)?;
+        let (payload, shed, is_short) = self.shed(payload, &mut permit, &opening)?;
         let Some(payload) = payload else { return Ok(Accepted { outcome: shed }) };
-        let staging = self.stage(&opening, payload, permit)?;
-        if !staging.wait.is_zero() {
-            tokio::time::sleep(staging.wait).await;
-        }
-        if opening.config.sync {
-            return answer(shed.and(deliver_now(staging).await), total);
-        }
-        let (placed, full, charge) = self.place(&opening, staging).await?;
-        let (waits, outcome) = charge.push_all(placed, opening.config.acknowledge);
-        visit.queued.store(true, Relaxed);
-        let mut outcome = shed.and(full).and(outcome);
+        let entry = match opening.config.sync {
+            true => Entry::without_room(&opening),
+            false => self.enter(&opening, &payload, Shortage { is_short, sheds: permit.sheds() }).await?,
+        };
+        let staging = self.stage(&opening, payload, permit, entry)?;
+        let wait = staging.wait;
+        let (waits, outcome) = match opening.config.sync {
+            true => (None, deliver_now(staging).await),
+            false => {
+                let (placed, full, charge) = self.place(&opening, staging);
+                let (waits, outcome) = charge.push_all(placed, opening.config.acknowledge);
+                visit.queued.store(true, Relaxed);
+                (waits, full.and(outcome))
+            }
+        };
+        let mut outcome = shed.and(outcome);
         if let Some(wait) = waits {
             // The sender of the outcome can only vanish if an ack leaked, which settles as failed before that.
             outcome = outcome.and(wait.await.unwrap_or_else(|_| Outcome::failed(total, Why::new(Kind::Leaked, ""))));
         }
+        if !wait.is_zero() {
+            // Only its answer is held back: what it took in the queues is at work meanwhile.
+            tokio::time::sleep(wait).await;
+        }
         answer(outcome, total)
     }
 
-    /// Divides a request when only priority records may enter.
+    /// Divides a request when only priority records may enter; or says that memory is short, if that depends on the exporter.
     fn shed(
         &self,
         payload: Payload,
         permit: &mut Permit,
-        config: &InletConfig,
-    ) -> Result<(Option<Payload>, Outcome), Refusal> {
+        opening: &Opening,
+    ) -> Result<(Option<Payload>, Outcome, bool), Refusal> {
         let (level, kind) = permit.level();
         match level {
-            Level::Open => Ok((Some(payload), Outcome::Delivered)),
+            Level::Open => Ok((Some(payload), Outcome::Delivered, false)),
             Level::Full => Err(permit.refuse(kind)),
             Level::Priority if !permit.sheds() => Err(permit.refuse(kind)),
             Level::Priority => {
-                let (kept, shed) = self.priority(&payload, config);
+                let mut outlets = opening.funnels.iter().flat_map(|funnel| &funnel.outlets);
+                let is_exempt = |outlet: &Arc<dyn Outgoing>| outlet.blocks() || outlet.is_at_ease(&payload);
+                if kind == Kind::SoftLimit && !opening.config.sync && outlets.any(is_exempt) {
+                    return Ok((Some(payload), Outcome::Delivered, true));
+                }
+                let (kept, shed) = self.priority(&payload, &opening.config);
                 if shed == 0 {
-                    return Ok((Some(payload), Outcome::Delivered));
+                    return Ok((Some(payload), Outcome::Delivered, false));
                 }
                 let why = Why::new(kind, "memory is short: routine records were shed");
                 let shed = Outcome::Dropped { records: shed, why };
-                let Some(kept) = kept else { return Ok((None, shed)) };
+                let Some(kept) = kept else { return Ok((None, shed, false)) };
                 permit.shrink(kept.len());
                 permit.set_records(kept.records);
-                Ok((Some(kept), shed))
+                Ok((Some(kept), shed, false))
             }
         }
     }
@@ -287,55 +305,24 @@ impl Inlet {
         (kept, split.shed as u64)
     }
 
-    /// Takes room in every exporter that has it.
-    async fn place(&self, opening: &Opening, staging: Staging) -> Result<(Placed, Outcome, Charge), Refusal> {
-        let Staging { routes, charge, full: mut outcome, mut refusal, taken, .. } = staging;
-        if let Some((why, _)) = refusal.as_ref().filter(|(why, _)| why.kind == Kind::Disk) {
-            return Err(disk_trouble(why.clone()));
-        }
-        // Where nothing is shed, a share is used up to its limit, and what is beyond that refused.
-        let soft = if charge.sheds() { charge.soft() } else { f64::INFINITY };
+    /// What the stages made, with the room that was taken for it. What only priority records may enter gets only those.
+    fn place(&self, opening: &Opening, staging: Staging) -> (Placed, Outcome, Charge) {
+        let Staging { routes, charge, full: mut outcome, .. } = staging;
         let mut placed = Placed::new();
-        let (mut wanted, mut routine) = (usize::from(refusal.is_some()), 0);
-        for Route { outlets, payload, others } in routes {
+        for Route { seats, payload, others } in routes {
             let (mut priority, mut missed, before) = (None, None::<Outcome>, placed.len());
-            let mut miss = |lost: Outcome| missed = Some(missed.take().unwrap_or(Outcome::Delivered).and(lost));
-            for outlet in outlets {
-                wanted += 1;
-                // An exporter's share of the budget has the same soft limit as the whole of it.
-                let mut payload = payload.clone();
-                if outlet.fill() >= soft {
+            for Seat { outlet, slot, part, is_urgent } in seats {
+                let mut own = part.unwrap_or_else(|| payload.clone());
+                if is_urgent {
                     let (kept, shed) = priority.get_or_insert_with(|| self.priority(&payload, &opening.config));
-                    if *shed > 0 {
-                        outlet.count_shed(*shed);
-                        let text = format!("exporter {} is short of memory: routine records were shed", outlet.name());
-                        miss(Outcome::Dropped { records: *shed, why: Why::new(Kind::SoftLimit, text) });
-                    }
-                    match kept {
-                        Some(kept) => payload = kept.clone(),
-                        None => {
-                            routine += 1;
-                            continue;
-                        }
-                    }
+                    let lost = entry::shed_by(&outlet, *shed);
+                    missed = Some(missed.take().unwrap_or(Outcome::Delivered).and(lost));
+                    let Some(kept) = kept else { continue };
+                    own = kept.clone();
                 }
-                let stored = is_stored(&outlet, opening.config.acknowledge);
-                let why = match outlet.reserve(&payload, stored) {
-                    Ok(slot) => {
-                        placed.push((outlet, payload, slot, others.clone()));
-                        continue;
-                    }
-                    Err(why) if why.kind == Kind::QueueFull && outlet.blocks() => {
-                        let slot = outlet.wait(&payload, stored).await;
-                        placed.push((outlet, payload, slot, others.clone()));
-                        continue;
-                    }
-                    // It passes, and nothing has been queued yet: the sender keeps all of it.
-                    Err(why) if why.kind == Kind::Disk => return Err(disk_trouble(why)),
-                    Err(why) => why,
-                };
-                miss(Outcome::Dropped { records: u64::from(payload.records), why: why.clone() });
-                refusal = Some((why, None));
+                let Some(mut slot) = slot else { continue };
+                slot.resize(own.records, own.len());
+                placed.push((outlet, own, slot, others.clone()));
             }
             if let Some(missed) = missed {
                 if placed.len() > before {
@@ -344,13 +331,7 @@ impl Inlet {
                 outcome = outcome.and(missed);
             }
         }
-        match refusal {
-            Some((why, delay)) if placed.is_empty() && !taken && wanted > routine => {
-                let retry_after = delay.or_else(|| charge.refuse(why.kind).retry_after);
-                Err(Refusal { why, retry_after })
-            }
-            _ => Ok((placed, outcome, charge)),
-        }
+        (placed, outcome, charge)
     }
 }
 
@@ -388,10 +369,13 @@ fn disk_trouble(why: Why) -> Refusal {
 /// One attempt at each exporter, with no queue between. What stages hold back of the request is waited for.
 async fn deliver_now(staging: Staging) -> Outcome {
     let mut outcome = staging.full;
-    for Route { outlets, payload, others } in staging.routes {
+    for Route { seats, payload, others } in staging.routes {
         let mut own = Outcome::Delivered;
-        for outlet in outlets {
-            own = own.and(outlet.send_now(payload.clone()).await);
+        for seat in seats {
+            own = own.and(seat.outlet.send_now(payload.clone()).await);
+        }
+        if own == Outcome::Delivered {
+            staging.charge.drained();
         }
         others.settle(&own);
         outcome = outcome.and(own);

@@ -23,9 +23,10 @@ use crate::alarms::Alarms;
 use crate::batcher::BatchConfig;
 pub use crate::batcher::Item;
 use crate::breaker::State;
-use crate::budget::Budget;
-use crate::capacity::Capacity;
+use crate::budget::{Budget, LaneFee};
+use crate::capacity::{Capacity, Held};
 use crate::exporter::{Attempt, Exporter, Scope};
+use crate::ledger::{Line, Standing, Stands};
 use crate::permits::Permits;
 use crate::retry::RetryConfig;
 use crate::scopes::{Nudge, Scopes};
@@ -54,6 +55,8 @@ pub struct Context<E> {
     pub(crate) alarms: Arc<Alarms>,
     /// The lanes there are: one that ends by itself leaves.
     pub(crate) roster: Arc<Roster>,
+    /// How it stands with the only target, where there is only one.
+    pub(crate) alone: Stands,
     pub(crate) retry: RetryConfig,
     pub(crate) batch: BatchConfig,
     pub(crate) timeout: Duration,
@@ -253,11 +256,20 @@ struct Shared {
     life: Life,
     /// Bytes of everything pushed and not settled.
     bytes: AtomicU64,
+    /// Requests of these, and places in the books.
+    requests: AtomicU64,
+    places: AtomicU64,
     /// Bytes that packing saved of these.
     saved: AtomicU64,
     /// Records of the same.
     records: AtomicU64,
     view: Mutex<(State, Option<Instant>, usize)>,
+    /// How it stands with the target, for whoever asks for room.
+    stands: Stands,
+    /// Senders that wait for room in this lane.
+    line: Arc<Line>,
+    /// What it is charged.
+    _fee: Option<LaneFee>,
     /// Pieces in the task's own backlog.
     stored: AtomicU64,
 }
@@ -297,6 +309,11 @@ pub struct Lane(Arc<Shared>);
 impl Lane {
     /// Starts the task of a lane.
     pub fn start<E: Exporter>(target: Target, context: Arc<Context<E>>) -> Lane {
+        Lane::paid(target, context, None)
+    }
+
+    /// The same, with what it is charged.
+    pub(crate) fn paid<E: Exporter>(target: Target, context: Arc<Context<E>>, fee: Option<LaneFee>) -> Lane {
         let shared = Arc::new(Shared {
             target,
             inbox: Mutex::new(Inbox {
@@ -321,9 +338,14 @@ impl Lane {
             }),
             life: Life::default(),
             bytes: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            places: AtomicU64::new(0),
             saved: AtomicU64::new(0),
             records: AtomicU64::new(0),
             view: Mutex::new((State::Passing, None, 0)),
+            stands: Stands::default(),
+            line: Arc::default(),
+            _fee: fee,
             stored: AtomicU64::new(0),
         });
         life::start(worker::Worker::new(shared.clone(), context));
@@ -344,22 +366,43 @@ impl Lane {
     }
 
     fn enqueue(&self, mut inbox: MutexGuard<'_, Inbox>, item: Item) {
-        let (records, bytes, saved) = (u64::from(item.batch.payload.records), item.slot.bytes(), item.slot.saved());
+        let held = Held { records: u64::from(item.batch.payload.records), ..item.slot.held() };
+        let saved = item.slot.saved();
         let wake = inbox.put(item);
         drop(inbox);
-        self.count(records, bytes, saved);
+        self.count(held, saved);
         if wake {
             self.0.nudge();
         }
     }
 
     /// Counts what it holds now as well.
-    fn count(&self, records: u64, bytes: u64, saved: u64) {
-        self.0.bytes.fetch_add(bytes, Relaxed);
-        self.0.records.fetch_add(records, Relaxed);
-        if saved > 0 {
-            self.0.saved.fetch_add(saved, Relaxed);
+    fn count(&self, held: Held, saved: u64) {
+        self.0.bytes.fetch_add(held.bytes, Relaxed);
+        self.0.records.fetch_add(held.records, Relaxed);
+        let rare = [(&self.0.requests, held.requests), (&self.0.places, held.places), (&self.0.saved, saved)];
+        for (sum, n) in rare.into_iter().filter(|(_, n)| *n > 0) {
+            sum.fetch_add(n, Relaxed);
         }
+    }
+
+    /// How it stands with its target.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.0.stands.get()
+    }
+
+    /// What it holds in memory, in flight or not.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let [requests, records, bytes, places] =
+            [&self.0.requests, &self.0.records, &self.0.bytes, &self.0.places].map(|sum| sum.load(Relaxed));
+        Held { requests, records, bytes, places }
+    }
+
+    /// Where senders stand that wait for room in it.
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.0.line
     }
 
     /// Queues a piece that is on disk, with its records, and with itself if it is still in memory. Whether it stays there the lane

@@ -12,6 +12,7 @@
 //! | what travels | [`payload`] |
 //! | who is told what became of it | [`ack`], [`outcome`] |
 //! | how much memory may be used, and who may still enter | [`budget`], [`drain`] |
+//! | what queues may hold of that while others hold something too, and who waits for room | [`ledger`] |
 //! | how a request enters the pipelines | [`inlet`] |
 //! | what a stage is, and how requests are kept open while stages hold records back | [`stage`] |
 //! | how held records come out when no request carries them along | [`release`] |
@@ -46,6 +47,7 @@ pub mod exporter;
 pub mod gather;
 pub mod inlet;
 pub mod lane;
+pub mod ledger;
 mod orphans;
 pub mod outcome;
 pub mod outlet;
@@ -66,9 +68,9 @@ pub mod watch;
 
 pub use ack::Ack;
 pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};
-pub use capacity::Share;
 pub use exporter::{Attempt, Exporter, Scope};
 pub use inlet::{Accepted, Acknowledge, Funnel, Inlet};
+pub use ledger::Stock;
 pub use outcome::{Kind, Outcome, Why};
 pub use outlet::{Outgoing, Outlet};
 pub use packed::Codec;

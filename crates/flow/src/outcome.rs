@@ -42,10 +42,12 @@ pub enum Kind {
     HardLimit,
     /// The tenant's share of the budget is used up.
     TenantShare,
-    /// The exporter's queue, or its share of the budget, is full.
+    /// The exporter's queue, or the memory that is free to it, is full.
     QueueFull,
     /// The lane of this one target is full.
     LaneFull,
+    /// There are as many lanes as there may be, and this target has none.
+    LaneLimit,
     /// The exporter knows no destination to send to at present.
     NoTarget,
     /// The process is stopping.
@@ -88,12 +90,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 25] = [
         Kind::SoftLimit,
         Kind::HardLimit,
         Kind::TenantShare,
         Kind::QueueFull,
         Kind::LaneFull,
+        Kind::LaneLimit,
         Kind::NoTarget,
         Kind::Stopping,
         Kind::Unreachable,
@@ -130,6 +133,7 @@ impl Kind {
             Kind::TenantShare => "tenant_share",
             Kind::QueueFull => "queue_full",
             Kind::LaneFull => "lane_full",
+            Kind::LaneLimit => "lane_limit",
             Kind::NoTarget => "no_target",
             Kind::Stopping => "stopping",
             Kind::Unreachable => "unreachable",

@@ -10,16 +10,17 @@
 //! It does not retry, batch or send (that is the lane's) and it does not decide about admission (that is the inlet's).
 
 use crate::budget::Budget;
-use crate::capacity::{Capacity, Share, Slot};
+use crate::capacity::{Capacity, Slot};
 use crate::dead_letters::LetterBox;
 use crate::exporter::Exporter;
 use crate::gather::{Added, Gather, Gathered};
 use crate::lane::{Context, Durable, Item, Lane, LaneLimits, Left, Roster, strike};
+use crate::ledger::{Place, Stands};
 use crate::orphans::Orphans;
 use crate::permits::Permits;
 use crate::router::{Router, Routes, Target};
 use crate::scopes::Scopes;
-use crate::spool::{Incoming, Landing, Piece, Spool, WhenFull};
+use crate::spool::{Incoming, Landing, Piece, Spool};
 use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -38,6 +39,8 @@ enum Found {
     Lane(Lane),
     /// The target went away since it was named.
     Gone,
+    /// There are as many lanes as there may be.
+    Refused,
     /// The outlet is closed.
     Closed,
 }
@@ -53,6 +56,8 @@ enum Fullness {
 pub struct Outlet<E: Exporter, R: Router> {
     config: OutletConfig,
     context: Arc<Context<E>>,
+    /// Pays for its lanes, and has the stock that its queue is part of.
+    budget: Budget,
     capacity: Arc<Capacity>,
     router: R,
     /// `None` once it is closed: nothing starts a lane after that.
@@ -71,47 +76,53 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     /// An outlet without lanes yet. Must be used within a tokio runtime.
     #[must_use]
     pub fn new(config: OutletConfig, exporter: E, router: R) -> Outlet<E, R> {
-        let share = Share::new(config.capacity.max_bytes);
-        Outlet::within(config, share, exporter, router)
+        let budget = Budget::of(config.capacity.max_bytes);
+        Outlet::within(config, budget, exporter, router)
     }
 
-    /// The same within a share of memory that it has in common with others.
+    /// The same within a budget that it has in common with others.
     #[must_use]
-    pub fn within(config: OutletConfig, share: Share, exporter: E, router: R) -> Outlet<E, R> {
-        Outlet::watched(config, share, exporter, router, Arc::new(()))
+    pub fn within(config: OutletConfig, budget: Budget, exporter: E, router: R) -> Outlet<E, R> {
+        Outlet::watched(config, budget, exporter, router, Arc::new(()))
     }
 
     /// The same with somebody who hears what happens in its lanes.
     #[must_use]
-    pub fn watched(config: OutletConfig, share: Share, exporter: E, router: R, watch: Arc<dyn Watch>) -> Outlet<E, R> {
-        Outlet::build(config, share, exporter, router, watch, None)
+    pub fn watched(
+        config: OutletConfig,
+        budget: Budget,
+        exporter: E,
+        router: R,
+        watch: Arc<dyn Watch>,
+    ) -> Outlet<E, R> {
+        Outlet::build(config, budget, exporter, router, watch, None)
     }
 
     /// The same with a queue on disk, which it takes over with all that it holds. What is read back is charged to `budget`.
     #[must_use]
     pub fn durable(
         config: OutletConfig,
-        share: Share,
+        budget: Budget,
         exporter: E,
         router: R,
         watch: Arc<dyn Watch>,
         spool: Arc<Spool>,
-        budget: Budget,
     ) -> Arc<Outlet<E, R>> {
-        let outlet = Arc::new(Outlet::build(config, share, exporter, router, watch, Some((spool, budget))));
+        let outlet = Arc::new(Outlet::build(config, budget, exporter, router, watch, Some(spool)));
         outlet.clone().take_over();
         outlet
     }
 
     fn build(
         config: OutletConfig,
-        share: Share,
+        budget: Budget,
         exporter: E,
         router: R,
         watch: Arc<dyn Watch>,
-        storage: Option<(Arc<Spool>, Budget)>,
+        spool: Option<Arc<Spool>>,
     ) -> Outlet<E, R> {
-        let capacity = Capacity::within(config.capacity.clone(), share);
+        let place = if router.is_dynamic() { Place::OneOfMany } else { Place::Alone };
+        let capacity = Capacity::within(config.capacity.clone(), budget.stock().clone(), place);
         let lanes: Arc<Roster> = Arc::new(Mutex::new(Some(HashMap::new())));
         let in_flight = config.lane_in_flight.unwrap_or(config.workers / 2);
         let context = Arc::new(Context {
@@ -121,6 +132,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             scopes: Scopes::default(),
             alarms: Arc::default(),
             roster: lanes.clone(),
+            alone: Stands::default(),
             retry: config.retry.clone(),
             batch: config.batch.clone(),
             timeout: config.timeout,
@@ -131,13 +143,14 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             codec: config.codec,
             is_direct: config.is_direct,
             watch,
-            durable: storage.map(|(spool, budget)| Durable { spool, capacity: capacity.clone(), budget }),
+            durable: spool.map(|spool| Durable { spool, capacity: capacity.clone(), budget: budget.clone() }),
         });
         let gather = config.gather.map(Gather::new);
         let orphans = Orphans::default();
         Outlet {
             config,
             context,
+            budget,
             capacity,
             router,
             lanes,
@@ -156,7 +169,8 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     }
 
     /// A request that was inside when the exporter ended: it never entered the queue, and its sender is told to come back.
-    fn too_late(&self, item: Item) -> Outcome {
+    fn too_late(&self, mut item: Item) -> Outcome {
+        item.slot.refuse();
         let records = u64::from(item.batch.payload.records);
         self.context.stats.enqueue_failed.add(Kind::Stopping, records);
         let outcome = Outcome::failed(records, Why::new(Kind::Stopping, "the exporter is stopping"));
@@ -186,19 +200,16 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             [(target, _)] => Ok(self.push_to(target, item, fullness)),
             _ => {
                 let (targets, pieces): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
-                let items = item.divide(pieces.into_iter());
+                let mut items = item.divide(pieces.into_iter());
+                // Its request has its place with the last of them.
+                let own = items.len().saturating_sub(1);
+                items[..own].iter_mut().for_each(|item| item.slot.count_piece());
                 Ok(targets
                     .iter()
                     .zip(items)
                     .fold(Outcome::Delivered, |lost, (t, item)| lost.and(self.push_to(t, item, fullness))))
             }
         }
-    }
-
-    /// What one lane may hold, in bytes.
-    fn lane_limit(&self) -> u64 {
-        let all = self.capacity.share().limit();
-        if self.router.is_dynamic() { (all as f64 * self.config.lane_share) as u64 } else { u64::MAX }
     }
 
     /// Enqueues at one target. What finds the lane full is settled as dropped, and said.
@@ -209,14 +220,16 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 Found::Closed if fullness == Fullness::Counts => return self.too_late(item),
                 Found::Closed => return self.stopping(Some(target), item),
                 Found::Gone => return self.route(item, fullness).unwrap_or_else(|item| self.orphan(item)),
+                Found::Refused => {
+                    let text = format!("exporter {} has as many lanes as it may have", self.config.name);
+                    return self.turn_away(item, Why::new(Kind::LaneLimit, text));
+                }
             };
-            let (held, limit) = (lane.bytes(), self.lane_limit());
-            if held < limit && lane.is_stuck() {
+            if lane.is_stuck() {
                 item.pack(self.config.codec);
             }
-            let is_full = held > 0 && held + item.held() as u64 > limit;
-            if is_full && fullness == Fullness::Counts {
-                return self.drop_full(target, item);
+            if fullness == Fullness::Counts && !self.has_room(&lane, &item) {
+                return self.turn_away(item, Why::new(Kind::LaneFull, format!("the lane of {target} is full")));
             }
             match lane.push(item) {
                 Ok(()) => return Outcome::Delivered,
@@ -248,16 +261,25 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         if !self.router.knows(target) {
             return Found::Gone;
         }
-        let lane = Lane::start(target.clone(), self.context.clone());
+        let mut fee = None;
+        if self.capacity.place() == Place::OneOfMany {
+            if let Some(refused) = self.too_many(lanes.len()) {
+                return refused;
+            }
+            let Some(paid) = self.budget.open_lane() else { return Found::Refused };
+            fee = Some(paid);
+        }
+        let lane = Lane::paid(target.clone(), self.context.clone(), fee);
         lanes.insert(target.clone(), lane.clone());
         Found::Lane(lane)
     }
 
-    fn drop_full(&self, target: &Target, item: Item) -> Outcome {
+    /// Settles as dropped what its target has no room for, and says so.
+    fn turn_away(&self, mut item: Item, why: Why) -> Outcome {
         let records = u64::from(item.batch.payload.records);
-        self.context.stats.enqueue_failed.add(Kind::LaneFull, records);
-        let outcome =
-            Outcome::Dropped { records, why: Why::new(Kind::LaneFull, format!("the lane of {target} is full")) };
+        self.context.stats.enqueue_failed.add(why.kind, records);
+        item.slot.refuse();
+        let outcome = Outcome::Dropped { records, why };
         item.batch.ack.settle(outcome.clone());
         outcome
     }
@@ -276,40 +298,37 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         self.config.block_on_overflow
     }
 
-    fn fill(&self) -> f64 {
-        let memory = self.capacity.share().fill();
-        match &self.context.durable {
-            Some(durable) if durable.spool.when_full() == WhenFull::ShedRoutine => memory.max(durable.spool.fill()),
-            _ => memory,
-        }
+    fn is_short(&self, payload: &Payload) -> bool {
+        self.is_short_for(payload)
+    }
+
+    fn is_at_ease(&self, payload: &Payload) -> bool {
+        self.is_at_ease_with(payload)
     }
 
     fn is_durable(&self) -> bool {
         self.context.durable.is_some()
     }
 
-    fn count_shed(&self, records: u64) {
-        self.context.stats.enqueue_failed.add(Kind::SoftLimit, records);
+    fn count_missed(&self, kind: Kind, records: u64) {
+        self.context.stats.enqueue_failed.add(kind, records);
     }
 
-    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why> {
-        let slot = self.room(payload, stored);
-        if let Err(why) = &slot
-            && !(why.kind == Kind::QueueFull && self.config.block_on_overflow)
-        {
-            self.context.stats.enqueue_failed.add(why.kind, u64::from(payload.records));
-        }
-        slot
+    fn retry_delay(&self) -> Duration {
+        self.capacity.retry_delay()
     }
 
-    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
-        let payload = Payload { body: payload.body.clone(), ..payload.clone() };
-        Box::pin(async move {
-            match self.context.durable.as_ref().filter(|_| stored) {
-                Some(durable) => durable.spool.until(|| self.room(&payload, true).ok()).await,
-                None => self.capacity.wait(payload.records, payload.len()).await,
-            }
-        })
+    fn reserve_times(&self, payload: &Payload, stored: bool, times: u32) -> Result<Slot, Why> {
+        self.room(payload, stored, times)
+    }
+
+    fn wait<'a>(
+        &'a self,
+        payload: &Payload,
+        stored: bool,
+        times: u32,
+    ) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
+        Box::pin(self.wait_for(payload.clone(), stored, times))
     }
 
     fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack) {
@@ -334,7 +353,8 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         held.settle(Outcome::Delivered);
     }
 
-    fn push(&self, payload: Payload, slot: Slot, ack: Ack, waits: bool) -> Outcome {
+    fn push(&self, payload: Payload, mut slot: Slot, ack: Ack, waits: bool) -> Outcome {
+        slot.enter();
         let mut item = Item::new(Batch { payload, ack }, slot, clock::now(), waits);
         let targets = self.gather.as_ref().map_or(0, |_| self.router.sorts_by());
         if let Some(gather) = self.gather.as_ref().filter(|_| targets > 1 && self.is_sortable(&item)) {
@@ -441,10 +461,11 @@ mod direct;
 mod lineup;
 mod outgoing;
 mod retire;
+mod room;
 mod sort;
 mod stored;
 
-pub use config::OutletConfig;
+pub use config::{MAX_LANES, OutletConfig};
 use direct::try_once;
 use lineup::Lineup;
 pub use outgoing::{Outgoing, OutletView};

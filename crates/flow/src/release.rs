@@ -123,10 +123,14 @@ impl Releaser {
             while pipeline.pass(Release::All) {
                 if let Some(staged) = pipeline.stuck.take() {
                     let stored = |outlet: &Arc<dyn Outgoing>| is_stored(outlet, pipeline.acknowledge);
-                    let refused = |outlet: &Arc<dyn Outgoing>| outlet.reserve(&staged.payload, stored(outlet)).err();
+                    let records = u64::from(staged.payload.records);
+                    let refused = |outlet: &Arc<dyn Outgoing>| {
+                        let why = outlet.reserve(&staged.payload, stored(outlet)).err()?;
+                        outlet.count_missed(why.kind, records);
+                        Some(why)
+                    };
                     let why = pipeline.funnel.outlets.iter().filter_map(refused).last();
                     let why = why.unwrap_or_else(|| Why::new(Kind::Stopping, "the program is ending"));
-                    let records = u64::from(staged.payload.records);
                     tracing::error!(pipeline = %pipeline.funnel.name, records, "held records were given up");
                     staged.settle(&Outcome::failed(records, why));
                 }
@@ -180,7 +184,7 @@ impl Pipeline {
         let something = Payload::new(wire::Signal::Logs, bytes::Bytes::new(), 1);
         self.funnel.outlets.iter().any(|outlet| {
             let stored = is_stored(outlet, self.acknowledge);
-            now(outlet.wait(&something, stored)).is_some()
+            now(outlet.wait(&something, stored, 1)).is_some()
         })
     }
 
@@ -188,7 +192,7 @@ impl Pipeline {
     fn push(&mut self, staged: Staged) -> bool {
         let outlets = &self.funnel.outlets;
         let stored = |outlet: &Arc<dyn Outgoing>| is_stored(outlet, self.acknowledge);
-        let slots: Vec<_> = outlets.iter().map(|outlet| now(outlet.wait(&staged.payload, stored(outlet)))).collect();
+        let slots: Vec<_> = outlets.iter().map(|outlet| now(outlet.wait(&staged.payload, stored(outlet), 1))).collect();
         if !outlets.is_empty() && slots.iter().all(Option::is_none) {
             self.stuck = Some(staged);
             return false;
@@ -201,6 +205,7 @@ impl Pipeline {
                 }
                 Ok(slot) => drop(outlet.push(staged.payload.clone(), slot, staged.ack(), true)),
                 Err(why) => {
+                    outlet.count_missed(why.kind, staged.payload.records.into());
                     let missed = Outcome::Dropped { records: u64::from(staged.payload.records), why };
                     staged.ack().settle(missed);
                 }

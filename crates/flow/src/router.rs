@@ -38,6 +38,11 @@ pub trait Router: Send + Sync + 'static {
     /// target at all, `out` stays empty.
     fn route(&self, payload: Payload, out: &mut Routes);
 
+    /// The target of the whole request, if that can be said without dividing it.
+    fn only(&self, _payload: &Payload) -> Option<Target> {
+        None
+    }
+
     /// How many targets records are sorted by; fewer than two: requests are not to be sorted, but routed.
     fn sorts_by(&self) -> usize {
         0

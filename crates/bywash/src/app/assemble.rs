@@ -14,7 +14,7 @@ use crate::processors::Built as BuiltStage;
 use flow::inlet::Opening;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
-use flow::{Budget, Funnel, Outgoing, Outlet, Share, Target};
+use flow::{Budget, Funnel, Outgoing, Outlet, Target};
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::Signal;
@@ -30,8 +30,6 @@ pub struct LiveOutlet {
     pub balancer: Option<LoadBalancing>,
     /// Its queue on disk, if it has one.
     pub spool: Option<Lease>,
-    /// The share of memory that it has in common with the exporter's other signals.
-    pub share: Share,
 }
 
 /// A stage of a pipeline and what it was made from.
@@ -90,12 +88,8 @@ pub fn outlets(
 ) -> Result<Vec<LiveOutlet>, AssembleError> {
     // The outlets of one exporter share its connections.
     let mut built: HashMap<&ComponentId, Built> = HashMap::new();
-    let mut shares: HashMap<&ComponentId, Share> = HashMap::new();
     let mut all = Vec::with_capacity(plan.outlets.len());
     for (wanted, spool) in plan.outlets.iter().zip(spools) {
-        let kept = old.iter().find(|o| o.plan.id == wanted.id).map(|o| o.share.clone());
-        let share =
-            shares.entry(&wanted.id).or_insert_with(|| kept.unwrap_or_else(|| Share::new(wanted.max_bytes))).clone();
         if let Some(same) = old.iter().find(|o| o.plan.is_same(wanted)) {
             all.push(LiveOutlet { plan: wanted.clone(), ..same.clone() });
             continue;
@@ -104,12 +98,12 @@ pub fn outlets(
         // An exporter that balances over backends keeps them, and what is counted of them, also when only some of its signals change.
         let same = old.iter().find(|o| o.plan.id == wanted.id && o.plan.config == wanted.config);
         let balancer = same.and_then(|o| o.balancer.clone());
-        let durable = spool.as_ref().map(|lease| (lease.spool().clone(), budget.clone()));
+        let durable = spool.as_ref().map(|lease| lease.spool().clone());
         let (outgoing, balancer) = match (&wanted.config, balancer) {
-            (DestinationConfig::Summary, _) => (summary_outlet(wanted, share.clone(), summary), None),
+            (DestinationConfig::Summary, _) => (summary_outlet(wanted, budget, summary), None),
             (_, Some(balancer)) => {
                 let batch = wanted.batch.clone();
-                let outgoing = balancer.outlet(wanted.signal, share.clone(), batch, durable).map_err(failed)?;
+                let outgoing = balancer.outlet(wanted.signal, budget.clone(), batch, durable).map_err(failed)?;
                 (outgoing, Some(balancer))
             }
             (DestinationConfig::Exporter(config), None) => {
@@ -118,15 +112,14 @@ pub fn outlets(
                 }
                 let built = &built[&wanted.id];
                 let outgoing =
-                    built.outlet(wanted.signal, share.clone(), wanted.batch.clone(), durable).map_err(failed)?;
+                    built.outlet(wanted.signal, budget.clone(), wanted.batch.clone(), durable).map_err(failed)?;
                 (outgoing, built.load_balancer())
             }
         };
-        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, spool: spool.clone(), share });
+        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, spool: spool.clone() });
     }
     // Only now, when nothing can go wrong any more: a plan that cannot be built changes nothing.
     for outlet in &all {
-        outlet.share.resize(outlet.plan.max_bytes);
         if let (Some(lease), Some(storage)) = (&outlet.spool, &outlet.plan.storage) {
             lease.spool().configure(storage.clone());
         }
@@ -134,10 +127,10 @@ pub fn outlets(
     Ok(all)
 }
 
-fn summary_outlet(plan: &OutletPlan, share: Share, summary: &Summary) -> Arc<dyn Outgoing> {
+fn summary_outlet(plan: &OutletPlan, budget: &Budget, summary: &Summary) -> Arc<dyn Outgoing> {
     let target = Target::new("terminal");
-    let config = OutletConfig::new(plan.id.to_string(), plan.max_bytes);
-    Arc::new(Outlet::within(config, share, summary.clone(), Direct(target)))
+    let config = OutletConfig::new(plan.id.to_string(), budget.stock().limit());
+    Arc::new(Outlet::within(config, budget.clone(), summary.clone(), Direct(target)))
 }
 
 /// The stages of a plan, pipeline by pipeline. Those of `old` that did not change stay; one that changed goes on with what its

@@ -3,8 +3,7 @@
 //! [`read`] goes from the arguments to a [`Plan`] in one pass that finds every error. A plan is plain data and can be compared
 //! part by part, which is how a reload knows what may stay.
 //!
-//! Invariants: a plan refers only to what it holds; each (exporter, signal) is one outlet, however many pipelines name it; the
-//! shares of all exporters together are the budget. It opens no socket and no file but those of the configuration.
+//! Invariants: a plan refers only to what it holds; each (exporter, signal) is one outlet, however many pipelines name it. It opens no socket and no file but those of the configuration.
 
 mod budget;
 mod storage;
@@ -97,12 +96,10 @@ pub struct OutletPlan {
     pub batch: Option<BatchConfig>,
     /// Where it keeps what waits, if not in memory.
     pub storage: Option<StorageConfig>,
-    /// The exporter's share of the memory budget, which its signals have in common.
-    pub max_bytes: u64,
 }
 
 impl OutletPlan {
-    /// Whether both mean the same outlet, whatever its share of memory and its bounds on disk: those can change while it lives.
+    /// Whether both mean the same outlet, whatever its bounds on disk: those can change while it lives.
     #[must_use]
     pub fn is_same(&self, other: &OutletPlan) -> bool {
         let directory = |plan: &OutletPlan| plan.storage.as_ref().map(|storage| storage.directory.clone());
@@ -212,7 +209,7 @@ impl Decoded {
         let storages = storage::running(&service.extensions, &self.extensions, &document.extensions, diagnostics);
         let stored =
             storage::references(&self.exporters, &document.exporters, &storages, &document.extensions, diagnostics);
-        let (pipelines, mut outlets) = self.pipelines(service, budget.bytes, root, diagnostics);
+        let (pipelines, mut outlets) = self.pipelines(service, root, diagnostics);
         for outlet in &mut outlets {
             let exporters = &document.exporters;
             outlet.storage = stored.get(&outlet.id).map(|config| {
@@ -315,7 +312,6 @@ impl Decoded {
     fn pipelines(
         &self,
         service: &ServiceConfig,
-        budget: u64,
         root: &Node,
         diagnostics: &mut Diagnostics,
     ) -> (Vec<PipelinePlan>, Vec<OutletPlan>) {
@@ -355,7 +351,7 @@ impl Decoded {
                 }
                 let at = outlets.iter().position(|o| o.id == *exporter && o.signal == signal).unwrap_or_else(|| {
                     let (id, config, batch) = (exporter.clone(), config.clone(), batch.clone());
-                    outlets.push(OutletPlan { id, signal, config, batch, storage: None, max_bytes: 0 });
+                    outlets.push(OutletPlan { id, signal, config, batch, storage: None });
                     outlets.len() - 1
                 });
                 if outlets[at].batch != batch {
@@ -376,12 +372,6 @@ impl Decoded {
                 outlets: ends,
             });
         }
-        // The signals of one exporter have its share in common: a gateway that carries mostly logs may use all of it for them.
-        let mut ids: Vec<&ComponentId> = outlets.iter().map(|outlet| &outlet.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let share = budget / ids.len().max(1) as u64;
-        outlets.iter_mut().for_each(|outlet| outlet.max_bytes = share);
         (pipelines, outlets)
     }
 }

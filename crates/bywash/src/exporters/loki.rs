@@ -104,6 +104,12 @@ impl Loki {
         TenantRouter { fixed: self.shared.fixed.clone(), default: self.shared.config.tenant_id.clone() }
     }
 
+    /// Tenants that may have a lane.
+    #[must_use]
+    pub fn max_lanes(&self) -> usize {
+        self.shared.config.max_lanes as usize
+    }
+
     /// How batches form; `pipeline` is what a `batch` processor asks for.
     #[must_use]
     pub fn batching(&self, pipeline: Option<BatchConfig>) -> BatchConfig {

@@ -21,7 +21,7 @@ use flow::batcher::BatchConfig;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
 use flow::spool::Spool;
-use flow::{Budget, Exporter, Outgoing, Outlet, Router, Share, Target};
+use flow::{Budget, Exporter, Outgoing, Outlet, Router, Target};
 use queue::{RetryOnFailure, SendingQueue, outlet_config};
 use std::sync::Arc;
 use wire::Signal;
@@ -192,7 +192,7 @@ impl Built {
         }
     }
 
-    /// The outlet for one signal, within a share of memory that the exporter's signals have in common. `pipeline_batch` is what a `batch` processor of the
+    /// The outlet for one signal, within the budget of the process. `pipeline_batch` is what a `batch` processor of the
     /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. What waits is kept in `durable`, if there is
     /// one. Must be called within a tokio runtime.
     ///
@@ -201,58 +201,61 @@ impl Built {
     pub fn outlet(
         &self,
         signal: Signal,
-        share: Share,
+        budget: Budget,
         pipeline_batch: Option<BatchConfig>,
-        durable: Option<(Arc<Spool>, Budget)>,
+        durable: Option<Arc<Spool>>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
-        let limit = share.limit();
+        let limit = budget.stock().limit();
         let batch = match &self.kind {
             BuiltKind::Loki(exporter) => Some(exporter.batching(pipeline_batch.clone())),
             _ => pipeline_batch.clone(),
         };
         let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
         Ok(match &self.kind {
-            BuiltKind::OtlpGrpc(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
+            BuiltKind::OtlpGrpc(exporter) => direct(config, budget, exporter.clone(), exporter.target(), durable),
             BuiltKind::OtlpHttp(exporter) if !exporter.takes(signal) => {
                 return Err(BuildError(format!(
                     "either `endpoint` or `{signal}_endpoint` must be specified to send {signal}"
                 )));
             }
-            BuiltKind::OtlpHttp(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
+            BuiltKind::OtlpHttp(exporter) => direct(config, budget, exporter.clone(), exporter.target(), durable),
             BuiltKind::Loki(_) if signal != Signal::Logs => {
                 return Err(BuildError(format!("loki takes logs only, not {signal}")));
             }
-            BuiltKind::Loki(exporter) => routed(config, share, exporter.clone(), exporter.router(), durable),
-            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, share, pipeline_batch, durable)?,
+            BuiltKind::Loki(exporter) => {
+                let config = OutletConfig { max_lanes: exporter.max_lanes(), ..config };
+                routed(config, budget, exporter.clone(), exporter.router(), durable)
+            }
+            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, budget, pipeline_batch, durable)?,
             BuiltKind::Prometheus(_) if signal != Signal::Metrics => {
                 return Err(BuildError(format!("prometheus takes metrics only, not {signal}")));
             }
-            BuiltKind::Prometheus(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
-            BuiltKind::Debug(exporter) => direct(config, share, exporter.clone(), exporter.target(), durable),
-            BuiltKind::Nop(exporter) => direct(config, share, *exporter, Target::new("nop"), durable),
+            BuiltKind::Prometheus(exporter) => direct(config, budget, exporter.clone(), exporter.target(), durable),
+            BuiltKind::Debug(exporter) => direct(config, budget, exporter.clone(), exporter.target(), durable),
+            BuiltKind::Nop(exporter) => direct(config, budget, *exporter, Target::new("nop"), durable),
         })
     }
 }
 
 fn direct<E: Exporter>(
     config: OutletConfig,
-    share: Share,
+    budget: Budget,
     exporter: E,
     target: Target,
-    durable: Option<(Arc<Spool>, Budget)>,
+    durable: Option<Arc<Spool>>,
 ) -> Arc<dyn Outgoing> {
-    routed(config, share, exporter, Direct(target), durable)
+    routed(config, budget, exporter, Direct(target), durable)
 }
 
 fn routed<E: Exporter, R: Router>(
     config: OutletConfig,
-    share: Share,
+    budget: Budget,
     exporter: E,
     router: R,
-    durable: Option<(Arc<Spool>, Budget)>,
+    durable: Option<Arc<Spool>>,
 ) -> Arc<dyn Outgoing> {
     match durable {
-        Some((spool, budget)) => Outlet::durable(config, share, exporter, router, Arc::new(()), spool, budget),
-        None => Arc::new(Outlet::within(config, share, exporter, router)),
+        Some(spool) => Outlet::durable(config, budget, exporter, router, Arc::new(()), spool),
+        None => Arc::new(Outlet::within(config, budget, exporter, router)),
     }
 }

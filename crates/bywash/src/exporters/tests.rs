@@ -28,11 +28,11 @@ async fn every_type_of_the_table_can_be_built() {
         let built = build(kind.name, &config.unwrap()).unwrap();
         for signal in Signal::ALL {
             if kind.name == "loki" && signal != Signal::Logs {
-                let refused = built.outlet(signal, Share::new(1 << 20), None, None);
+                let refused = built.outlet(signal, Budget::of(1 << 20), None, None);
                 assert!(refused.is_err_and(|e| e.0.contains("takes logs only")));
                 continue;
             }
-            assert_eq!(built.outlet(signal, Share::new(1 << 20), None, None).unwrap().name(), kind.name);
+            assert_eq!(built.outlet(signal, Budget::of(1 << 20), None, None).unwrap().name(), kind.name);
         }
     }
 }
@@ -42,8 +42,8 @@ async fn every_type_of_the_table_can_be_built() {
 async fn a_signal_without_an_endpoint_is_refused() {
     let (config, _) = decode("otlp_http", "traces_endpoint: http://localhost/x");
     let built = build("otlp_http", &config.unwrap()).unwrap();
-    assert!(built.outlet(Signal::Traces, Share::new(1), None, None).is_ok());
-    assert!(built.outlet(Signal::Logs, Share::new(1), None, None).is_err_and(|e| e.0.contains("logs_endpoint")));
+    assert!(built.outlet(Signal::Traces, Budget::of(1), None, None).is_ok());
+    assert!(built.outlet(Signal::Logs, Budget::of(1), None, None).is_err_and(|e| e.0.contains("logs_endpoint")));
 }
 
 /// Scenario: an unknown key in each type. Guarantee: an error with the dotted path of the key.
@@ -100,7 +100,7 @@ async fn nothing_told_delivered_is_missing() {
     );
     let outlet = build("x", &decode("otlp_grpc", &yaml).0.unwrap())
         .unwrap()
-        .outlet(Signal::Logs, Share::new(1 << 30), None, None)
+        .outlet(Signal::Logs, Budget::of(1 << 30), None, None)
         .unwrap();
     let told: Vec<_> = (0..COUNT)
         .map(|id| {
@@ -132,7 +132,7 @@ async fn closing_ends_by_its_deadline() {
     let yaml = format!("{{endpoint: '{}', tls: {{insecure: true}}}}", server.address);
     let outlet = build("x", &decode("otlp_grpc", &yaml).0.unwrap())
         .unwrap()
-        .outlet(Signal::Logs, Share::new(1 << 30), None, None)
+        .outlet(Signal::Logs, Budget::of(1 << 30), None, None)
         .unwrap();
     let told: Vec<_> = (0..30)
         .map(|id| {

@@ -102,6 +102,22 @@ fn tiny_requests_are_not_free() {
     assert_eq!((b.bytes(), b.requests()), (0, 0));
 }
 
+/// Scenario: lanes are opened until there are enough, and end. Guarantee: they are paid for out of the limit, a quarter of it at most and a few in any case;
+/// requests have the rest, and all of it afterwards.
+#[test]
+fn lanes_are_paid_for() {
+    let b = Budget::of(100 << 20);
+    let fees: Vec<_> = std::iter::from_fn(|| b.open_lane()).collect();
+    assert_eq!((fees.len() as u64, b.lane_bytes()), ((25 << 20) / LANE_COST, 25 << 20));
+    assert_eq!((b.bytes(), b.stock().limit()), (0, 75 << 20));
+    assert!(b.open(None).unwrap().grow((75 << 20) - 512).is_ok());
+    assert!(b.open(None).unwrap().grow(75 << 20).is_err());
+    drop(fees);
+    assert_eq!((b.lane_bytes(), b.stock().limit()), (0, 100 << 20));
+    let small = Budget::of(1000);
+    assert_eq!(std::iter::from_fn(|| small.open_lane()).map(std::mem::forget).count() as u64, FREE_LANES);
+}
+
 proptest! {
     /// Scenario: any sequence of opening, growing, shrinking and dropping, with tenants. Guarantee: never past the limit, and exactly 0 at the end.
     #[test]

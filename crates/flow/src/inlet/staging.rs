@@ -1,9 +1,10 @@
 //! A request and its stages: what they make of it for each pipeline, who else has records in it by then, and what it costs.
 //!
 //! Stages have effects (they count, they limit, they hold lines back), so they run once, and only when an exporter behind them has
-//! room: a request that is refused and sent again is not counted twice. Where a stage may hold records back the request's permit
+//! given room for the request: one that is refused and sent again is not counted twice. Where a stage may hold records back the request's permit
 //! and duty are shared with it from here on; everywhere else nothing is added to the plain way.
 
+use super::entry::{Entry, Seats};
 use super::{Acknowledge, Funnel, Inlet, Opening, Placed};
 use crate::budget::{Permit, Refusal};
 use crate::outlet::Outgoing;
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a pipeline made of a request, and which of its exporters may get it.
 pub(super) struct Route {
-    pub outlets: SmallVec<[Arc<dyn Outgoing>; 2]>,
+    pub seats: Seats,
     pub payload: Payload,
     /// Earlier requests that have records in it.
     pub others: Others,
@@ -34,27 +35,26 @@ pub(super) struct Staging {
     pub charge: Charge,
     /// What exporters miss that had no room, or whose pipeline is paused.
     pub full: Outcome,
-    /// Why, and when to come back if that is known.
-    pub refusal: Option<(Why, Option<Duration>)>,
-    /// Whether stages kept or dropped all of it for some pipeline: then it must not be sent again.
-    pub taken: bool,
     /// How long its answer is to be held back.
     pub wait: Duration,
 }
 
 impl Inlet {
-    /// Runs the stages of every pipeline.
-    pub(super) fn stage(&self, opening: &Opening, payload: Payload, permit: Permit) -> Result<Staging, Refusal> {
+    /// Runs the stages of every pipeline that has room somewhere.
+    pub(super) fn stage(
+        &self,
+        opening: &Opening,
+        payload: Payload,
+        permit: Permit,
+        entry: Entry,
+    ) -> Result<Staging, Refusal> {
+        let Entry { seats, missed: full } = entry;
         let is_staged = |funnel: &Funnel| !funnel.stages.is_empty();
+        let placed = opening.funnels.iter().zip(seats).filter(|(_, seats)| !seats.is_empty());
         if !opening.funnels.iter().any(is_staged) {
-            let route = |funnel: &Funnel| Route {
-                outlets: funnel.outlets.iter().cloned().collect(),
-                payload: payload.clone(),
-                others: Others::default(),
-            };
-            let routes = opening.funnels.iter().map(route).collect();
-            let (full, refusal, taken, wait) = (Outcome::Delivered, None, false, Duration::ZERO);
-            return Ok(Staging { routes, charge: Charge::Own(permit), full, refusal, taken, wait });
+            let route = |(_, seats)| Route { seats, payload: payload.clone(), others: Others::default() };
+            let routes = placed.map(route).collect();
+            return Ok(Staging { routes, charge: Charge::Own(permit), full, wait: Duration::ZERO });
         }
         let bytes = usize::try_from(permit.bytes()).unwrap_or(usize::MAX);
         let charge = if opening.funnels.iter().any(Funnel::holds) {
@@ -62,55 +62,15 @@ impl Inlet {
         } else {
             Charge::Own(permit)
         };
-        let (routes, full, refusal) = (SmallVec::new(), Outcome::Delivered, None);
-        let mut staging = Staging { routes, charge, full, refusal, taken: false, wait: Duration::ZERO };
-        for funnel in &opening.funnels {
-            if let Some(outlets) = self.ready(funnel, &payload, opening.config.acknowledge, &mut staging) {
-                self.run(funnel, outlets, &payload, &mut staging);
-            }
+        let mut staging = Staging { routes: SmallVec::new(), charge, full, wait: Duration::ZERO };
+        for (funnel, seats) in placed {
+            self.run(funnel, seats, &payload, &mut staging);
         }
         staging.charge(&payload, bytes)?;
         Ok(staging)
     }
 
-    /// The exporters of a pipeline that have room. What the others miss is taken note of; `None` if there is nobody to run stages for.
-    fn ready(
-        &self,
-        funnel: &Funnel,
-        payload: &Payload,
-        acknowledge: Acknowledge,
-        staging: &mut Staging,
-    ) -> Option<SmallVec<[Arc<dyn Outgoing>; 2]>> {
-        if funnel.stages.is_empty() {
-            return Some(funnel.outlets.iter().cloned().collect());
-        }
-        let lost = |why| Outcome::Dropped { records: u64::from(payload.records), why };
-        if let Some(left) = self.pauses.left(&funnel.name) {
-            let text = format!("a stage of pipeline {} holds this source back", funnel.name);
-            let why = Why::new(Kind::Throttled, text);
-            staging.miss(lost(why.clone()), why, Some(left));
-            return None;
-        }
-        let mut ready = SmallVec::new();
-        for outlet in &funnel.outlets {
-            match outlet.reserve(payload, is_stored(outlet, acknowledge)) {
-                Err(why) if !(why.kind == Kind::QueueFull && outlet.blocks()) => {
-                    staging.miss(lost(why.clone()), why, None);
-                }
-                // Room for what will be left of it is taken when that is known.
-                _ => ready.push(outlet.clone()),
-            }
-        }
-        (!ready.is_empty()).then_some(ready)
-    }
-
-    fn run(
-        &self,
-        funnel: &Funnel,
-        outlets: SmallVec<[Arc<dyn Outgoing>; 2]>,
-        payload: &Payload,
-        staging: &mut Staging,
-    ) {
+    fn run(&self, funnel: &Funnel, seats: Seats, payload: &Payload, staging: &mut Staging) {
         let own = if funnel.holds() { staging.charge.hold().cloned() } else { None };
         let mut staged = Staged::new(payload.clone(), own.iter().cloned().collect());
         for stage in &funnel.stages {
@@ -124,23 +84,14 @@ impl Inlet {
         }
         staging.wait = staging.wait.max(staged.wait.min(PATIENCE));
         if staged.payload.records == 0 {
-            staging.taken = true;
             return;
         }
         staged.holds.retain(|hold| !own.as_ref().is_some_and(|own| own.is_same(hold)));
-        staging.routes.push(Route { outlets, payload: staged.payload, others: Others::new(staged.holds) });
+        staging.routes.push(Route { seats, payload: staged.payload, others: Others::new(staged.holds) });
     }
 }
 
 impl Staging {
-    fn miss(&mut self, lost: Outcome, why: Why, delay: Option<Duration>) {
-        if self.refusal.as_ref().is_some_and(|(known, _)| known.kind == Kind::Disk) {
-            return;
-        }
-        self.full = std::mem::replace(&mut self.full, Outcome::Delivered).and(lost);
-        self.refusal = Some((why, delay));
-    }
-
     /// Charges for what the stages made. A request that is too large for that by now is refused, unless others have records in it:
     /// those are charged to their own requests, and must not be lost for this one.
     fn charge(&mut self, payload: &Payload, bytes: usize) -> Result<(), Refusal> {
@@ -219,19 +170,9 @@ impl Charge {
         }
     }
 
-    /// The part of a limit above which only priority records enter.
-    pub fn soft(&self) -> f64 {
-        self.with(Permit::soft)
-    }
-
-    /// Whether routine records are shed above that, or requests refused.
-    pub fn sheds(&self) -> bool {
-        self.with(Permit::sheds)
-    }
-
-    /// A refusal for this reason with a measured delay.
-    pub fn refuse(&self, kind: Kind) -> Refusal {
-        self.with(|permit| permit.refuse(kind))
+    /// What it holds has left towards a destination without having been in a queue.
+    pub fn drained(&self) {
+        self.with(Permit::drained);
     }
 
     fn with<T>(&self, ask: impl FnOnce(&Permit) -> T) -> T {
@@ -367,7 +308,7 @@ impl Pauses {
     }
 
     /// How much longer a pipeline holds this source back.
-    fn left(&self, funnel: &str) -> Option<Duration> {
+    pub(super) fn left(&self, funnel: &str) -> Option<Duration> {
         if !self.any.load(Relaxed) {
             return None;
         }

@@ -11,7 +11,7 @@
 use super::{Item, Lane};
 use crate::batcher::BatchConfig;
 use crate::budget::{Budget, Permit};
-use crate::capacity::Slot;
+use crate::capacity::{Held, Slot};
 use crate::scopes::Nudge;
 use crate::watch::Cause;
 use crate::{Ack, Batch, Codec, Payload};
@@ -62,21 +62,23 @@ impl OpenBatch {
         }
     }
 
-    /// Writes as many records as there is room for; answers how many, and how many bytes of room they took.
-    fn write(&mut self, sorted: &mut Sorted<'_>) -> (u64, u64) {
-        let before = self.sheaf.bound();
+    /// Writes as many records as there is room for; answers what room they took.
+    fn write(&mut self, sorted: &mut Sorted<'_>) -> Held {
+        let (before, slot) = (self.sheaf.bound(), self.slot.held());
         let taken = self.sheaf.append(sorted.pile, sorted.picks);
         sorted.picks = &sorted.picks[taken..];
-        let bytes = match sorted.is_last && sorted.picks.is_empty() {
+        match sorted.is_last && sorted.picks.is_empty() {
             true => sorted.slot.hand_over_rest(&mut self.slot),
             false => sorted.slot.hand_over(&mut self.slot, taken, self.sheaf.bound() - before),
         };
+        let now = self.slot.held();
+        let (requests, places) = (now.requests - slot.requests, now.places - slot.places);
         let held = self.sheaf.held() as u64;
         if held != self.permit.bytes() {
             self.permit.hold(held);
             self.permit.set_records(self.records());
         }
-        (taken as u64, bytes)
+        Held { requests, records: taken as u64, bytes: now.bytes - slot.bytes, places }
     }
 
     fn records(&self) -> u32 {
@@ -141,9 +143,9 @@ impl Lane {
         }
         let is_new = inbox.batch.is_none();
         let batch = inbox.batch.get_or_insert_with(|| OpenBatch::new(sorted, inbox.sheaf.take()));
-        let (records, bytes) = batch.write(sorted);
+        let held = batch.write(sorted);
         let is_full = !sorted.picks.is_empty() || batch.is_full(sorted.config);
-        self.count(records, bytes, 0);
+        self.count(held, 0);
         if is_full {
             return Ok(inbox.batch.take());
         }

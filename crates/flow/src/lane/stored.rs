@@ -198,7 +198,8 @@ impl<E: Exporter> Worker<E> {
             durable.spool.bury(Burial { ticket, payload, target, records, why, first, attempts });
         };
         for key in std::mem::take(&mut request.stored) {
-            let records = durable.spool.look(key).map_or(0, |look| look.records);
+            let (records, bytes) = durable.spool.look(key).map_or((0, 0), |look| (look.records, look.bytes));
+            durable.capacity.drained(bytes);
             self.shared.records.fetch_sub(records, Relaxed);
             bury(Ticket::new(durable.spool.clone(), key), None, records);
         }
@@ -274,10 +275,16 @@ impl<E: Exporter> Worker<E> {
     /// Pieces are done with. Gives their records.
     pub(super) fn finish(&mut self, keys: Vec<Key>) -> u64 {
         let Some(durable) = self.context.durable.as_ref() else { return 0 };
-        let mut records = 0;
+        let (mut records, mut bytes) = (0, 0);
         for key in keys {
-            records += durable.spool.look(key).map_or(0, |look| look.records);
+            if let Some(look) = durable.spool.look(key) {
+                records += look.records;
+                bytes += look.bytes;
+            }
             durable.spool.finish(key);
+        }
+        if bytes > 0 {
+            durable.capacity.drained(bytes);
         }
         self.shared.records.fetch_sub(records, Relaxed);
         records

@@ -26,6 +26,7 @@ impl Bench {
             scopes: Scopes::default(),
             alarms: Arc::default(),
             roster: Arc::default(),
+            alone: Stands::default(),
             retry,
             batch,
             timeout: S(5),

@@ -11,6 +11,7 @@ use crate::alarms::Alarm;
 use crate::batcher::{Batcher, Due, Request};
 use crate::breaker::{Admit, Breaker, State};
 use crate::exporter::{Attempt, Exporter};
+use crate::ledger;
 use crate::packed::BACKLOG;
 use crate::permits::Pool;
 use crate::scopes::{self, Entry, Probe};
@@ -536,6 +537,7 @@ impl<E: Exporter> Worker<E> {
         *self.shared.view.lock() = (self.breaker.state(), oldest, self.retries.len());
         // While a permit, an answer or the breaker is waited for, a push changes nothing.
         let is_halted = self.is_shut(now);
+        self.stand(is_halted);
         let can_send = waiting.permit.is_none() && self.flights.len() < self.context.limits.in_flight && !is_halted;
         let mut inbox = self.shared.inbox.lock();
         let takes_stored = has_nothing || (can_send && self.backlog.is_empty());
@@ -557,6 +559,19 @@ impl<E: Exporter> Worker<E> {
             false => BACKLOG.saturating_sub(self.batcher.bytes()),
         };
         inbox.deadline == self.deadline
+    }
+
+    /// Says how it stands with the target.
+    fn stand(&self, is_halted: bool) {
+        let standing = match is_halted || self.breaker.state() != State::Passing {
+            true => ledger::Standing::Stuck,
+            false if self.standing == Standing::Proven => ledger::Standing::Passing,
+            false => ledger::Standing::New,
+        };
+        self.shared.stands.set(standing);
+        if !self.context.limits.has_siblings() {
+            self.context.alone.set(standing);
+        }
     }
 
     /// Takes back everything that is not settled.
@@ -605,8 +620,12 @@ impl Shared {
 
     /// Counts an item as held no more.
     pub(super) fn forget(&self, item: &Item) {
-        self.bytes.fetch_sub(item.slot.bytes(), Relaxed);
-        self.saved.fetch_sub(item.slot.saved(), Relaxed);
+        let held = item.slot.held();
+        self.bytes.fetch_sub(held.bytes, Relaxed);
+        let rare = [(&self.requests, held.requests), (&self.places, held.places), (&self.saved, item.slot.saved())];
+        for (sum, n) in rare.into_iter().filter(|(_, n)| *n > 0) {
+            sum.fetch_sub(n, Relaxed);
+        }
         self.records.fetch_sub(item.batch.payload.records.into(), Relaxed);
     }
 }

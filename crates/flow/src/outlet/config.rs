@@ -7,6 +7,9 @@ use crate::gather::GatherConfig;
 use crate::retry::RetryConfig;
 use std::time::Duration;
 
+/// Lanes of an exporter with many targets, unless it says otherwise.
+pub const MAX_LANES: u32 = 10_000;
+
 /// How an exporter's outlet behaves: the collector's `sending_queue`, `retry_on_failure` and `timeout`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutletConfig {
@@ -31,8 +34,8 @@ pub struct OutletConfig {
     pub timeout: Duration,
     /// Sends of one lane of a dynamic router that may be under way at once; none: half of `workers`.
     pub lane_in_flight: Option<usize>,
-    /// The part of the capacity, 0..=1, that one lane may hold when there are several.
-    pub lane_share: f64,
+    /// Lanes of a dynamic router: targets beyond are refused.
+    pub max_lanes: usize,
     /// A lane of a dynamic router ends after being idle for this long.
     pub lane_idle: Duration,
     /// How what waits is compressed.
@@ -43,7 +46,7 @@ pub struct OutletConfig {
 }
 
 impl OutletConfig {
-    /// The collector's defaults for an exporter of this name, within `max_bytes` of memory.
+    /// The collector's defaults for an exporter of this name; if it shares its memory with no other, within `max_bytes`.
     #[must_use]
     pub fn new(name: impl Into<String>, max_bytes: u64) -> OutletConfig {
         OutletConfig {
@@ -57,7 +60,7 @@ impl OutletConfig {
             retry: RetryConfig::default(),
             timeout: Duration::from_secs(5),
             lane_in_flight: None,
-            lane_share: 0.5,
+            max_lanes: MAX_LANES as usize,
             lane_idle: Duration::from_secs(300),
             codec: Codec::None,
             gather: None,

@@ -5,11 +5,11 @@ use crate::dead_letters::LetterBox;
 use crate::lane::LaneView;
 use crate::spool::SpoolView;
 use crate::stats::ExporterStats;
-use crate::{Ack, Outcome, Payload, Why};
+use crate::{Ack, Kind, Outcome, Payload, Why};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// An outlet as an inlet sees it, whatever its exporter and router.
 pub trait Outgoing: Send + Sync {
@@ -19,19 +19,35 @@ pub trait Outgoing: Send + Sync {
     fn waits(&self) -> bool;
     /// Whether a sender waits for room.
     fn blocks(&self) -> bool;
-    /// The part of its share of memory that is taken, 0..=1 and beyond.
-    fn fill(&self) -> f64;
-    /// Counts records that were kept from it because only priority records may enter.
-    fn count_shed(&self, records: u64);
+    /// Whether only priority records of this request may enter, because what is free to its target, or the disk, is nearly used up.
+    fn is_short(&self, payload: &Payload) -> bool;
+    /// Whether its target is known, takes data and holds less than is free: then it is not the reason why memory is short.
+    fn is_at_ease(&self, payload: &Payload) -> bool;
+    /// Counts records that it did not get, for this reason.
+    fn count_missed(&self, kind: Kind, records: u64);
+    /// When a sender should come back for whom it had no room.
+    fn retry_delay(&self) -> Duration;
     /// Whether it can keep what it takes on disk: [`Outgoing::store`] may be called in place of [`Outgoing::push`].
     fn is_durable(&self) -> bool;
-    /// Takes room for the payload, on disk if it is to be stored.
+    /// Takes room for the payload, on disk if it is to be stored. Before a sender waits for room it gives back what it has elsewhere.
     ///
     /// # Errors
-    /// There is none, or no destination; counted.
-    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why>;
-    /// Waits for room.
-    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
+    /// There is none, or no destination. Not counted: it may be asked for again.
+    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why> {
+        self.reserve_times(payload, stored, 1)
+    }
+    /// The same for a request that so many pipelines bring: all of its room at once, as one slot.
+    ///
+    /// # Errors
+    /// As above.
+    fn reserve_times(&self, payload: &Payload, stored: bool, times: u32) -> Result<Slot, Why>;
+    /// Waits for that room, in the order that senders come.
+    fn wait<'a>(
+        &'a self,
+        payload: &Payload,
+        stored: bool,
+        times: u32,
+    ) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>>;
     /// Keeps it on disk until it is delivered. Never waits: `told` is settled once it is there, `held` once its memory is free.
     fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack);
     /// Enqueues. Never waits. What found its lane full is settled as dropped and given as the outcome.

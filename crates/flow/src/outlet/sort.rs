@@ -83,7 +83,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     pub(super) fn is_sortable(&self, item: &Item) -> bool {
         !item.waits
             && item.batch.payload.records > 0
-            && self.capacity.bytes() <= self.lane_limit()
+            && self.is_no_lane_full()
             && item.batch.ack.replaceable().is_some()
     }
 

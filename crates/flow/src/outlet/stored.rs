@@ -5,7 +5,6 @@
 //! pieces back to route them anew.
 
 use super::{Found, Outlet};
-use crate::capacity::Slot;
 use crate::exporter::Exporter;
 use crate::lane::{Item, Lane, Stored};
 use crate::router::{Router, Routes, Target};
@@ -20,23 +19,8 @@ const AT_ONCE: usize = 256;
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl<E: Exporter, R: Router> Outlet<E, R> {
-    /// Takes room for a payload.
-    pub(super) fn room(&self, payload: &Payload, stored: bool) -> Result<Slot, Why> {
-        let full = || Why::new(Kind::QueueFull, format!("the queue of exporter {} is full", self.config.name));
-        let Some(durable) = self.context.durable.as_ref().filter(|_| stored) else {
-            self.router.ready()?;
-            return self.capacity.take(payload.records, payload.len()).ok_or_else(full);
-        };
-        // Without a target it waits on disk for one.
-        match durable.spool.room(payload.len()) {
-            Err(why) if why.kind == Kind::QueueFull && self.makes_room(&durable.spool, payload.len()) => {}
-            room => room?,
-        }
-        self.capacity.take_beside(durable.spool.held(), payload.records, payload.len()).ok_or_else(full)
-    }
-
     /// Has the oldest pieces of the target that holds most given up, if that is what is wanted.
-    fn makes_room(&self, spool: &Spool, bytes: usize) -> bool {
+    pub(super) fn makes_room(&self, spool: &Spool, bytes: usize) -> bool {
         if spool.when_full() != WhenFull::DeadLetterOldest || spool.trouble().is_some() {
             return false;
         }
@@ -71,7 +55,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     fn lane_of(&self, target: &Target) -> Option<Lane> {
         match self.lane(target) {
             Found::Lane(lane) => Some(lane),
-            Found::Gone | Found::Closed => None,
+            Found::Gone | Found::Closed | Found::Refused => None,
         }
     }
 
@@ -182,7 +166,7 @@ impl<E: Exporter, R: Router> Landing for Outlet<E, R> {
         let (target, at) = (fresh.target.clone(), fresh.at);
         let (records, bytes) = (u64::from(fresh.payload.records), fresh.payload.len() as u64);
         let Some(lane) = self.lane_of(&target) else { return durable.spool.loosen([fresh.forget()]) };
-        let fits = !durable.budget.is_tight() && lane.bytes() + bytes <= self.lane_limit();
+        let fits = !durable.budget.is_tight() && self.has_room_for_copy(&lane, bytes);
         let slot = if fits { self.capacity.take_copy(bytes) } else { None };
         let stored = match slot {
             Some(slot) => {

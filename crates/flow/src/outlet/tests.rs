@@ -73,19 +73,19 @@ async fn an_idle_lane_ends_and_comes_back() {
     outlet.close(clock::now()).await;
 }
 
-/// Scenario: one dead target among several fills up. Guarantee: it is stopped at its share, what it would have got is said and counted, and the others go on.
+/// Scenario: one dead target among several fills up. Guarantee: it is stopped at its bound, what it would have got is said and counted, and the others go on.
 #[tokio::test(start_paused = true)]
 async fn one_lane_cannot_take_the_whole_queue() {
     let d = Destination::default();
     d.always(Some(Script::Stall));
-    let outlet = Outlet::new(OutletConfig::new("x", 1000), d.clone(), ByService);
+    let outlet = Outlet::new(OutletConfig::new("x", 20_000), d.clone(), ByService);
     let mut shed = 0;
     let mut waits = vec![];
     for _ in 0..40 {
         let payload = logs("target-1", &["x"]);
         let (ack, rx) = Ack::watched(None);
         let Ok(slot) = outlet.reserve(&payload, false) else {
-            panic!("the exporter's queue filled up before the lane's share")
+            panic!("the exporter's queue filled up before the lane's bound")
         };
         if outlet.push(payload, slot, ack, false) == Outcome::Delivered {
             waits.push(rx)
@@ -95,7 +95,7 @@ async fn one_lane_cannot_take_the_whole_queue() {
         tokio::task::yield_now().await;
     }
     let view = outlet.view();
-    assert!(shed > 0 && view.bytes <= 500, "{shed} {view:?}");
+    assert!(shed > 0 && waits.len() >= 10 && view.bytes <= 8_750, "{shed} {view:?}");
     assert_eq!(view.stats.enqueue_failed.iter().collect::<Vec<_>>(), [(Kind::LaneFull, shed)]);
     d.always(None);
     assert_eq!(push(&outlet, logs("target-2", &["y"])).await.unwrap(), Outcome::Delivered);
@@ -104,6 +104,85 @@ async fn one_lane_cannot_take_the_whole_queue() {
         let outcome = rx.await.unwrap();
         assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
     }
+}
+
+/// Scenario: nine hundred tenants are dead and fill up, in an exporter whose queue counts requests; a tenant that answers, and one that is new, go on
+/// sending. Guarantee: the dead leave room: not one record of the others is refused, whatever the number of the dead.
+#[tokio::test(start_paused = true)]
+async fn the_dead_leave_room_whatever_their_number() {
+    /// Every service is a target; those that begin with `dead` never answer.
+    struct ByName;
+    impl Router for ByName {
+        fn route(&self, payload: Payload, out: &mut Routes) {
+            out.extend(self.only(&payload).map(|target| (target, payload)));
+        }
+
+        fn only(&self, payload: &Payload) -> Option<Target> {
+            let body = payload.body.contiguous();
+            let at = body.windows(7).position(|w| w == b"target-")?;
+            let len = body[at..].iter().take_while(|b| b.is_ascii_graphic()).count();
+            Some(Target::new(String::from_utf8_lossy(&body[at..at + len]).into_owned()))
+        }
+    }
+    #[derive(Clone)]
+    struct Some900AreDead;
+    impl Exporter for Some900AreDead {
+        async fn send(&self, target: &Target, _: Payload, _: Instant) -> Attempt {
+            if target.name().starts_with("target-dead") { unavailable() } else { Attempt::Sent }
+        }
+    }
+    for dead in [1, 2, 900] {
+        let mut config = OutletConfig::new("x", 1 << 30);
+        config.retry.max_elapsed_time = Duration::ZERO;
+        let outlet = Outlet::new(config, Some900AreDead, ByName);
+        let offer = |name: String| {
+            let payload = logs(&name, &["x"]);
+            match outlet.reserve(&payload, false) {
+                Ok(slot) => outlet.push(payload, slot, Ack::unwatched(None), false) == Outcome::Delivered,
+                Err(why) => {
+                    assert_eq!(why.kind, Kind::LaneFull);
+                    false
+                }
+            }
+        };
+        let mut taken = 0;
+        for n in 0..4_000 {
+            taken += usize::from(offer(format!("target-dead{} ", n % dead)));
+            if n % 100 == 0 {
+                tokio::time::sleep(MS(10)).await;
+            }
+        }
+        assert!((370..1_000).contains(&taken), "{dead}: {taken}");
+        for n in 0..400 {
+            assert!(offer("target-live ".to_owned()) && offer(format!("target-new{} ", n % 20)), "{dead}");
+            tokio::time::sleep(MS(1)).await;
+        }
+        outlet.close(clock::now()).await;
+    }
+}
+
+/// Scenario: a sender names more targets than there may be lanes. Guarantee: those beyond are refused, counted and said; the others go on.
+#[tokio::test(start_paused = true)]
+async fn lanes_are_bounded() {
+    let config = OutletConfig { max_lanes: 3, ..OutletConfig::new("x", 1 << 30) };
+    let outlet = Outlet::new(config, Destination::default(), ByService);
+    for n in 0..9 {
+        let payload = logs(&format!("target-{n}"), &["x", "y"]);
+        let slot = outlet.reserve(&payload, false).unwrap();
+        match outlet.push(payload, slot, Ack::unwatched(None), false) {
+            Outcome::Delivered => assert!(n < 3),
+            Outcome::Dropped { records, why } => assert_eq!((records, why.kind, n >= 3), (2, Kind::LaneLimit, true)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let view = outlet.view();
+    assert_eq!(
+        (view.lanes.len(), view.stats.enqueue_failed.iter().collect::<Vec<_>>()),
+        (3, vec![(Kind::LaneLimit, 12)])
+    );
+    assert_eq!(outlet.budget.lane_bytes(), 3 * crate::budget::LANE_COST);
+    outlet.close(clock::now()).await;
+    assert_eq!(outlet.budget.lane_bytes(), 0);
 }
 
 /// Scenario: a credential fails on one of many targets. Guarantee: all lanes halt together: one storm is not started per target; when it works again all go on.
@@ -305,7 +384,7 @@ async fn a_listener_hears_what_lanes_live_through() {
     let ear = Arc::new(Ear::default());
     let mut config = OutletConfig::new("x", 1 << 30);
     config.retry.max_elapsed_time = Duration::ZERO;
-    let outlet = Outlet::watched(config, Share::new(1 << 30), d.clone(), Switch::default(), ear.clone());
+    let outlet = Outlet::watched(config, Budget::of(1 << 30), d.clone(), Switch::default(), ear.clone());
     *outlet.router().0.lock() = Some(Target::new("a"));
     assert_eq!(push(&outlet, logs("s", &["1"])).await.unwrap(), Outcome::Delivered);
     let heard = std::mem::take(&mut *ear.0.lock());

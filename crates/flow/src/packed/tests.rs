@@ -92,7 +92,8 @@ fn what_is_charged_is_what_is_held() {
     let held = item.held() as u64;
     assert_eq!((item.size() as u64, held + saved), (size, size));
     assert!(held < size / 2, "{held} of {size}");
-    assert_eq!((books.capacity.bytes(), books.capacity.share().used(), books.budget.bytes()), (held, held, held));
+    let used = books.capacity.held().memory();
+    assert_eq!((books.capacity.bytes(), books.capacity.stock().used(), books.budget.bytes()), (held, used, held));
     assert_eq!(item.pack(Codec::Snappy), 0);
     let mut batcher = Batcher::new(BatchConfig::default());
     batcher.push(item);
@@ -104,7 +105,7 @@ fn what_is_charged_is_what_is_held() {
     request.unfold();
     assert_eq!((ids(&request.payload), books.budget.bytes()), (names, held + size));
     settle(request);
-    assert_eq!((books.budget.bytes(), books.capacity.bytes(), books.capacity.share().used()), (0, 0, 0));
+    assert_eq!((books.budget.bytes(), books.capacity.bytes(), books.capacity.stock().used()), (0, 0, 0));
 }
 
 /// Scenario: what was packed cannot be read. Guarantee: it makes a request of its own, which says so; the others are formed as ever.
@@ -192,6 +193,6 @@ proptest! {
         }
         prop_assert_eq!(out, expected);
         prop_assert_eq!((books.budget.bytes(), books.budget.requests()), (0, 0));
-        prop_assert_eq!((books.capacity.bytes(), books.capacity.share().used()), (0, 0));
+        prop_assert_eq!((books.capacity.bytes(), books.capacity.stock().used()), (0, 0));
     }
 }

@@ -206,7 +206,7 @@ impl Spool {
     #[must_use]
     pub fn held(&self) -> Held {
         let totals = self.totals();
-        Held { requests: totals.pieces, records: totals.records, bytes: totals.bytes }
+        Held { requests: totals.pieces, records: totals.records, bytes: totals.bytes, places: 0 }
     }
 
     /// Why the disk is not written to at present.

@@ -19,7 +19,7 @@ use flow::Codec;
 use flow::batcher::BatchConfig;
 use flow::capacity::{CapacityConfig, Sizer};
 use flow::gather::GatherConfig;
-use flow::outlet::OutletConfig;
+use flow::outlet::{MAX_LANES, OutletConfig};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -78,6 +78,8 @@ pub struct Config {
     pub drain_timeout: GoDuration,
     /// Sends to one backend that may be under way at once; `num_consumers` if it is not given.
     pub max_in_flight: Option<u32>,
+    /// Backends that have a lane of their own, for each signal; those beyond get nothing.
+    pub max_lanes: u32,
 }
 
 impl Default for Config {
@@ -100,6 +102,7 @@ impl Default for Config {
             load_factor: None,
             drain_timeout: GoDuration::from_secs(30),
             max_in_flight: None,
+            max_lanes: MAX_LANES,
         }
     }
 }
@@ -145,6 +148,9 @@ impl Validate for Config {
         self.validate_ring(report);
         if self.max_in_flight == Some(0) {
             report.error("max_in_flight", "must be greater than 0");
+        }
+        if self.max_lanes == 0 {
+            report.error("max_lanes", "must be greater than 0");
         }
         if report.is_set("protocol.otlp.sending_queue.queue_size") && self.queue() == &self.protocol.otlp.sending_queue
         {
@@ -275,6 +281,7 @@ impl Config {
             batch,
             codec: if codec == Codec::None { base.codec } else { codec },
             lane_in_flight: Some(in_flight),
+            max_lanes: self.max_lanes as usize,
             workers: WORKERS.max(in_flight),
             ..base
         }

@@ -16,13 +16,13 @@ use crate::exporters::otlp_client::{self, OtlpGrpc};
 use crate::resolvers::{Resolution, Resolver};
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use flow::batcher::{BatchConfig, Request};
-use flow::capacity::{Share, Slot};
+use flow::capacity::Slot;
 use flow::dead_letters::LetterBox;
 use flow::lane::LaneView;
 use flow::outlet::OutletView;
 use flow::spool::Spool;
 use flow::watch::Cause;
-use flow::{Ack, Attempt, Budget, Exporter, Outcome, Outgoing, Outlet, Payload, Target, Watch, Why, clock};
+use flow::{Ack, Attempt, Budget, Exporter, Kind, Outcome, Outgoing, Outlet, Payload, Target, Watch, Why, clock};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -138,7 +138,7 @@ impl<B: Backend> LoadBalancing<B> {
         LoadBalancing { shared: Arc::new(shared) }
     }
 
-    /// The outlet for one signal, within a share of memory that all signals have in common. What waits is kept in
+    /// The outlet for one signal, within the budget of the process. What waits is kept in
     /// `durable`, if there is one. Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -146,9 +146,9 @@ impl<B: Backend> LoadBalancing<B> {
     pub fn outlet(
         &self,
         signal: Signal,
-        share: Share,
+        budget: Budget,
         pipeline_batch: Option<BatchConfig>,
-        durable: Option<(Arc<Spool>, Budget)>,
+        durable: Option<Arc<Spool>>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
         let Shared { name, config, backend, backends, stats, .. } = &*self.shared;
         let key = config.key(signal).map_err(BuildError)?;
@@ -157,10 +157,10 @@ impl<B: Backend> LoadBalancing<B> {
         let router = RingRouter::new(backends.clone(), key, config.routing_attributes.clone(), ignore_trace_id);
         let sender = Sender { backend: backend.clone(), backends: backends.clone(), stats: stats.clone() };
         let listener = Listener { signal, backends: backends.clone(), stats: stats.clone() };
-        let config = config.outlet(name, signal, share.limit(), pipeline_batch);
+        let config = config.outlet(name, signal, budget.stock().limit(), pipeline_batch);
         let outlet = match durable {
-            Some((spool, budget)) => Outlet::durable(config, share, sender, router, Arc::new(listener), spool, budget),
-            None => Arc::new(Outlet::watched(config, share, sender, router, Arc::new(listener))),
+            Some(spool) => Outlet::durable(config, budget, sender, router, Arc::new(listener), spool),
+            None => Arc::new(Outlet::watched(config, budget, sender, router, Arc::new(listener))),
         };
         let (stop, stopped) = watch::channel(());
         tokio::spawn(follow(self.shared.clone(), outlet.clone(), backends.follow(), stopped));
@@ -393,24 +393,37 @@ impl<B: Backend> Outgoing for Balanced<B> {
         self.outlet.blocks()
     }
 
-    fn fill(&self) -> f64 {
-        self.outlet.fill()
+    fn is_short(&self, payload: &Payload) -> bool {
+        self.outlet.is_short(payload)
     }
 
-    fn count_shed(&self, records: u64) {
-        self.outlet.count_shed(records);
+    fn is_at_ease(&self, payload: &Payload) -> bool {
+        self.outlet.is_at_ease(payload)
+    }
+
+    fn count_missed(&self, kind: Kind, records: u64) {
+        self.outlet.count_missed(kind, records);
+    }
+
+    fn retry_delay(&self) -> Duration {
+        self.outlet.retry_delay()
     }
 
     fn is_durable(&self) -> bool {
         self.outlet.is_durable()
     }
 
-    fn reserve(&self, payload: &Payload, stored: bool) -> Result<Slot, Why> {
-        self.outlet.reserve(payload, stored)
+    fn reserve_times(&self, payload: &Payload, stored: bool, times: u32) -> Result<Slot, Why> {
+        self.outlet.reserve_times(payload, stored, times)
     }
 
-    fn wait<'a>(&'a self, payload: &Payload, stored: bool) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
-        self.outlet.wait(payload, stored)
+    fn wait<'a>(
+        &'a self,
+        payload: &Payload,
+        stored: bool,
+        times: u32,
+    ) -> Pin<Box<dyn Future<Output = Slot> + Send + 'a>> {
+        self.outlet.wait(payload, stored, times)
     }
 
     fn store(&self, payload: Payload, slot: Slot, told: Ack, held: Ack) {

@@ -74,6 +74,8 @@ pub struct Config {
     pub middlewares: Vec<Middleware>,
     /// The time one attempt may take.
     pub timeout: GoDuration,
+    /// Tenants that have a lane of their own; those beyond are refused.
+    pub max_lanes: u32,
     /// The queue.
     pub sending_queue: SendingQueue,
     /// The retries.
@@ -105,6 +107,7 @@ impl Default for Config {
             auth: None,
             middlewares: Vec::new(),
             timeout: GoDuration(Duration::from_secs(30)),
+            max_lanes: flow::outlet::MAX_LANES,
             sending_queue: SendingQueue::default(),
             retry_on_failure: RetryOnFailure::default(),
         }
@@ -238,6 +241,9 @@ impl Validate for Config {
         }
         if self.batch_size == Some(ByteSize(0)) {
             report.error("batch_size", "`batch_size` must be positive");
+        }
+        if self.max_lanes == 0 {
+            report.error("max_lanes", "`max_lanes` must be positive");
         }
         if self.batch_wait.is_some_and(GoDuration::is_zero) {
             report.error("batch_wait", "`batch_wait` must be positive");

@@ -84,6 +84,13 @@ fn own(record: &Record<'_>, out: &mut Vec<u8>) {
 }
 
 impl Router for TenantRouter {
+    /// Where no record names a tenant itself, the request is of one.
+    fn only(&self, payload: &Payload) -> Option<Target> {
+        let body = payload.body.contiguous();
+        let names = contains(&body, TENANT_HINT.as_bytes()) || contains(&body, TENANT_LABEL.as_bytes());
+        (!names).then(|| self.otherwise(payload))
+    }
+
     fn route(&self, payload: Payload, out: &mut Routes) {
         let otherwise = self.otherwise(&payload);
         let body = payload.body.contiguous();

@@ -91,8 +91,8 @@ impl From<Refusal> for Answer {
 }
 
 fn overload(why: &Why) -> bool {
-    use Kind::{HardLimit, LaneFull, QueueFull, SoftLimit, TenantShare, Throttled};
-    matches!(why.kind, SoftLimit | HardLimit | TenantShare | QueueFull | LaneFull | Throttled)
+    use Kind::{HardLimit, LaneFull, LaneLimit, QueueFull, SoftLimit, TenantShare, Throttled};
+    matches!(why.kind, SoftLimit | HardLimit | TenantShare | QueueFull | LaneFull | LaneLimit | Throttled)
 }
 
 #[cfg(test)]

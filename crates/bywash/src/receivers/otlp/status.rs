@@ -169,6 +169,7 @@ impl From<Refusal> for Status {
             | Kind::TenantShare
             | Kind::QueueFull
             | Kind::LaneFull
+            | Kind::LaneLimit
             | Kind::Throttled => true,
             Kind::NoTarget
             | Kind::Stopping

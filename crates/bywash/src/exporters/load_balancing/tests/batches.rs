@@ -27,7 +27,7 @@ async fn item_01_without_a_batcher_requests_stay_what_they_are() {
 /// others are served.
 #[tokio::test(start_paused = true)]
 async fn item_02_a_full_backend_is_told_at_once() {
-    let b = Bench::within("routing_key: traceID", &["a", "b"], wire::Signal::Logs, 4000).await;
+    let b = Bench::within("routing_key: traceID", &["a", "b"], wire::Signal::Logs, 40_000).await;
     b.fleet.set("a", Mode::Stall);
     let (start, mut lost) = (flow::clock::now(), 0);
     let (dead, live) = (b.trace_of("a"), b.trace_of("b"));

@@ -6,7 +6,7 @@ use crate::exporters::load_balancing::exporter::{Backend, LoadBalancing};
 use crate::exporters::load_balancing::ring::{Ring, RingKind};
 use crate::resolvers::{Resolution, Resolver};
 use crate::telemetry::metrics::load_balancing::{EndpointState, LoadBalancerState};
-use flow::capacity::Share;
+use flow::Budget;
 use flow::{Ack, Attempt, Exporter, Kind, Outcome, Outgoing, Payload, Scope, Target, Why};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -188,7 +188,7 @@ impl Bench {
         let config = decoded(yaml);
         let (fleet, (list, heard)) = (Fleet::default(), watch::channel(None));
         let balancer = LoadBalancing::of("lb", &config, fleet.clone(), Box::new(move || Box::new(Feed::of(&heard))));
-        let outlet = balancer.outlet(signal, Share::new(max_bytes), None, None).unwrap();
+        let outlet = balancer.outlet(signal, Budget::of(max_bytes), None, None).unwrap();
         let bench = Bench { fleet, balancer, outlet, list, names: Mutex::default() };
         // The resolver listens only once its task runs.
         tick().await;

@@ -5,7 +5,6 @@ use crate::config::testing::decoded;
 use crate::exporters::load_balancing::LoadBalancing;
 use crate::exporters::load_balancing::config::ProbeKind;
 use crate::exporters::load_balancing::exporter::Backend;
-use flow::capacity::Share;
 use flow::{Ack, Attempt, Budget, BudgetConfig, Exporter, Outcome, Payload, Target, Why};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -50,7 +49,7 @@ async fn item_07_sorting_during_churn() {
     for length in [300, 3] {
         let (sink, (list, heard)) = (Counter::default(), watch::channel(None));
         let balancer = LoadBalancing::of("lb", &config, sink.clone(), Box::new(move || Box::new(Feed::of(&heard))));
-        let outlet = balancer.outlet(Signal::Logs, Share::new(1 << 30), None, None).unwrap();
+        let outlet = balancer.outlet(Signal::Logs, Budget::of(1 << 30), None, None).unwrap();
         while balancer.view().resolved < 256 {
             list.send_replace(Some(Ok(names.clone())));
             tick().await;

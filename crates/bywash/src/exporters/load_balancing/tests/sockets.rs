@@ -4,7 +4,7 @@ use super::fleet::{id, logs, trace_of};
 use crate::config::testing::decoded;
 use crate::exporters::load_balancing::LoadBalancing;
 use crate::net::client::testing::{Answer, Server, Setup, grpc};
-use flow::capacity::Share;
+use flow::Budget;
 use flow::{Ack, Outcome, Outgoing};
 use std::sync::Arc;
 use wire::Signal;
@@ -26,7 +26,7 @@ fn outlet(names: &[String], yaml: &str) -> (LoadBalancing, Arc<dyn Outgoing>) {
          retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}}}}}\n{yaml}"
     ));
     let balancer = LoadBalancing::new("lb", &config).unwrap();
-    let outlet = balancer.outlet(Signal::Logs, Share::new(1 << 30), None, None).unwrap();
+    let outlet = balancer.outlet(Signal::Logs, Budget::of(1 << 30), None, None).unwrap();
     (balancer, outlet)
 }
 
