@@ -9,6 +9,7 @@
 //! | who may send | [`auth`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | what an exporter sends with | [`client`] |
+//! | what a sender is told of a reason | [`told`] |
 //!
 //! It knows no telemetry: no signals, no pipelines.
 
@@ -19,3 +20,4 @@ pub mod compression;
 pub mod listen;
 pub mod server;
 pub mod tls;
+pub mod told;

@@ -7,11 +7,9 @@
 //! |---|---|
 //! | OTLP over gRPC and HTTP | [`otlp`] |
 //! | Loki's push API | [`loki`] |
-//! | what a sender is told of a reason | [`told`] |
 
 pub mod loki;
 pub mod otlp;
-pub mod told;
 
 use crate::config::ComponentId;
 use crate::net::listen;
