@@ -24,7 +24,8 @@ fn with<T>(change: impl FnOnce(&mut Sockets) -> T) -> T {
 }
 
 /// Notes an open socket; it can be handed over while what this gives is kept.
-pub(super) fn note(socket: TcpListener) -> Arc<TcpListener> {
+#[must_use]
+pub fn note(socket: TcpListener) -> Arc<TcpListener> {
     let socket = Arc::new(socket);
     if let Ok(address) = socket.local_addr() {
         with(|sockets| {
@@ -46,7 +47,8 @@ pub fn end() {
 }
 
 /// The socket of an address, if it may be taken over.
-pub(super) fn take(address: SocketAddr) -> Option<TcpListener> {
+#[must_use]
+pub fn take(address: SocketAddr) -> Option<TcpListener> {
     with(|sockets| {
         let at = sockets.bequeathed.iter().position(|known| *known == address)?;
         let socket = sockets.open.get(&address)?.upgrade()?.try_clone().ok()?;

@@ -11,6 +11,7 @@
 //! | who may send | [`auth`], [`htpasswd`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | what an exporter sends with | [`client`] |
+//! | what a sender is told of a reason | [`told`] |
 //!
 //! It knows no telemetry: no signals, no pipelines.
 
@@ -24,3 +25,4 @@ pub mod listen;
 pub mod server;
 pub mod socket;
 pub mod tls;
+pub mod told;

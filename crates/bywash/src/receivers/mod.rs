@@ -7,13 +7,11 @@
 //! |---|---|
 //! | OTLP over gRPC and HTTP | [`otlp`] |
 //! | Loki's push API | [`loki`] |
-//! | what a sender is told of a reason | [`told`] |
 //! | nothing at all | [`nop`] |
 
 pub mod loki;
 pub mod nop;
 pub mod otlp;
-pub mod told;
 
 use crate::config::ComponentId;
 use crate::net::listen;

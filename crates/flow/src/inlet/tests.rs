@@ -475,9 +475,8 @@ async fn disk_trouble_at_one_exporter_is_retryable_for_the_sender() {
     let storage = StorageConfig::new("/spool");
     let spool = Spool::open_on(Arc::new(disk.clone()), Calendar::new(), storage, Signal::Logs, "a").unwrap();
     let mut house = House::new(config(Acknowledge::Durable, false), BudgetConfig::default(), &[(&b, queue(100))]);
-    let share = crate::Share::new(1 << 20);
     let (to, watch) = (Direct(Target::new("a")), Arc::new(()));
-    let durable = Outlet::durable(queue(100), share, a.clone(), to, watch, spool, house.budget.clone());
+    let durable = Outlet::durable(queue(100), house.budget.clone(), a.clone(), to, watch, spool);
     house.outlets.insert(0, durable);
     let funnel = Funnel { name: "logs".into(), stages: vec![], outlets: house.outlets.clone() };
     house.inlet.reopen(Opening { funnels: vec![funnel], config: config(Acknowledge::Durable, false) });

@@ -563,10 +563,10 @@ impl Watch for BreaksOnce {
 /// Scenario: the task of a lane panics while it has requests. Guarantee: it is counted, all of them arrive once, in order.
 #[tokio::test(start_paused = true)]
 async fn a_lane_that_breaks_is_mended() {
-    let (d, share) = (Destination::default(), Share::new(1 << 30));
+    let (d, budget) = (Destination::default(), Budget::new(BudgetConfig::default()));
     let outlet = Outlet::watched(
         OutletConfig::new("x", 1 << 30),
-        share,
+        budget,
         d.clone(),
         Direct(Target::new("a")),
         Arc::new(BreaksOnce::default()),

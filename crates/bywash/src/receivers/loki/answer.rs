@@ -4,7 +4,7 @@
 //! Loki has the same need when some entries of a push are invalid: it stores the others and answers 400, so that nothing comes twice. This
 //! receiver does so as well when only some entries were taken. If none was, the answer is 429, and the push may come again.
 
-use crate::receivers::told::told;
+use crate::net::told::told;
 use bytes::Bytes;
 use flow::{Accepted, Kind, Outcome, Refusal, Why};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};

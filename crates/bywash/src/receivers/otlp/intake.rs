@@ -8,8 +8,8 @@
 use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
 use crate::net::compression::{DecompressError, Encoding, decompress};
+use crate::net::told::told;
 use crate::receivers::Inlets;
-use crate::receivers::told::told;
 use bytes::Bytes;
 use flow::{Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::{HeaderMap, HeaderName};

@@ -7,7 +7,7 @@
 //! Rules from the OTLP specification ("OTLP/gRPC Throttling", "OTLP/HTTP Response", "Partial Success") and, for the
 //! correspondence of gRPC and HTTP codes, the collector's receiver.
 
-use crate::receivers::told::told;
+use crate::net::told::told;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
