@@ -274,12 +274,12 @@ async fn batches_of_a_dead_target_wait_within_its_bound() {
         let (d, budget) = (Destination::default(), Budget::new(BudgetConfig::default()));
         d.always(Some(Script::Answer(unavailable())));
         let outlet = sorting(&d, 2, 10, |c| {
-            (c.codec, c.capacity.max_bytes, c.capacity.size) = (codec, 120_000, 100_000);
+            (c.codec, c.capacity.max_bytes, c.capacity.size) = (codec, 240_000, 100_000);
             c.retry.max_elapsed_time = Duration::ZERO;
         });
         let (mut taken, mut told) = (0, 0);
         for n in 0..400 {
-            let id = format!("{n:0100}0");
+            let id = format!("{n:0400}0");
             let request = logs("s", &[&id, &id]);
             let Ok(slot) = outlet.reserve(&request, false) else { break };
             let mut permit = budget.open(None).unwrap();
@@ -294,7 +294,8 @@ async fn batches_of_a_dead_target_wait_within_its_bound() {
             }
             tokio::time::sleep(MS(1)).await;
         }
-        assert!(outlet.view().bytes <= 45_000);
+        // Two stuck lanes hold two thirds of three quarters.
+        assert!(outlet.view().bytes <= 120_000);
         match codec {
             Codec::None => assert!(told > 0 && taken < 500, "{taken} {told}"),
             _ => assert!(told == 0 && taken == 800, "{taken} {told}"),
