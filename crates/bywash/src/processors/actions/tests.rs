@@ -189,7 +189,7 @@ fn wrong_actions_are_refused() {
         ("- {key: a}", "needs an `action`"),
         ("- {key: a, action: insert, from_context: metadata.x, default_value: y}", "do not come along here"),
         ("- {key: a, action: insert, valu: 1}", "value"),
-        ("[]", "needs `attributes`"),
+        ("  []", "needs `attributes`"),
     ] {
         let (config, found) = read(yaml);
         assert!(config.is_none() && found.contains(expected), "{yaml}: {found}");

@@ -59,7 +59,9 @@ fn run(config: &Config, signal: Signal, number: u32, before: &Value, head: impl 
     index.build(signal, &body).unwrap();
     let record = index.records(&body).next().unwrap();
     let mut pairs = MessageWriter::new();
-    key_values(&record).for_each(|pair| drop(pairs.bytes(1, pair).len()));
+    for pair in key_values(&record) {
+        pairs.bytes(1, pair);
+    }
     object(&pairs.finish())
 }
 

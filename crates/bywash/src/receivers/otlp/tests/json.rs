@@ -96,7 +96,7 @@ async fn what_is_not_understood_is_told() {
         let answer = post(house.http, "/v1/traces", &[("content-type", JSON)], *body).await;
         let expected =
             format!(r#"{{"partialSuccess":{{"errorMessage":"nothing was understood: unknown field {place}"}}}}"#);
-        assert_eq!((answer.status.as_u16(), answer.text()), (200, expected.as_str()));
+        assert_eq!((answer.status.as_u16(), answer.text()), (200, expected));
         assert_eq!(not_understood() as usize, n + 1);
     }
     for body in ["{}".to_owned(), r#"{"resourceSpans":[]}"#.into(), span(r#""x":1"#)] {
