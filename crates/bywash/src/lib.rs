@@ -28,7 +28,7 @@
 //! | which backend a record goes to, and what happens when backends come and go | [`exporters::load_balancing`] |
 //! | where the list of backends comes from | [`resolvers`] |
 //! | what `sending_queue`, `retry_on_failure` and `timeout` mean | [`exporters::queue`] |
-//! | what `batch` and `memory_limiter` mean | [`processors`] |
+//! | what processors do, and what `batch` and `memory_limiter` mean | [`processors`] |
 //! | the health page, who may send | [`extensions`] |
 //! | the metrics and their names, the log | [`telemetry`] |
 //! | keys of `service`, error messages of configurations | [`config`] |

@@ -28,7 +28,7 @@ const COMPONENTS: [(&str, &[&str]); 5] = [
     ("receivers", &[]),
     ("exporters", &["queue", "otlp_client"]),
     ("resolvers", &[]),
-    ("processors", &[]),
+    ("processors", &["actions", "matching"]),
     ("extensions", &[]),
 ];
 

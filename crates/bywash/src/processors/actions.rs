@@ -345,29 +345,28 @@ pub(super) fn encoded(value: &Value) -> Vec<u8> {
 
 fn put(out: &mut MessageWriter, value: &Value) {
     match value {
-        Value::Null => {}
-        Value::Bool(yes) => drop(out.varint(2, u64::from(*yes)).len()),
+        Value::Null => out,
+        Value::Bool(yes) => out.varint(2, u64::from(*yes)),
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(number), _) => drop(out.varint(3, number as u64).len()),
+            (Some(number), _) => out.varint(3, number as u64),
             // What is beyond a signed number wraps, as it does in Go.
-            (_, Some(number)) => drop(out.varint(3, number).len()),
-            _ => drop(out.double(4, number.as_f64().unwrap_or_default()).len()),
+            (_, Some(number)) => out.varint(3, number),
+            _ => out.double(4, number.as_f64().unwrap_or_default()),
         },
-        Value::String(text) => drop(out.bytes(1, text).len()),
-        Value::Array(list) => drop(
-            out.message(5, |array| list.iter().for_each(|item| drop(array.message(1, |any| put(any, item)).len())))
-                .len(),
-        ),
-        Value::Object(map) => {
-            out.message(6, |pairs| {
-                for (name, value) in map {
-                    pairs.message(1, |pair| {
-                        pair.bytes(1, name).message(2, |any| put(any, value));
-                    });
-                }
-            });
-        }
-    }
+        Value::String(text) => out.bytes(1, text),
+        Value::Array(list) => out.message(5, |array| {
+            for item in list {
+                array.message(1, |any| put(any, item));
+            }
+        }),
+        Value::Object(map) => out.message(6, |pairs| {
+            for (name, value) in map {
+                pairs.message(1, |pair| {
+                    pair.bytes(1, name).message(2, |any| put(any, value));
+                });
+            }
+        }),
+    };
 }
 
 #[cfg(test)]

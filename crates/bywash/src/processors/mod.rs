@@ -152,3 +152,29 @@ fn edited(staged: &mut Staged, edit: impl FnOnce(Signal, &[u8], &mut Scratch) ->
         Err(error) => tracing::error!(%error, "a request cannot be read and passes a processor unchanged"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::Payload;
+
+    /// Scenario: a processor that a reload gives other keys, and one of another type in its place. Guarantee: the count of records goes on, and starts
+    /// anew; they are not the same stage.
+    #[test]
+    fn counts_go_on_over_a_reload() {
+        let resource = |yaml: &str| StageConfig::Resource(Arc::new(crate::config::testing::decoded(yaml)));
+        let one = resource("attributes: [{key: a, action: delete}]").build(None).unwrap();
+        let records = |built: &Built| match built {
+            Built::Plain(plain) => plain.records(),
+            Built::LokiStages(_) => 0,
+        };
+        let mut staged = Staged::new(Payload::new(Signal::Traces, Bytes::new(), 3), vec![]);
+        one.stage().apply(&mut staged);
+        let two = resource("attributes: [{key: b, action: delete}]").build(Some(&one)).unwrap();
+        two.stage().apply(&mut staged);
+        assert_eq!((records(&one), records(&two), one.is_same(&two), two.is_same(&two.clone())), (6, 6, false, true));
+        let stages = StageConfig::LokiStages(Arc::default()).build(Some(&two)).unwrap();
+        assert_eq!(records(&resource("attributes: [{key: a, action: delete}]").build(Some(&stages)).unwrap()), 0);
+        two.retire(Some(&stages));
+    }
+}

@@ -91,4 +91,4 @@ impl Stage for Resource {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

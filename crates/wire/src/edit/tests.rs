@@ -107,7 +107,9 @@ fn resources_are_shown_whole() {
     assert_eq!(seen, [vec![b"a".to_vec(), b"b".to_vec()], vec![], vec![]]);
     let with = |key: &[&str]| {
         let mut resource = MessageWriter::new();
-        key.iter().for_each(|key| drop(resource.attribute(1, key, AnyValue::Int(1)).len()));
+        for key in key {
+            resource.attribute(1, key, AnyValue::Int(1));
+        }
         resource.attribute(1, "c", AnyValue::Str(&[b'z'; 200]));
         resource.as_slice().to_vec()
     };

@@ -9,7 +9,7 @@ use wire::schema;
 
 const LIMIT: usize = 16 << 20;
 
-/// The same request in another legal spelling: keys in another order, unknown keys and nulls among them, 64-bit integers as
+/// The same request in another legal spelling: keys in another order and in snake_case, unknown keys and nulls among them, 64-bit integers as
 /// numbers, ids in upper case, integers as floats and in strings.
 fn respelled(value: Value, rng: &mut Rng) -> Value {
     match value {
@@ -19,12 +19,18 @@ fn respelled(value: Value, rng: &mut Rng) -> Value {
             let any_value = fields.iter().any(|(key, _)| key.ends_with("Value"));
             for (key, value) in &mut fields {
                 *value = respell_field(key, std::mem::take(value), rng);
+                if rng.u8(..) < 60 {
+                    *key = snake_case(key);
+                }
             }
             if rng.u8(..) < 80 {
                 let unknown = json!([{ "a": [1, -2, 0.5, null, true, "x"] }, {}, []]);
-                fields.push((["resource_logs", "x", "", "Scope"][rng.usize(..4)].to_owned(), unknown));
+                fields.push((["resource_log", "x", "", "Scope"][rng.usize(..4)].to_owned(), unknown));
             }
-            if rng.u8(..) < 40 && !any_value && !fields.iter().any(|(key, _)| key == "schemaUrl") {
+            if rng.u8(..) < 40
+                && !any_value
+                && !fields.iter().any(|(key, _)| ["schemaUrl", "schema_url"].contains(&key.as_str()))
+            {
                 fields.push(("schemaUrl".to_owned(), Value::Null));
             }
             rng.shuffle(&mut fields);
@@ -32,6 +38,11 @@ fn respelled(value: Value, rng: &mut Rng) -> Value {
         }
         other => other,
     }
+}
+
+fn snake_case(key: &str) -> String {
+    let of = |c: char| if c.is_uppercase() { format!("_{}", c.to_lowercase()) } else { c.to_string() };
+    key.chars().map(of).collect()
 }
 
 fn respell_field(key: &str, value: Value, rng: &mut Rng) -> Value {

@@ -207,6 +207,33 @@ exporters: {nop: }
     assert_eq!(errors(with(wrong)), expected);
 }
 
+/// Scenario: processors of attributes in pipelines of every signal, one of which asks for what only spans have. Guarantee: they are stages, in order;
+/// what a signal does not have is an error at the place where the pipeline names the processor.
+#[test]
+fn attributes_change_in_every_signal() {
+    let base = "
+receivers: {otlp: {protocols: {grpc: }}}
+processors:
+  resource: {attributes: [{key: a, value: 1, action: upsert}]}
+  attributes: {actions: [{key: a, action: delete}], include: {match_type: strict, span_names: [x]}}
+exporters: {nop: }
+";
+    let with = |rest: &str| -> &'static str { format!("{base}{rest}").leak() };
+    let (plan, warnings) = planned(with(
+        "service: {pipelines: {traces: {receivers: [otlp], processors: [attributes, resource], exporters: [nop]}, \
+         metrics: {receivers: [otlp], processors: [resource], exporters: [nop]}, \
+         logs: {receivers: [otlp], processors: [resource], exporters: [nop]}}}",
+    ));
+    let ids = |n: usize| plan.pipelines[n].stages.iter().map(|stage| stage.id.to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        (ids(0), ids(1).len(), ids(2).len(), warnings.len()),
+        (vec!["attributes".into(), "resource".into()], 1, 1, 0)
+    );
+    let wrong =
+        "service: {pipelines: {logs: {receivers: [otlp], processors: [resource, attributes], exporters: [nop]}}}";
+    assert_eq!(errors(with(wrong)), ["service.pipelines.logs.processors[1]"]);
+}
+
 /// Scenario: exporters in pipelines of signals that they cannot send: `load_balancing` by a key that the signal does not have, for each pair of
 /// key and signal, and `otlp_http` with a URL for traces only. Guarantee: an error where the pipeline names the exporter, in the
 /// collector's words; what fits is in order.

@@ -6,7 +6,8 @@ use crate::exporters::load_balancing::keys::RoutingKey;
 use crate::net::client::testing::{Answer, Server, Setup, grpc, http};
 use bytes::Bytes;
 use flow::spool::{Spool, StorageConfig};
-use flow::{Ack, Budget, BudgetConfig, Outgoing, Payload, Share};
+use flow::{Ack, Budget, BudgetConfig, Outcome, Outgoing, Payload, Share};
+use futures_util::future::select_all;
 use otlp_oracle::{LogsRequest, MetricsRequest, TracesRequest, generate, whole};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -17,7 +18,7 @@ use wire::Signal;
 
 const REQUESTS: usize = 24;
 
-/// The records of requests, sorted, and what metrics there are.
+/// The records of requests, and what metrics there are.
 #[derive(Debug, Default, PartialEq)]
 struct Found {
     records: Vec<Vec<u8>>,
@@ -35,11 +36,6 @@ impl Found {
                 self.metrics.extend(whole::identities(&request));
             }
         }
-    }
-
-    fn sorted(mut self) -> Found {
-        self.records.sort();
-        self
     }
 }
 
@@ -72,7 +68,7 @@ fn records(signal: Signal, body: &[u8]) -> u32 {
     wire::check(signal, body, &wire::CheckLimits::default()).unwrap().records.try_into().unwrap()
 }
 
-/// Sends requests through an outlet and waits until it is empty. Nobody waits for an answer, so that batches form.
+/// Hands requests to an outlet. Nobody waits for an answer, so that batches form.
 async fn send(outlet: &dyn Outgoing, signal: Signal, bodies: &[Bytes]) {
     let budget = Budget::new(BudgetConfig { bytes: 1 << 30, ..BudgetConfig::default() });
     for body in bodies {
@@ -81,43 +77,62 @@ async fn send(outlet: &dyn Outgoing, signal: Signal, bodies: &[Bytes]) {
             let slot = outlet.reserve(&payload, true).unwrap();
             let (ack, told) = Ack::watched(None);
             outlet.store(payload, slot, ack, Ack::unwatched(None));
-            assert_eq!(told.await.unwrap(), flow::Outcome::Delivered);
+            assert_eq!(told.await.unwrap(), Outcome::Delivered);
         } else {
             let slot = outlet.reserve(&payload, false).unwrap();
             outlet.push(payload, slot, Ack::unwatched(Some(budget.open_anyway(body.len()))), false);
         }
     }
-    outlet.close(flow::clock::now() + Duration::from_secs(60)).await;
-    assert_eq!(outlet.view().stats.failed.total(), 0);
 }
 
-/// Sends requests by an exporter of this configuration, whose queue is on disk if there is a place for it.
-async fn through(kind: &str, yaml: &str, signal: Signal, bodies: &[Bytes], place: Option<&std::path::Path>) {
-    let (config, found) = decode(kind, yaml);
-    let built = build("x", &config.unwrap_or_else(|| panic!("{yaml}: {}", found.render(false)))).unwrap();
-    let durable = place.map(|place| {
-        let spool = Spool::open(StorageConfig::new(place), signal, "x").unwrap();
-        (spool, Budget::new(BudgetConfig { bytes: 1 << 30, ..BudgetConfig::default() }))
-    });
-    let outlet = built.outlet(signal, Share::new(1 << 30), None, durable).unwrap();
-    send(&*outlet, signal, bodies).await;
+/// A way for requests: an exporter, and the servers it sends to.
+struct Way<'a> {
+    kind: &'a str,
+    yaml: String,
+    servers: Vec<Server>,
+    is_json: bool,
+    /// Where its queue is on disk.
+    place: Option<&'a std::path::Path>,
 }
 
-/// What a server has been sent.
-fn arrived(servers: &mut [Server], signal: Signal, is_json: bool) -> Found {
-    let mut found = Found::default();
-    for server in servers {
-        while let Ok(seen) = server.seen.try_recv() {
-            let body = match is_json {
-                true => {
-                    wire::json::to_protobuf(wire::schema::request(signal), &seen.message, usize::MAX).unwrap().into()
-                }
-                false => seen.message,
-            };
-            found.add(signal, &body);
+impl Way<'_> {
+    /// Sends requests this way until so many records have arrived and nothing is left; what the servers were sent.
+    async fn pass(mut self, signal: Signal, bodies: &[Bytes], wanted: usize) -> Found {
+        let (config, found) = decode(self.kind, &self.yaml);
+        let config = config.unwrap_or_else(|| panic!("{}: {}", self.yaml, found.render(false)));
+        let durable = self.place.map(|place| {
+            let spool = Spool::open(StorageConfig::new(place), signal, "x").unwrap();
+            (spool, Budget::new(BudgetConfig { bytes: 1 << 30, ..BudgetConfig::default() }))
+        });
+        let built = build("x", &config).unwrap();
+        let outlet = built.outlet(signal, Share::new(1 << 30), None, durable).unwrap();
+        send(&*outlet, signal, bodies).await;
+        let mut found = Found::default();
+        while found.records.len() < wanted {
+            let next = select_all(self.servers.iter_mut().map(|server| Box::pin(server.next())));
+            let (seen, ..) = tokio::time::timeout(Duration::from_secs(60), next).await.unwrap();
+            self.add(signal, seen.message, &mut found);
+        }
+        outlet.close(flow::clock::now() + Duration::from_secs(60)).await;
+        for n in 0..self.servers.len() {
+            while let Ok(seen) = self.servers[n].seen.try_recv() {
+                self.add(signal, seen.message, &mut found);
+            }
+        }
+        assert_eq!(outlet.view().stats.failed.total(), 0);
+        found.records.sort();
+        found
+    }
+
+    fn add(&self, signal: Signal, message: Bytes, found: &mut Found) {
+        match self.is_json {
+            true => {
+                let request = wire::schema::request(signal);
+                found.add(signal, &wire::json::to_protobuf(request, &message, usize::MAX).unwrap());
+            }
+            false => found.add(signal, &message),
         }
     }
-    found.sorted()
 }
 
 async fn takers(n: usize) -> Vec<Server> {
@@ -140,28 +155,29 @@ async fn every_exporter_sends_the_same_records() {
         let bodies = requests(signal, seed);
         let mut expected = Found::default();
         bodies.iter().for_each(|body| expected.add(signal, body));
-        let expected = expected.sorted();
+        expected.records.sort();
+        let wanted = expected.records.len();
         let same = |found: Found, way: &str| {
             assert!(found.records == expected.records, "{signal} by {way}, seed {seed:?}: records differ");
             assert!(found.metrics == expected.metrics, "{signal} by {way}, seed {seed:?}: metrics differ");
         };
 
-        let mut servers = takers(1).await;
-        let yaml =
-            format!("{{endpoint: '{}', tls: {{insecure: true}}, compression: none, {BATCH}}}", servers[0].address);
-        through("otlp_grpc", &yaml, signal, &bodies, None).await;
-        same(arrived(&mut servers, signal, false), "gRPC");
         let disk = tempfile::tempdir().unwrap();
-        through("otlp_grpc", &yaml, signal, &bodies, Some(&disk.path().join("q"))).await;
-        same(arrived(&mut servers, signal, false), "a queue on disk");
+        let place = disk.path().join("q");
+        for place in [None, Some(&*place)] {
+            let servers = takers(1).await;
+            let at = servers[0].address;
+            let yaml = format!("{{endpoint: '{at}', tls: {{insecure: true}}, compression: none, {BATCH}}}");
+            let way = Way { kind: "otlp_grpc", yaml, servers, is_json: false, place };
+            same(way.pass(signal, &bodies, wanted).await, if place.is_some() { "a queue on disk" } else { "gRPC" });
+        }
 
         for encoding in ["proto", "json"] {
-            let taken = |_| Some((200, vec![], Bytes::new()));
-            let mut servers = vec![http(Setup::default(), taken).await];
+            let servers = vec![http(Setup::default(), |_| Some((200, vec![], Bytes::new()))).await];
             let at = servers[0].address;
             let yaml = format!("{{endpoint: 'http://{at}', compression: none, encoding: {encoding}, {BATCH}}}");
-            through("otlp_http", &yaml, signal, &bodies, None).await;
-            same(arrived(&mut servers, signal, encoding == "json"), encoding);
+            let way = Way { kind: "otlp_http", yaml, servers, is_json: encoding == "json", place: None };
+            same(way.pass(signal, &bodies, wanted).await, encoding);
         }
 
         for key in ["traceID", "service", "resource", "metric", "streamID", "attributes"] {
@@ -169,15 +185,15 @@ async fn every_exporter_sends_the_same_records() {
                 continue;
             }
             for batcher in ["{enabled: true, max_records: 30, flush_interval: 1ms}", "{enabled: false}"] {
-                let mut servers = takers(3).await;
+                let servers = takers(3).await;
                 let names = servers.iter().map(|s| format!("'{}'", s.address)).collect::<Vec<_>>().join(", ");
                 let attributes = if key == "attributes" { "routing_attributes: [service.name]," } else { "" };
                 let yaml = format!(
                     "{{routing_key: {key}, {attributes} resolver: {{static: {{hostnames: [{names}]}}}}, batcher: {batcher}, \
                      protocol: {{otlp: {{tls: {{insecure: true}}, compression: none}}}}}}"
                 );
-                through("load_balancing", &yaml, signal, &bodies, None).await;
-                same(arrived(&mut servers, signal, false), &format!("balancing by {key}, batcher {batcher}"));
+                let way = Way { kind: "load_balancing", yaml, servers, is_json: false, place: None };
+                same(way.pass(signal, &bodies, wanted).await, &format!("balancing by {key}, batcher {batcher}"));
             }
         }
     }

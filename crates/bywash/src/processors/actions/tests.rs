@@ -3,17 +3,34 @@ use crate::config::parse::parse;
 use crate::config::path::Path;
 use crate::config::source::Source;
 use crate::config::{Diagnostics, Located, decode_valid};
-use crate::processors::resource::Config;
 use proptest::prelude::*;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
-/// The actions of a list in YAML, and what was said about them.
-pub(crate) fn read(yaml: &str) -> (Option<Config>, String) {
+/// A configuration, and what was said about it.
+pub(crate) fn read<C: DeserializeOwned + Validate>(yaml: &str) -> (Option<C>, String) {
     let mut found = Diagnostics::new();
-    let source = Source::new("test.yaml", format!("attributes:\n{yaml}"));
-    let node = parse(&source, &mut found).unwrap();
+    let node = parse(&Source::new("test.yaml", yaml), &mut found).unwrap();
     let config = decode_valid(&Located { node: &node, path: Path::root() }, &mut found);
     (config, found.to_string())
+}
+
+/// The blocks of a page that are marked with this language.
+pub(crate) fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// A list of actions.
+#[derive(Debug, Default, Deserialize)]
+struct List(Vec<Action>);
+
+impl Validate for List {
+    fn validate(&self, report: &mut Report<'_>) {
+        for (n, action) in self.0.iter().enumerate() {
+            report.nested(&n.to_string(), action);
+        }
+    }
 }
 
 /// An encoded message whose attributes are those of an object.
@@ -51,12 +68,12 @@ fn json(value: &AnyValue<'_>) -> Value {
 
 /// What actions make of attributes.
 fn run(yaml: &str, before: Value) -> Value {
-    let (config, found) = read(yaml);
-    let config = config.unwrap_or_else(|| panic!("{yaml}: {found}"));
+    let (list, found) = read::<List>(yaml);
+    let list = list.unwrap_or_else(|| panic!("{yaml}: {found}"));
     assert_eq!(found, "");
     let message = message(&before);
     let mut attributes = Attributes::of(&message, 1);
-    Actions::new(&config.attributes).run(&mut attributes);
+    Actions::new(&list.0).run(&mut attributes);
     attributes.finish().map_or(before, |edited| object(&edited))
 }
 
@@ -134,7 +151,7 @@ fn sha256(bytes: &[u8]) -> String {
 #[test]
 fn parts_of_texts_are_extracted() {
     let yaml = r"- {key: url, pattern: '^(?P<scheme>\w+)://(?P<host>[^/:]+)(:(?P<port>\d+))?', action: extract}";
-    let (config, found) = read(yaml);
+    let (config, found) = read::<List>(yaml);
     assert!(config.is_none() && found.contains("has a group without a name"), "{found}");
     let yaml = r"- {key: url, pattern: '^(?P<scheme>\w+)://(?P<host>[^/:]+)(?::(?P<port>\d+))?', action: extract}";
     let before = json!({"url": "https://example.com/x", "host": 1});
@@ -189,13 +206,13 @@ fn wrong_actions_are_refused() {
         ("- {key: a}", "needs an `action`"),
         ("- {key: a, action: insert, from_context: metadata.x, default_value: y}", "do not come along here"),
         ("- {key: a, action: insert, valu: 1}", "value"),
-        ("[]", "needs `attributes`"),
     ] {
-        let (config, found) = read(yaml);
+        let (config, found) = read::<List>(yaml);
         assert!(config.is_none() && found.contains(expected), "{yaml}: {found}");
     }
-    let (_, found) = read("- {key: a, action: insert, value: 1}\n- {key: b, action: convert, converted_type: x}");
-    assert!(found.contains("attributes[1].converted_type"), "{found}");
+    let (_, found) =
+        read::<List>("- {key: a, action: insert, value: 1}\n- {key: b, action: convert, converted_type: x}");
+    assert!(found.contains("[1].converted_type"), "{found}");
 }
 
 /// A value of a configuration.

@@ -1,24 +1,11 @@
-use super::super::actions::tests::{message, object};
-use super::super::resource::tests::blocks;
+use super::super::actions::tests::{blocks, message, object, read};
 use super::*;
-use crate::config::parse::parse;
-use crate::config::path::Path;
-use crate::config::source::Source;
-use crate::config::{Diagnostics, Located, decode_valid};
 use flow::Payload;
 use serde_json::{Value, json};
 use wire::build::{Log, MessageWriter};
 use wire::key::AnyValue;
 
 const PAGE: &str = include_str!("../../../../../docs/processors/attributes.md");
-
-fn read(yaml: &str) -> (Option<Config>, String) {
-    let mut found = Diagnostics::new();
-    let source = Source::new("test.yaml", yaml);
-    let node = parse(&source, &mut found).unwrap();
-    let config = decode_valid(&Located { node: &node, path: Path::root() }, &mut found);
-    (config, found.to_string())
-}
 
 fn config(yaml: &str) -> Config {
     let (config, found) = read(yaml);
@@ -59,7 +46,9 @@ fn run(config: &Config, signal: Signal, number: u32, before: &Value, head: impl 
     index.build(signal, &body).unwrap();
     let record = index.records(&body).next().unwrap();
     let mut pairs = MessageWriter::new();
-    key_values(&record).for_each(|pair| drop(pairs.bytes(1, pair).len()));
+    for pair in key_values(&record) {
+        pairs.bytes(1, pair);
+    }
     object(&pairs.finish())
 }
 
@@ -196,7 +185,7 @@ fn wrong_blocks_are_refused() {
         ("match_type: strict, span_kinds: [server]", "SPAN_KIND_SERVER"),
         ("match_type: strict, service: [a]", "services"),
     ] {
-        let (config, found) = read(&with(block));
+        let (config, found) = read::<Config>(&with(block));
         assert!(config.is_none() && found.contains(expected), "{block}: {found}");
     }
     for (signal, block, expected) in [

@@ -1,4 +1,4 @@
-use super::super::actions::tests::{message, object, read};
+use super::super::actions::tests::{blocks, message, object, read};
 use super::*;
 use flow::Payload;
 use serde_json::{Value, json};
@@ -8,10 +8,10 @@ use wire::edit::Scratch;
 
 const PAGE: &str = include_str!("../../../../../docs/processors/resource.md");
 
-/// The blocks of a page that are marked with this language.
-pub(crate) fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
-    let fence = format!("```{language}\n");
-    page.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+/// A configuration of these actions.
+fn config(list: &str) -> Config {
+    let (config, found) = read(&format!("attributes:\n{list}"));
+    config.unwrap_or_else(|| panic!("{list}: {found}"))
 }
 
 /// A request with a resource entry of one record for each of these.
@@ -20,9 +20,10 @@ fn request(signal: Signal, resources: &[Value]) -> Payload {
     for resource in resources {
         body.message(1, |entry| {
             entry.bytes(1, message(resource));
-            entry.message(2, |scope| match signal {
-                Signal::Metrics => drop(scope.bytes(2, [0x2a, 2, 0x0a, 0]).len()),
-                _ => drop(scope.bytes(2, [0x52, 0]).len()),
+            // A gauge of one point; a record with an empty body, a span with an empty name.
+            let record: &[u8] = if signal == Signal::Metrics { &[0x2a, 2, 0x0a, 0] } else { &[0x2a, 0] };
+            entry.message(2, |scope| {
+                scope.bytes(2, record);
             });
         });
     }
@@ -45,8 +46,7 @@ fn resources(payload: &Payload) -> Vec<Value> {
 fn the_page_is_right() {
     let yaml = blocks(PAGE, "yaml")[0];
     let list = yaml.split("attributes:\n").nth(1).unwrap();
-    let (config, found) = read(list);
-    let (config, example) = (config.unwrap_or_else(|| panic!("{found}")), blocks(PAGE, "json")[0]);
+    let (config, example) = (config(list), blocks(PAGE, "json")[0]);
     let example: Value = serde_json::from_str(example).unwrap();
     for signal in Signal::ALL {
         let stage = Resource::new(&config);
@@ -62,8 +62,7 @@ fn the_page_is_right() {
 /// right; what is remembered stays within its bounds.
 #[test]
 fn results_are_remembered_within_bounds() {
-    let (config, _) = read("- {key: a, action: upsert, value: x}\n- {key: n, action: hash}");
-    let stage = Resource::new(&config.unwrap());
+    let stage = Resource::new(&config("- {key: a, action: upsert, value: x}\n- {key: n, action: hash}"));
     let five: Vec<Value> = (0..5).map(|n| json!({"n": n, "a": n})).collect();
     let mut expected = None;
     for _ in 0..1000 {
@@ -86,10 +85,19 @@ fn results_are_remembered_within_bounds() {
 /// Scenario: actions that change nothing. Guarantee: the request is the same memory.
 #[test]
 fn what_does_not_change_is_not_copied() {
-    let (config, _) = read("- {key: a, action: insert, value: x}\n- {key: z, action: delete}");
+    let config = config("- {key: a, action: insert, value: x}\n- {key: z, action: delete}");
     let payload = request(Signal::Traces, &[json!({"a": 1})]);
     let before = payload.body.contiguous().as_ptr();
     let mut staged = Staged::new(payload, vec![]);
-    Resource::new(&config.unwrap()).apply(&mut staged);
+    Resource::new(&config).apply(&mut staged);
     assert_eq!(staged.payload.body.contiguous().as_ptr(), before);
+}
+
+/// Scenario: no actions, and a wrong one. Guarantee: errors, at the processor and at the key.
+#[test]
+fn wrong_actions_are_refused() {
+    let (config, found) = read::<Config>("{}");
+    assert!(config.is_none() && found.contains("needs `attributes`"), "{found}");
+    let (config, found) = read::<Config>("attributes:\n- {key: b, action: convert, converted_type: x}");
+    assert!(config.is_none() && found.contains("attributes[0].converted_type"), "{found}");
 }

@@ -321,17 +321,26 @@ mod tests {
         }
     }
 
-    /// Scenario: everything was taken, then some was not. Guarantee: `partial_success` is unset, then says how many and why.
+    /// Scenario: everything was taken; some was not; all was, but there is a warning. Guarantee: `partial_success` is unset; says how many and
+    /// why; says why alone.
     #[test]
     fn a_partial_success_is_reported_in_both_encodings() {
         assert!(response_protobuf(None).is_empty());
         assert_eq!(response_json(Signal::Logs, None), "{}");
+<<<<<<< HEAD
         let some = Partial::new(300, told(&Why::new(Kind::SoftLimit, "x")));
+=======
+        let some = Partial::new(300, "soft_limit: x".to_owned());
+>>>>>>> wire
         assert_eq!(&response_protobuf(Some(&some))[..], b"\x0a\x12\x08\xac\x02\x12\x0dsoft_limit: x");
         assert_eq!(
             response_json(Signal::Traces, Some(&some)),
             r#"{"partialSuccess":{"errorMessage":"soft_limit: x","rejectedSpans":"300"}}"#
         );
+        let warning = Partial::warning("x".repeat(2 * MAX_MESSAGE));
+        assert_eq!(response_protobuf(Some(&warning)).len(), MAX_MESSAGE + 6);
+        let json = response_json(Signal::Logs, Some(&Partial::warning("x".to_owned())));
+        assert_eq!(json, r#"{"partialSuccess":{"errorMessage":"x"}}"#);
     }
 
     /// Scenario: a message of any length and script. Guarantee: it is cut at a character within the limit and is a legal header.
