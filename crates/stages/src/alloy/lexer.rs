@@ -62,8 +62,8 @@ impl<'a> Lexer<'a> {
                 len
             } else if rest.starts_with("//") {
                 rest.find('\n').unwrap_or(rest.len())
-            } else if rest.starts_with("/*") {
-                match rest[2..].find("*/") {
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                match comment.find("*/") {
                     Some(end) => end + 4,
                     None => return Err(AlloyError::new(self.at, "a comment that does not end")),
                 }

@@ -21,10 +21,7 @@ pub(crate) fn read<T: DeserializeOwned>(value: &Value, path: &str, builder: &mut
         Value::Null => Cow::Owned(Value::Object(Map::new())),
         value => Cow::Borrowed(value),
     };
-    if let Some(fields) = fields::<T>() {
-        known_keys(&mut value, fields, path, builder);
-    }
-    let mut refused: Option<ConfigError> = None;
+    let mut refused = fields::<T>().and_then(|fields| known_keys(&mut value, fields, path, builder));
     loop {
         let error = match serde_path_to_error::deserialize(Scalar(&value)) {
             Ok(config) => return refused.map_or(Ok(config), Err),
@@ -50,12 +47,10 @@ pub(crate) fn read<T: DeserializeOwned>(value: &Value, path: &str, builder: &mut
     }
 }
 
-/// Takes out keys that there are not. Promtail reads keys in any case.
-fn known_keys(value: &mut Cow<'_, Value>, fields: &[&str], path: &str, builder: &mut Builder) {
-    let Some(map) = value.as_object().filter(|map| map.keys().any(|key| !fields.contains(&key.as_str()))) else {
-        return;
-    };
-    let mut known = Map::new();
+/// Takes out keys that there are not; the last of them that is an error, the others have been told. Promtail reads keys in any case.
+fn known_keys(value: &mut Cow<'_, Value>, fields: &[&str], path: &str, builder: &mut Builder) -> Option<ConfigError> {
+    let map = value.as_object().filter(|map| map.keys().any(|key| !fields.contains(&key.as_str())))?;
+    let (mut known, mut refused) = (Map::new(), None);
     for (key, inner) in map {
         let same = |field: &&&str| match builder.spelling {
             Spelling::Promtail => field.eq_ignore_ascii_case(key) && !map.contains_key(**field),
@@ -75,11 +70,15 @@ fn known_keys(value: &mut Cow<'_, Value>, fields: &[&str], path: &str, builder: 
                 Spelling::Promtail => {
                     builder.warn(told(format!("unknown key \"{key}\": without effect, as in Promtail")));
                 }
-                Spelling::Alloy => builder.refuse(told(format!("unknown key \"{key}\""))),
+                Spelling::Alloy => {
+                    let before = refused.replace(told(format!("unknown key \"{key}\"")));
+                    before.into_iter().for_each(|error| builder.refuse(error));
+                }
             }
         }
     }
     *value = Cow::Owned(Value::Object(known));
+    refused
 }
 
 /// Takes out the nearest key on the way to where an error is. False if there is none.

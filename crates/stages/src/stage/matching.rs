@@ -38,7 +38,16 @@ struct Match {
 }
 
 pub(super) fn build(value: &Value, path: &str, depth: usize, builder: &mut Builder) -> Result<(), ConfigError> {
-    let config: Config = read(value, path, builder)?;
+    let nested = format!("{path}.stages");
+    let config: Config = match read(value, path, builder) {
+        Ok(config) => config,
+        Err(error) => {
+            if let Some(Value::Array(stages)) = value.get("stages") {
+                build_list(stages, &nested, depth + 1, builder);
+            }
+            return Err(error);
+        }
+    };
     let selector = match config.selector.as_str() {
         "" => Err(ConfigError::at(path, "selector", "a selector is required, such as {app=\"web\"}")),
         selector => Selector::parse(selector).map_err(|e| ConfigError::at(path, "selector", e)),
@@ -67,7 +76,7 @@ pub(super) fn build(value: &Value, path: &str, depth: usize, builder: &mut Build
     };
     // What is nested is looked at also where there is no telling for whom it is.
     let at = selector.map(|selector| builder.push(path, Box::new(Match { selector, action })));
-    build_list(&stages, &format!("{path}.stages"), depth + 1, builder);
+    build_list(&stages, &nested, depth + 1, builder);
     at.into_iter().for_each(|at| builder.jump_here(at));
     Ok(())
 }

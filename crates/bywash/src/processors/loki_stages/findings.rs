@@ -12,7 +12,7 @@ pub fn tell(findings: &Findings, list: &Node, path: &Path, out: &mut Diagnostics
     let errors = findings.errors.iter().map(|error| (error, Diagnostic::error(words(error))));
     let warnings = findings.warnings.iter().map(|warning| (warning, Diagnostic::warning(words(warning))));
     for (finding, diagnostic) in errors.chain(warnings) {
-        let (span, path) = place(list, path, &finding.path);
+        let (span, path) = place(list, path, &finding.path, finding.unknown.is_some());
         out.push(diagnostic.at(&span, &path));
     }
 }
@@ -27,9 +27,11 @@ fn words(error: &ConfigError) -> String {
     }
 }
 
-/// Where an error's path leads, as far as it leads: `[2].json.expressions.user`. Keys may hold dots, so the tree is asked.
-fn place(list: &Node, at: &Path, error: &str) -> (Span, Path) {
+/// Where an error's path leads, as far as it leads: `[2].json.expressions.user`; to its last key, or to what that key has. Keys may hold
+/// dots, so the tree is asked.
+fn place(list: &Node, at: &Path, error: &str, is_key: bool) -> (Span, Path) {
     let (mut below, mut path, mut node, mut rest) = (Path::root(), at.clone(), list, error);
+    let mut key_span = None;
     while !rest.is_empty() {
         let step = match &node.value {
             Value::Seq(items) => {
@@ -43,7 +45,10 @@ fn place(list: &Node, at: &Path, error: &str) -> (Span, Path) {
                 };
                 let fitting = map.entries.iter().filter_map(|entry| Some((entry, fits(&entry.key)?)));
                 let longest = fitting.min_by_key(|(_, rest)| rest.len());
-                longest.map(|(entry, rest)| (below.key(&entry.key), path.key(&entry.key), &entry.value, rest))
+                longest.map(|(entry, rest)| {
+                    key_span = Some(&entry.span);
+                    (below.key(&entry.key), path.key(&entry.key), &entry.value, rest)
+                })
             }
             _ => None,
         };
@@ -54,7 +59,8 @@ fn place(list: &Node, at: &Path, error: &str) -> (Span, Path) {
         };
         (below, path, node, rest) = step;
     }
-    (list.place(&below).clone(), path)
+    let span = key_span.filter(|_| is_key).unwrap_or_else(|| list.place(&below));
+    (span.clone(), path)
 }
 
 /// `[3].rest`: 3, and the rest.

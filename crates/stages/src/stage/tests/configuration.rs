@@ -109,6 +109,7 @@ fn all_errors_are_told_at_once() {
 - timestamp: {format: yyyy, fallback_formats: [Unix, HH], location: Mars, action_on_failure: x}
 - metrics: {a: {type: Nope}, b: {type: Counter, config: {action: set}}, c: {type: Gauge, config: {action: inc}}}
 - []
+- stage.match: {selectr: '{a=\"b\"}', stages: [{stage.output: {sorce: a}}]}
 ";
     let stages: Stages = serde_saphyr::from_str(yaml).unwrap();
     let findings = Pipeline::check(&stages, &Options::default());
@@ -137,6 +138,8 @@ fn all_errors_are_told_at_once() {
         "[7].metrics.a.type",
         "[7].metrics.b.config.action",
         "[8]",
+        "[9].match.stages[0].output.sorce",
+        "[9].match.selectr",
     ];
     assert_eq!(paths, expected, "{findings:#?}");
     assert_eq!(findings.warnings, []);

@@ -1,6 +1,7 @@
 //! What users have reported of the peers, and what lies beside it.
 
 use super::{line, lines};
+use crate::Entry;
 use crate::pipeline::Now;
 use crate::pipeline::tests::{entry, now, pipeline, run};
 use std::time::Duration;
