@@ -93,17 +93,40 @@ impl Validate for Config {
             return;
         }
         if let Err(error) = Pipeline::with_options(&self.stages, &self.options()) {
-            // Each stage by itself, so that all of their errors are told; else what is wrong with all together.
-            let alone = |stage: &Value| Pipeline::with_options(&Stages(vec![stage.clone()]), &self.options()).err();
-            let errors: Vec<(usize, ConfigError)> =
-                self.stages.0.iter().enumerate().filter_map(|(i, stage)| Some((i, alone(stage)?))).collect();
-            for (i, error) in &errors {
-                report.error(&key(&error.path.replacen("[0]", &format!("[{i}]"), 1)), error.message.as_str());
-            }
-            if errors.is_empty() {
-                report.error(&key(&error.path), error.message.as_str());
+            for error in errors(&self.stages, &self.options(), error) {
+                report.error(&key(&error.path), error.message);
             }
         }
+    }
+}
+
+/// Everything that is wrong with stages, of which `first` is what building them stopped at: each stage is tried by itself, and so are
+/// those within others; if each is in order, it is what is wrong with all together.
+#[must_use]
+pub fn errors(list: &Stages, options: &Options, first: ConfigError) -> Vec<ConfigError> {
+    let mut all = vec![];
+    each_alone(&list.0, "", options, &mut all);
+    if all.is_empty() { vec![first] } else { all }
+}
+
+/// Tries each stage of the list at the path `at`.
+fn each_alone(list: &[Value], at: &str, options: &Options, all: &mut Vec<ConfigError>) {
+    for (i, stage) in list.iter().enumerate() {
+        let mut within = vec![];
+        for (name, config) in stage.as_object().into_iter().flatten() {
+            if let Some(nested) = config.get("stages").and_then(Value::as_array) {
+                let name = name.strip_prefix("stage.").unwrap_or(name);
+                each_alone(nested, &format!("{at}[{i}].{name}.stages"), options, &mut within);
+            }
+        }
+        if let Err(error) = Pipeline::with_options(&Stages(vec![stage.clone()]), options) {
+            let path = format!("{at}{}", error.path.replacen("[0]", &format!("[{i}]"), 1));
+            // What it says of one within it, that one has said itself.
+            if within.iter().all(|known| known.path != path) {
+                all.push(ConfigError { path, ..error });
+            }
+        }
+        all.append(&mut within);
     }
 }
 

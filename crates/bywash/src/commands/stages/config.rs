@@ -1,8 +1,8 @@
 //! From a file to a pipeline: finds the stages in it, and says of every error where it is written.
 //!
 //! The file is a list of stages; or a map that has them under `pipeline_stages` or `stages`; or a list of Promtail's scrape
-//! configurations, or a whole Promtail configuration with `scrape_configs`; or a collector's configuration with a processor
-//! `loki_stages`. References such as `${env:X}` are expanded in the last only: to the others they are text, as `$1` is.
+//! configurations, or a whole Promtail configuration with `scrape_configs`; or the values of Promtail's Helm chart, with
+//! `config.snippets.pipelineStages`; or a collector's configuration with a processor `loki_stages`. References such as `${env:X}` are expanded in the last only: to the others they are text, as `$1` is.
 //!
 //! YAML is read as everywhere in the program, with the words of Go's yaml.v3: `y`, `n`, `yes`, `no`, `on` and `off` are text.
 
@@ -15,8 +15,9 @@ use crate::config::path::Path;
 use crate::config::scalar::Kind;
 use crate::config::source::{Source, Span};
 use crate::config::suggest::nearest;
+use crate::processors::loki_stages;
 use serde_json::Value as Json;
-use stages::{Pipeline, Stages};
+use stages::{Options, Pipeline, Stages};
 
 /// The type of the processor that holds stages.
 const PROCESSOR: &str = "loki_stages";
@@ -66,11 +67,15 @@ fn build(file: &str, which: Option<&str>, environment: &dyn Environment, found: 
             return None;
         }
     };
-    match Pipeline::new(&Stages(list)) {
+    let stages = Stages(list);
+    match Pipeline::new(&stages) {
         Ok(pipeline) => Some(pipeline),
         Err(error) => {
-            let (span, path) = place(&located, &error.path);
-            found.push(Diagnostic::error(error.message).at(&span, &path));
+            for error in loki_stages::errors(&stages, &Options::default(), error) {
+                let (span, path) = place(&located, &error.path);
+                found.push(Diagnostic::error(error.message).at(&span, &path));
+            }
+            found.redact(&root);
             None
         }
     }
@@ -105,6 +110,14 @@ fn in_map<'a>(root: &'a Node, map: &'a Map, which: Option<&str>) -> Result<Locat
     for key in ["pipeline_stages", "stages"] {
         if let Some(node) = map.get(key) {
             return only(Located { node, path: path.key(key) }, which);
+        }
+    }
+    // The values of Promtail's Helm chart.
+    let snippets = Path::root().key("config").key("snippets");
+    for key in ["pipelineStages", "pipeline_stages"] {
+        let path = snippets.key(key);
+        if let Some(node) = root.find(&path) {
+            return only(Located { node, path }, which);
         }
     }
     if let Some(jobs) = map.get("scrape_configs")

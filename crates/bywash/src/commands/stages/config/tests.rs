@@ -37,6 +37,7 @@ fn stages_are_found_in_every_form() {
         "job_name: a\npipeline_stages: [{cri: {}}, {output: {source: content}}]\n",
         "scrape_configs:\n- job_name: a\n  pipeline_stages: [{cri: {}}, {output: {source: content}}]\n- job_name: b\n",
         "processors: {loki_stages: {stages: [{cri: {}}, {output: {source: content}}]}, batch: {}}\nreceivers: {}\n",
+        "image: {tag: 1}\nconfig:\n  snippets:\n    pipelineStages:\n    - cri: {}\n    - output: {source: content}\n",
     ] {
         assert_eq!(paths(yaml, None), Ok(vec!["[0].cri".to_owned(), "[1].output".to_owned()]), "{yaml}");
     }
@@ -98,4 +99,15 @@ fn errors_name_their_place() {
     }
     let absent = read("absent.yaml", None, &World(HashMap::new())).err().map(|found| found.to_string());
     assert!(absent.is_some_and(|text| text.contains("absent.yaml")));
+}
+
+/// Scenario: several stages are wrong, one of them within another. Guarantee: all are told in one run, each at its line, once.
+#[test]
+fn all_wrong_stages_are_told_at_once() {
+    let yaml = "- regex: {expression: '('}\n- match:\n    selector: '{a=\"b\"}'\n    stages:\n    - cri: {}\n    - timestamp: {source: a}\n- limit: {rate: x, burst: 3}\n";
+    let found = paths(yaml, None).unwrap_err();
+    for place in ["f.yaml:1:", "f.yaml:6:", "f.yaml:7:"] {
+        assert_eq!(found.matches(place).count(), 1, "{place}: {found}");
+    }
+    assert!(found.contains("3 errors"), "{found}");
 }
