@@ -21,6 +21,11 @@ fn config(dir: &Path, exporter: &str) -> String {
 
 /// POSTs an empty request to a socket; the first line of the answer.
 async fn post(socket: &Path, headers: &str) -> Option<String> {
+    Some(exchange(socket, headers).await?.lines().next()?.to_owned())
+}
+
+/// The same; the whole answer.
+async fn exchange(socket: &Path, headers: &str) -> Option<String> {
     let mut stream = UnixStream::connect(socket).await.ok()?;
     let head = format!(
         "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n{headers}\r\n{{}}"
@@ -28,7 +33,7 @@ async fn post(socket: &Path, headers: &str) -> Option<String> {
     stream.write_all(head.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
-    Some(answer.lines().next()?.to_owned())
+    Some(answer)
 }
 
 fn args(list: &[&str]) -> Vec<String> {
@@ -71,6 +76,24 @@ async fn the_collectors_command_line_starts_it() {
     eventually("an answer", async || post(&socket, "").await).await;
     process.signal("TERM");
     assert_eq!(process.ended().await, Some(0));
+}
+
+/// Scenario: a receiver on a socket gets other keys by a reload. Guarantee: the same socket answers by the new ones.
+#[tokio::test]
+async fn a_reload_takes_over_a_socket() {
+    let dir = TempDir::new().unwrap();
+    let text = config(dir.path(), "nop: ");
+    std::fs::write(dir.path().join("a.yaml"), &text).unwrap();
+    let socket = dir.path().join("in.sock");
+    let mut process = Process::start("a gateway", &args(&["--config=a.yaml"]), dir.path());
+    eventually("an answer", async || post(&socket, "").await).await;
+    std::fs::write(dir.path().join("a.yaml"), text.replace("in.sock", "in.sock, response_headers: {x-new: yes}"))
+        .unwrap();
+    process.signal("HUP");
+    eventually("the new keys", async || exchange(&socket, "").await.filter(|a| a.contains("x-new: yes"))).await;
+    process.signal("TERM");
+    assert_eq!(process.ended().await, Some(0));
+    assert!(!socket.exists());
 }
 
 /// Scenario: a configuration with a gate that nobody knows, one whose files are elsewhere, one with mistakes; read by people and by
