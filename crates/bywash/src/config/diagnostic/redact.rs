@@ -34,9 +34,10 @@ impl Diagnostics {
     }
 }
 
-/// The component that a path leads into, such as `exporters.otlp`.
+/// The component that a path leads into, such as `exporters.otlp`; `service` is one.
 fn component(path: &Path) -> Path {
-    path.steps().iter().take(2).fold(Path::root(), |path, step| match step {
+    let steps = if path.keys().next() == Some("service") { 1 } else { 2 };
+    path.steps().iter().take(steps).fold(Path::root(), |path, step| match step {
         Step::Key(key) => path.key(key),
         Step::Index(index) => path.index(*index),
     })
