@@ -18,6 +18,7 @@ async fn help_and_lists_are_as_reviewed() {
         ("help", &["--help"][..]),
         ("help_run", &["run", "--help"]),
         ("help_validate", &["validate", "--help"]),
+        ("help_print_config", &["print-config", "--help"]),
         ("help_components", &["components", "--help"]),
         ("help_dlq", &["dlq", "--help"]),
         ("help_dlq_list", &["dlq", "list", "--help"]),
@@ -62,6 +63,8 @@ async fn wrong_arguments() {
     for args in [
         &["run"][..],
         &["rum"],
+        &["--set", "a=b"],
+        &["--config", "a.yaml", "components"],
         &["load", "--records", "0"],
         &["load", "--protocol", "smoke"],
         &["sink", "--stall", "--reset"],

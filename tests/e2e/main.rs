@@ -17,6 +17,7 @@ mod command_line;
 mod crash_loop;
 mod dead_letters;
 mod disk_trouble;
+mod drop_in;
 mod durable;
 mod fan_out;
 mod forwarding;

@@ -14,6 +14,7 @@
 //! so that errors are told for the whole map. It does NOT check what values mean: see [`super::validate`].
 
 mod error;
+mod list;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ use serde::forward_to_deserialize_any;
 
 pub use error::DecodeError;
 use error::{Site, What};
+use list::{Items, Parts};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Topic};
 use super::node::{Entry, Map, Node, Value};
@@ -509,42 +511,5 @@ impl<'de> de::MapAccess<'de> for Entries<'_, '_> {
         };
         let child = self.level.child(&entry.value, &Step::Key(entry.key.clone()), Context::Map);
         seed.deserialize(child.clone()).map_err(|error| child.blame(error))
-    }
-}
-
-/// The elements of a list.
-struct Items<'a, 's> {
-    items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
-    level: Level<'a, 's>,
-}
-
-impl<'de> de::SeqAccess<'de> for Items<'_, '_> {
-    type Error = DecodeError;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
-        let left_in = |item: &Node| !self.level.state.borrow().leaves_out(item);
-        let Some((i, item)) = self.items.by_ref().find(|(_, item)| left_in(item)) else {
-            return Ok(None);
-        };
-        let child = self.level.child(item, &Step::Index(i), Context::Seq);
-        seed.deserialize(child.clone()).map(Some).map_err(|error| child.blame(error))
-    }
-}
-
-/// The parts of a text between commas; none when it is used up.
-struct Parts<'a>(Option<&'a str>);
-
-impl<'de> de::SeqAccess<'de> for Parts<'_> {
-    type Error = DecodeError;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, DecodeError> {
-        let Some(text) = self.0 else { return Ok(None) };
-        let (part, rest) = match text.split_once(',') {
-            Some((part, rest)) => (part, Some(rest)),
-            None => (text, None),
-        };
-        self.0 = rest;
-        let part: StrDeserializer<'_, DecodeError> = part.into_deserializer();
-        seed.deserialize(part).map(Some)
     }
 }

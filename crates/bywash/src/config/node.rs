@@ -94,6 +94,16 @@ impl Node {
         path.steps().iter().try_fold(self, |node, step| node.step(step))
     }
 
+    /// The node at the last step of `path` that exists.
+    pub fn nearest(&self, path: &Path) -> &Node {
+        let mut node = self;
+        for step in path.steps() {
+            let Some(next) = node.step(step) else { break };
+            node = next;
+        }
+        node
+    }
+
     /// The place of the last step of `path` that exists, below this node: a key's own place where it has one.
     pub fn place(&self, path: &Path) -> &Span {
         let (mut node, mut span) = (self, &self.span);

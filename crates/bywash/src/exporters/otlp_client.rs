@@ -58,6 +58,9 @@ pub struct Config {
     /// An extension that adds credentials: not supported yet.
     #[serde(deserialize_with = "optional::block")]
     pub auth: Option<Auth>,
+    /// An extension that wraps connections: not supported.
+    #[serde(deserialize_with = "optional::block")]
+    pub dialer_middleware: Option<Middleware>,
     /// Extensions that wrap requests: not supported.
     pub middlewares: Vec<Middleware>,
     /// The time one attempt may take.
@@ -117,6 +120,7 @@ impl Default for Config {
             balancer_name: "round_robin".to_owned(),
             authority: String::new(),
             auth: None,
+            dialer_middleware: None,
             middlewares: Vec::new(),
             timeout: GoDuration(Duration::from_secs(5)),
             sending_queue: SendingQueue::default(),
@@ -188,6 +192,9 @@ impl Validate for Config {
         }
         if self.auth.is_some() {
             report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
+        }
+        if self.dialer_middleware.is_some() {
+            report.error("dialer_middleware", "middlewares are not supported");
         }
         if !self.middlewares.is_empty() {
             report.error("middlewares", "middlewares are not supported");

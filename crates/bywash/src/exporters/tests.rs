@@ -21,6 +21,7 @@ async fn every_type_of_the_table_can_be_built() {
             "load_balancing" => "{resolver: {static: {hostnames: [a]}}, protocol: {otlp: {tls: {insecure: true}}}}",
             "otlp_http" => "endpoint: http://localhost:4318",
             "loki" => "endpoint: http://localhost:3100/loki/api/v1/push",
+            "prometheus" => "endpoint: '127.0.0.1:0'",
             _ => "{}",
         };
         let (config, found) = decode(kind.name, yaml);

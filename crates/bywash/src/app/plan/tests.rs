@@ -1,3 +1,6 @@
+mod drop_in;
+mod secrets;
+
 use super::*;
 use crate::app::components::KINDS;
 use std::collections::HashMap;

@@ -59,13 +59,15 @@ fn build(file: &str, which: Option<&str>, environment: &dyn Environment, found: 
     if found.has_errors() {
         return None;
     }
-    match locate(&root, which) {
+    let built = match locate(&root, which) {
         Ok(located) => pipeline(located.node, &located.path, found),
         Err(error) => {
             found.push(*error);
             None
         }
-    }
+    };
+    found.redact(&root);
+    built
 }
 
 fn pipeline(list: &Node, path: &Path, found: &mut Diagnostics) -> Option<Pipeline> {

@@ -2,7 +2,7 @@
 //!
 //! Whoever checks a value words its own message, and may quote the value or a part of it. So messages are gone through at the end, with
 //! the tree at hand: of the component that a message is about, every such value is taken out; of the very key that it is about, every
-//! quoted part of the value as well. Short values (under four characters) are left alone elsewhere: they are in every sentence.
+//! quoted part of a value as well. Short values (under four characters) are left alone elsewhere: they are in every sentence.
 
 use super::super::node::{Node, Value};
 use super::super::path::{Path, Step};
@@ -24,18 +24,20 @@ impl Diagnostics {
             // The longest first: a value may be a part of another.
             values.sort_by_key(|value| std::cmp::Reverse(value.len()));
             values.iter().for_each(|value| replace(&mut diagnostic.message, value));
-            let below_secret = diagnostic.path.keys().any(secret::is_secret_key);
-            let node = root.find(&diagnostic.path);
-            if let Some(value) = node.filter(|node| node.expanded.is_some() || below_secret).and_then(Node::text) {
-                replace_parts(&mut diagnostic.message, value);
+            if diagnostic.path.steps().len() > component.steps().len() {
+                let mut values = vec![];
+                let below_secret = diagnostic.path.keys().any(secret::is_secret_key);
+                collect(root.nearest(&diagnostic.path), below_secret, &mut values);
+                values.iter().for_each(|value| replace_parts(&mut diagnostic.message, value));
             }
         }
     }
 }
 
-/// The component that a path leads into, such as `exporters.otlp`.
+/// The component that a path leads into, such as `exporters.otlp`; `service` is one.
 fn component(path: &Path) -> Path {
-    path.steps().iter().take(2).fold(Path::root(), |path, step| match step {
+    let steps = if path.keys().next() == Some("service") { 1 } else { 2 };
+    path.steps().iter().take(steps).fold(Path::root(), |path, step| match step {
         Step::Key(key) => path.key(key),
         Step::Index(index) => path.index(*index),
     })

@@ -267,3 +267,28 @@ fn long_lines_are_cut_around_the_error() {
     assert!(printed.contains("… and 1 more"), "{printed}");
     assert!(found.to_string().lines().all(|line| line.chars().count() < 200), "{found}");
 }
+
+/// Scenario: secrets under a key that is there twice (as a value, in a map, by `<<`), under keys that nobody knows, and beside them.
+/// Guarantee: no message shows them, neither as its own line nor as the line before another.
+#[test]
+fn values_that_come_into_no_tree_do_not_show() {
+    for exporters in [
+        "  otlp_grpc:\n    headers: {token: a}\n    headers: {token: hunter2}\n",
+        "  otlp_grpc:\n    headers:\n      token: a\n      token: hunter2\n",
+        "  otlp_grpc:\n    tls: {key_pem: a}\n    tls:\n      key_pem: |\n        hunter2\n    endpoint: 1: 2\n",
+        "  otlp_grpc: {headers: {token: a, <<: {token: hunter2}}, endpoint: []}\n",
+        "  otlp_grpc:\n    user: admin:hunter2\n    timeout: soon\n",
+        "  otlp_grpc:\n    login:\n      name: hunter2\n      pin: [hunter2]\n    compression: best\n",
+        "  otlp_grpc:\n    tls:\n      pass: hunter2\n      min_version: 1.0\n",
+    ] {
+        let printed = printed(&with_exporters(exporters));
+        assert!(printed.contains("error") && !printed.contains("hunter2"), "{exporters}\n{printed}");
+    }
+}
+
+/// Scenario: unknown keys that are near a known one, or boolean. Guarantee: their values show: they are what was meant.
+#[test]
+fn values_of_misspelt_keys_show() {
+    let printed = printed(&with_exporters("  otlp_grpc:\n    endpont: backend:4317\n    tls: {insecur: true}\n"));
+    assert!(printed.contains("endpont: backend:4317") && printed.contains("insecur: true"), "{printed}");
+}

@@ -9,6 +9,7 @@ use crate::exporters::queue::{RetryOnFailure, SendingQueue};
 use crate::net::client::compress::Compression;
 use crate::net::client::extensions::{Auth, Middleware};
 use crate::net::client::headers::Headers;
+use crate::net::client::keepalive::{Cookies, Keepalive};
 use crate::net::client::proxy::Proxy;
 use crate::net::client::url::Url;
 use crate::net::tls::client::TlsConfig;
@@ -67,9 +68,27 @@ pub struct Config {
     pub idle_conn_timeout: GoDuration,
     /// A new connection for every request.
     pub disable_keep_alives: bool,
+    /// The newer form of the keys about kept connections.
+    pub keepalive: Option<Keepalive>,
+    /// No effect: a push is always in snappy.
+    pub compression_params: Option<serde_json::Value>,
+    /// No effect: `num_consumers` bounds the connections.
+    pub max_conns_per_host: Option<u32>,
+    /// No effect: pings have fixed intervals.
+    pub http2_read_idle_timeout: Option<GoDuration>,
+    /// No effect: pings have fixed intervals.
+    pub http2_ping_timeout: Option<GoDuration>,
+    /// No effect: HTTP/2 is offered.
+    pub force_attempt_http2: Option<bool>,
+    /// Must stay off: cookies are not kept.
+    #[serde(deserialize_with = "optional::block")]
+    pub cookies: Option<Cookies>,
     /// An extension that adds credentials: not supported yet.
     #[serde(deserialize_with = "optional::block")]
     pub auth: Option<Auth>,
+    /// An extension that wraps connections: not supported.
+    #[serde(deserialize_with = "optional::block")]
+    pub dialer_middleware: Option<Middleware>,
     /// Extensions that wrap requests: not supported.
     pub middlewares: Vec<Middleware>,
     /// The time one attempt may take.
@@ -104,7 +123,15 @@ impl Default for Config {
             max_idle_conns_per_host: 0,
             idle_conn_timeout: GoDuration(Duration::from_secs(90)),
             disable_keep_alives: false,
+            keepalive: None,
+            compression_params: None,
+            max_conns_per_host: None,
+            http2_read_idle_timeout: None,
+            http2_ping_timeout: None,
+            force_attempt_http2: None,
+            cookies: None,
             auth: None,
+            dialer_middleware: None,
             middlewares: Vec::new(),
             timeout: GoDuration(Duration::from_secs(30)),
             max_lanes: flow::outlet::MAX_LANES,
@@ -172,10 +199,13 @@ impl Config {
 
     /// What is kept of idle connections: how many, and how long.
     pub(super) fn idle(&self) -> (usize, Option<Duration>) {
-        let or_all = |count: u32| if count == 0 { usize::MAX } else { count as usize };
-        let count = or_all(self.max_idle_conns).min(or_all(self.max_idle_conns_per_host));
-        let timeout = self.idle_conn_timeout.0;
-        (if self.disable_keep_alives { 0 } else { count }, (!timeout.is_zero()).then_some(timeout))
+        let old = Keepalive {
+            enabled: !self.disable_keep_alives,
+            idle_conn_timeout: self.idle_conn_timeout,
+            max_idle_conns: self.max_idle_conns,
+            max_idle_conns_per_host: self.max_idle_conns_per_host,
+        };
+        self.keepalive.as_ref().unwrap_or(&old).idle()
     }
 
     /// How batches form: by the exporter's own keys, else as the pipeline's `batch` processor says, else as Promtail's do.
@@ -258,6 +288,23 @@ impl Validate for Config {
         }
         if self.auth.is_some() {
             report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
+        }
+        if self.cookies.is_some() {
+            report.error("cookies", "cookies are not supported");
+        }
+        for (key, why) in [
+            ("compression_params", "a push is always in snappy"),
+            ("max_conns_per_host", "`sending_queue.num_consumers` bounds the connections"),
+            ("http2_read_idle_timeout", "pings have fixed intervals"),
+            ("http2_ping_timeout", "pings have fixed intervals"),
+            ("force_attempt_http2", "HTTP/2 is offered in any case"),
+        ] {
+            if report.is_set(key) {
+                report.warning(key, format!("has no effect: {why}"));
+            }
+        }
+        if self.dialer_middleware.is_some() {
+            report.error("dialer_middleware", "middlewares are not supported");
         }
         if !self.middlewares.is_empty() {
             report.error("middlewares", "middlewares are not supported");

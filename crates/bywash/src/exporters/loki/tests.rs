@@ -187,7 +187,8 @@ fn keys_are_checked() {
     assert_eq!(config.batching(Some(pipeline.clone())), pipeline);
     let own: Config = decoded("{endpoint: 'http://x', batch_size: 2MiB}");
     assert_eq!(own.batching(Some(pipeline)).max_bytes, 2 << 20);
-    let wrong = "{endpoint: x, external_labels: {'a.b': c}, tenant_id: 'a b', batch_wait: 0s, proxy_url: p}";
+    let wrong =
+        "{endpoint: x, external_labels: {'a.b': c}, tenant_id: 'a b', batch_wait: 0s, proxy_url: 'socks5://p:1'}";
     assert_eq!(
         errors(&decoded::<Config>(wrong)),
         ["endpoint", "external_labels", "tenant_id", "batch_wait", "proxy_url"]

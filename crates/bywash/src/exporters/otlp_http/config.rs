@@ -8,6 +8,7 @@ use crate::exporters::queue::{RetryOnFailure, SendingQueue};
 use crate::net::client::compress::Compression;
 use crate::net::client::extensions::{Auth, Middleware};
 use crate::net::client::headers::Headers;
+use crate::net::client::keepalive::{Cookies, Keepalive};
 use crate::net::client::proxy::Proxy;
 use crate::net::client::url::Url;
 use crate::net::tls::client::TlsConfig;
@@ -68,6 +69,9 @@ pub struct Config {
     /// An extension that adds credentials: not supported yet.
     #[serde(deserialize_with = "optional::block")]
     pub auth: Option<Auth>,
+    /// An extension that wraps connections: not supported.
+    #[serde(deserialize_with = "optional::block")]
+    pub dialer_middleware: Option<Middleware>,
     /// Extensions that wrap requests: not supported.
     pub middlewares: Vec<Middleware>,
     /// The time one attempt may take.
@@ -105,6 +109,7 @@ impl Default for Config {
             force_attempt_http2: true,
             cookies: Cookies::default(),
             auth: None,
+            dialer_middleware: None,
             middlewares: Vec::new(),
             timeout: GoDuration(Duration::from_secs(30)),
             sending_queue: SendingQueue::default(),
@@ -130,35 +135,6 @@ pub enum Encoding {
 pub struct CompressionParams {
     /// The algorithm's own level; 0 is its default, as in the collector.
     pub level: i32,
-}
-
-/// The collector's `cookies`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Cookies {
-    /// Must stay off.
-    pub enabled: bool,
-}
-
-/// The collector's `keepalive` of an HTTP client.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Keepalive {
-    /// Off: a new connection for every request.
-    pub enabled: bool,
-    /// How long idle connections are kept.
-    pub idle_conn_timeout: GoDuration,
-    /// How many.
-    pub max_idle_conns: u32,
-    /// How many for each host.
-    pub max_idle_conns_per_host: u32,
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        let timeout = GoDuration(Duration::from_secs(90));
-        Keepalive { enabled: true, idle_conn_timeout: timeout, max_idle_conns: 100, max_idle_conns_per_host: 0 }
-    }
 }
 
 impl Config {
@@ -194,11 +170,7 @@ impl Config {
             max_idle_conns: self.max_idle_conns,
             max_idle_conns_per_host: self.max_idle_conns_per_host,
         };
-        let keep = self.keepalive.as_ref().unwrap_or(&old);
-        let all = if keep.max_idle_conns == 0 { usize::MAX } else { keep.max_idle_conns as usize };
-        let host = if keep.max_idle_conns_per_host == 0 { all } else { keep.max_idle_conns_per_host as usize };
-        let timeout = keep.idle_conn_timeout.0;
-        (if keep.enabled { host.min(all) } else { 0 }, (!timeout.is_zero()).then_some(timeout))
+        self.keepalive.as_ref().unwrap_or(&old).idle()
     }
 
     fn validate_endpoints(&self, report: &mut Report<'_>) {
@@ -240,6 +212,9 @@ impl Validate for Config {
         }
         if self.auth.is_some() {
             report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
+        }
+        if self.dialer_middleware.is_some() {
+            report.error("dialer_middleware", "middlewares are not supported");
         }
         if !self.middlewares.is_empty() {
             report.error("middlewares", "middlewares are not supported");

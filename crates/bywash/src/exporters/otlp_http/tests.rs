@@ -355,7 +355,7 @@ logs_endpoint: ftp://x
 traces_endpoint: 'a b'
 compression: gzip
 compression_params: {level: 30}
-proxy_url: http://p
+proxy_url: socks5://p:1
 cookies: {enabled: true}
 auth: {authenticator: x}
 headers: {te: x}

@@ -250,3 +250,52 @@ impl AsyncWrite for Way {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::proxy::Proxy;
+    use super::super::testing::{Names, raw};
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Scenario: plain HTTP by a proxy with credentials, to a name that nobody else knows. Guarantee: the proxy is asked for the whole
+    /// URL, with its credentials; the backend's own headers go along.
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_plain_http() {
+        let (to, mut requests) = tokio::sync::mpsc::channel(10);
+        let (address, _server) = raw(move |mut tcp, _| {
+            let to = to.clone();
+            async move {
+                let mut request = vec![];
+                while !request.ends_with(b"hello") {
+                    let mut part = [0; 1024];
+                    let n = tcp.read(&mut part).await.unwrap();
+                    request.extend_from_slice(&part[..n]);
+                }
+                tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                to.send(String::from_utf8(request).unwrap()).await.unwrap();
+            }
+        })
+        .await;
+        let client = HttpClient::new(HttpConfig {
+            tls: None,
+            resolver: Arc::new(Names::of(&[])),
+            max_idle: 1,
+            idle_timeout: None,
+            ping_every: Duration::from_secs(15),
+            ping_timeout: Duration::from_secs(15),
+            proxies: Arc::new(Proxies::only(Proxy::parse(&format!("http://u:p@{address}")).unwrap())),
+        });
+        let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, "own".parse().unwrap())]);
+        let uri = Uri::from_static("http://backend.invalid:4318/v1/logs");
+        let answer = client.post(uri, headers, Bytes::from_static(b"hello").into()).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+        let request = requests.recv().await.unwrap();
+        assert!(request.starts_with("POST http://backend.invalid:4318/v1/logs HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("proxy-authorization: Basic dTpw\r\n"), "{request}");
+        assert!(
+            request.contains("authorization: own\r\n") && request.contains("host: backend.invalid:4318\r\n"),
+            "{request}"
+        );
+    }
+}

@@ -19,6 +19,7 @@ pub mod grpc;
 pub mod headers;
 pub mod http;
 pub mod join;
+pub mod keepalive;
 pub mod partial;
 pub mod pool;
 pub mod proxy;

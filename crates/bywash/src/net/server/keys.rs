@@ -81,11 +81,10 @@ pub fn old_keepalive(report: &mut Report<'_>) {
     for (key, new) in
         [("keep_alives_enabled", "keepalive: {enabled: …}"), ("idle_timeout", "keepalive: {idle_timeout: …}")]
     {
-        if !report.is_set(key) {
-        } else if report.is_set("keepalive") {
-            report.error(key, format!("cannot be set together with `keepalive`; write `{new}`"));
-        } else {
-            report.warning(key, format!("was removed from the collector; write `{new}`"));
+        match (report.is_set(key), report.is_set("keepalive")) {
+            (false, _) => {}
+            (true, true) => report.error(key, format!("cannot be set together with `keepalive`; write `{new}`")),
+            (true, false) => report.warning(key, format!("was removed from the collector; write `{new}`")),
         }
     }
 }

@@ -327,11 +327,7 @@ mod tests {
     fn a_partial_success_is_reported_in_both_encodings() {
         assert!(response_protobuf(None).is_empty());
         assert_eq!(response_json(Signal::Logs, None), "{}");
-<<<<<<< HEAD
         let some = Partial::new(300, told(&Why::new(Kind::SoftLimit, "x")));
-=======
-        let some = Partial::new(300, "soft_limit: x".to_owned());
->>>>>>> wire
         assert_eq!(&response_protobuf(Some(&some))[..], b"\x0a\x12\x08\xac\x02\x12\x0dsoft_limit: x");
         assert_eq!(
             response_json(Signal::Traces, Some(&some)),
