@@ -28,9 +28,14 @@ async fn every_type_of_the_table_can_be_built() {
         assert!(!found.has_errors(), "{}", found.render(false));
         let built = build(kind.name, &config.unwrap()).unwrap();
         for signal in Signal::ALL {
-            if kind.name == "loki" && signal != Signal::Logs {
+            let only = match kind.name {
+                "loki" => Some(Signal::Logs),
+                "prometheus" => Some(Signal::Metrics),
+                _ => None,
+            };
+            if let Some(only) = only.filter(|only| *only != signal) {
                 let refused = built.outlet(signal, Budget::of(1 << 20), None, None);
-                assert!(refused.is_err_and(|e| e.0.contains("takes logs only")));
+                assert!(refused.is_err_and(|e| e.0.contains(&format!("takes {only} only"))));
                 continue;
             }
             assert_eq!(built.outlet(signal, Budget::of(1 << 20), None, None).unwrap().name(), kind.name);

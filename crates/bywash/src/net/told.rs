@@ -26,6 +26,7 @@ fn plain(kind: Kind) -> Option<&'static str> {
         | Kind::TooLarge
         | Kind::Partial
         | Kind::Policy => return None,
+        Kind::LaneLimit => "there are too many destinations",
         Kind::LaneFull => "the queue of one destination is full",
         Kind::NoTarget => "there is no destination at present",
         Kind::Unreachable => "the destination cannot be reached",

@@ -6,7 +6,7 @@ use crate::exporters::load_balancing::keys::RoutingKey;
 use crate::net::client::testing::{Answer, Server, Setup, grpc, http};
 use bytes::Bytes;
 use flow::spool::{Spool, StorageConfig};
-use flow::{Ack, Budget, BudgetConfig, Outcome, Outgoing, Payload, Share};
+use flow::{Ack, Budget, BudgetConfig, Outcome, Outgoing, Payload};
 use futures_util::future::select_all;
 use otlp_oracle::{LogsRequest, MetricsRequest, TracesRequest, generate, whole};
 use proptest::strategy::{Strategy, ValueTree};
@@ -100,12 +100,9 @@ impl Way<'_> {
     async fn pass(mut self, signal: Signal, bodies: &[Bytes], wanted: usize) -> Found {
         let (config, found) = decode(self.kind, &self.yaml);
         let config = config.unwrap_or_else(|| panic!("{}: {}", self.yaml, found.render(false)));
-        let durable = self.place.map(|place| {
-            let spool = Spool::open(StorageConfig::new(place), signal, "x").unwrap();
-            (spool, Budget::new(BudgetConfig { bytes: 1 << 30, ..BudgetConfig::default() }))
-        });
+        let durable = self.place.map(|place| Spool::open(StorageConfig::new(place), signal, "x").unwrap());
         let built = build("x", &config).unwrap();
-        let outlet = built.outlet(signal, Share::new(1 << 30), None, durable).unwrap();
+        let outlet = built.outlet(signal, Budget::of(1 << 30), None, durable).unwrap();
         send(&*outlet, signal, bodies).await;
         let mut found = Found::default();
         while found.records.len() < wanted {
