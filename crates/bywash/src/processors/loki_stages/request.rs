@@ -124,13 +124,17 @@ struct Scope {
     records: Vec<u8>,
 }
 
+/// What makes a group: request, resource entry and labels.
+type Key = (usize, usize, Labels);
+
 /// A request in the making.
 pub struct Rewriter {
     groups: Vec<Group>,
     /// By request, resource entry and labels.
-    by_key: HashMap<(usize, usize, Labels), usize>,
-    /// The key of the last group, which is nearly always that of the next record.
-    last: Option<(usize, usize, Labels)>,
+    by_key: HashMap<Key, usize>,
+    /// The key of the last group, which is nearly always that of the next record, and the group: comparing labels is cheaper than hashing
+    /// them.
+    last: Option<(Key, usize)>,
     records: u32,
     bytes: usize,
     most: usize,
@@ -182,29 +186,32 @@ impl Rewriter {
 
     fn add(&mut self, from: &Request, record: &Record<'_>, labels: &Labels, written: Written) -> bool {
         let (address, resource) = (std::ptr::from_ref(from) as usize, record.resource().id());
-        let is_last = |(a, r, l): &(usize, usize, Labels)| (*a, *r) == (address, resource) && l == labels;
-        let key = match self.last.take().filter(is_last) {
-            Some(key) => key,
-            None => (address, resource, labels.clone()),
-        };
         let len = match &written {
             Written::Kept => record.range().len(),
             Written::Changed(bytes) => len_field_len(RECORD, bytes.len()),
         };
-        let group = match self.by_key.get(&key) {
-            Some(at) => *at,
+        let is_last = |((a, r, l), _): &&(Key, usize)| (*a, *r) == (address, resource) && l == labels;
+        let group = match self.last.as_ref().filter(is_last) {
+            Some((_, group)) => *group,
             None => {
-                let header = header(from, record, labels);
-                if self.bytes + header.len() + len > self.most {
-                    return false;
-                }
-                self.bytes += header.len();
-                self.groups.push(Group { header, scopes: vec![], by_id: HashMap::new() });
-                self.by_key.insert(key.clone(), self.groups.len() - 1);
-                self.groups.len() - 1
+                let key = (address, resource, labels.clone());
+                let group = match self.by_key.get(&key) {
+                    Some(at) => *at,
+                    None => {
+                        let header = header(from, record, labels);
+                        if self.bytes + header.len() + len > self.most {
+                            return false;
+                        }
+                        self.bytes += header.len();
+                        self.groups.push(Group { header, scopes: vec![], by_id: HashMap::new() });
+                        self.by_key.insert(key.clone(), self.groups.len() - 1);
+                        self.groups.len() - 1
+                    }
+                };
+                self.last = Some((key, group));
+                group
             }
         };
-        self.last = Some(key);
         let group = &mut self.groups[group];
         let scope = record.scope();
         let at = *group.by_id.entry(scope.id()).or_insert_with(|| {
