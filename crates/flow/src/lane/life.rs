@@ -176,9 +176,15 @@ impl Shared {
     }
 
     fn remember(&self, item: &Item) {
-        self.bytes.fetch_add(item.slot.bytes(), Relaxed);
-        self.saved.fetch_add(item.slot.saved(), Relaxed);
-        self.records.fetch_add(item.batch.payload.records.into(), Relaxed);
+        let held = item.slot.held();
+        let sums = [
+            (&self.bytes, held.bytes),
+            (&self.requests, held.requests),
+            (&self.places, held.places),
+            (&self.saved, item.slot.saved()),
+            (&self.records, item.batch.payload.records.into()),
+        ];
+        sums.into_iter().for_each(|(sum, n)| drop(sum.fetch_add(n, Relaxed)));
     }
 
     /// Whom to nudge.
