@@ -35,6 +35,9 @@ impl Kind {
     }
 }
 
+/// Says what a type of a noun is that does not exist here, if it is known at all.
+pub type Elsewhere = fn(&str, &str) -> Option<&'static str>;
+
 /// The types of components that the program has.
 #[derive(Clone, Copy, Debug)]
 pub struct Kinds {
@@ -47,7 +50,7 @@ pub struct Kinds {
     /// Types of `extensions`.
     pub extensions: &'static [Kind],
     /// What is said of a type that none of them is, by noun and type, after "the receiver type `x` ".
-    pub elsewhere: fn(&str, &str) -> Option<&'static str>,
+    pub elsewhere: Elsewhere,
 }
 
 /// A component of the configuration.
@@ -138,7 +141,7 @@ impl<'a> Section<'a> {
         root: &'a Node,
         key: &str,
         noun: &'static str,
-        (kinds, elsewhere): (&'static [Kind], fn(&str, &str) -> Option<&'static str>),
+        (kinds, elsewhere): (&'static [Kind], Elsewhere),
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let mut section = Section { noun, components: Vec::new(), ids: HashMap::new() };
