@@ -237,7 +237,7 @@ async fn a_written_limiter_loses_nothing_in_an_outage() {
     let queue = "sending_queue: {queue_size: 1000000}";
     let yaml = Pipeline::new().grpc("a", sink.grpc[0], &[FAST_RETRY, queue]).yaml();
     let yaml = yaml.replace("exporters: [otlp", "processors: [memory_limiter], exporters: [otlp");
-    let limiter = "processors: {memory_limiter: {check_interval: 1s, limit_mib: 2, spike_limit_mib: 1}}\n";
+    let limiter = "processors: {memory_limiter: {check_interval: 1s, limit_mib: 4, spike_limit_mib: 3}}\n";
     let bywash = Bywash::start(&format!("{limiter}{yaml}")).await;
     let args =
         ["--signal", "logs", "--requests", "400", "--rate", "0", "--body", "1000", "--retry", "--in-flight", "16"];

@@ -75,12 +75,13 @@ async fn a_full_budget_says_when_to_return() {
     let args = ["--signal", "logs", "--requests", "4000", "--rate", "0", "--body", "2000", "--errors-every", "1"];
     let (load, summary) = Load::run(bywash.grpc, &args).await;
     assert!(summary.refused > 0 && summary.acked > 0, "{summary:?}");
-    assert!(summary.why.as_ref().is_some_and(|why| why.contains("budget")), "{summary:?}");
+    assert!(summary.why.as_ref().is_some_and(|why| why.contains("queue")), "{summary:?}");
     assert_eq!((summary.failed, summary.partial), (0, 0), "{summary:?}");
 
     let metrics = bywash.scrape().await;
     assert!(metrics.sum("bywash_budget_used_bytes", &[]) <= BUDGET as f64);
-    assert!(metrics.sum("bywash_receiver_refused_requests", &["reason=\"hard_limit\""]) > 0.0);
+    // One stuck exporter leaves the others their part: its queue is full before the budget is.
+    assert!(metrics.sum("bywash_receiver_refused_requests", &["reason=\"queue_full\""]) > 0.0);
     // A request larger than what is left is refused although the budget is not full to the last byte.
     let large = format!(
         r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":"{}"}}}}]}}]}}]}}"#,
