@@ -60,6 +60,7 @@ static WITH_SUMMARY: [Kind; exporters::KINDS.len() + 1] = {
 pub fn signals(kind: &str) -> &'static [Signal] {
     match kind {
         "loki" | "loki_stages" => &[Signal::Logs],
+        "prometheus" => &[Signal::Metrics],
         _ => &Signal::ALL,
     }
 }
