@@ -17,8 +17,13 @@
 //! Invariants: what was taken is never more than the limit, whatever the interleaving; a single holder that holds nothing takes what it must
 //! ([`crate::capacity`] says when). It does not know who waits for what ([`stock`] does) nor what is held ([`crate::capacity`] does).
 
+#[allow(
+    clippy::disallowed_types,
+    reason = "loom's mutex, which takes its place in the model test, has the shape of this one"
+)]
 mod stock;
 /// What the stock is synchronized with. The model test replaces it by `loom`'s.
+#[allow(clippy::disallowed_types, reason = "see above")]
 mod sync {
     pub(super) use std::sync::atomic::AtomicU64;
     pub(super) use std::sync::{Arc, Mutex};

@@ -186,13 +186,16 @@ impl Writer<'_> {
     }
 }
 
+/// Key and encoded value of an attribute.
+type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// A field of the message, or a pair that was put in.
 #[derive(Clone, Debug)]
 struct Part<'a> {
     /// Where it stands in the message; `None` if it does not.
     range: Option<Range<usize>>,
     /// Key and encoded value, if it is an attribute.
-    pair: Option<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
+    pair: Option<Pair<'a>>,
 }
 
 /// The attributes of one message. See the module.
@@ -299,7 +302,7 @@ impl<'a> Attributes<'a> {
 }
 
 /// Key and encoded value of a field, if it is an attribute. A value that comes in pieces is joined.
-fn pair<'a>(field: &Field<'a>, number: u32) -> Option<(Cow<'a, [u8]>, Cow<'a, [u8]>)> {
+fn pair<'a>(field: &Field<'a>, number: u32) -> Option<Pair<'a>> {
     let message = field.bytes().filter(|_| field.number == number)?;
     let (mut key, mut value) = (&[][..], Cow::Borrowed(&[][..]));
     for field in Fields::new(message).map_while(Result::ok) {

@@ -190,5 +190,5 @@ fn pooled_scope(n: usize) -> Option<InstrumentationScope> {
 }
 
 fn pooled_url(url: &str) -> String {
-    if url.len() % 2 == 0 { String::new() } else { "https://schema/1".to_owned() }
+    if url.len().is_multiple_of(2) { String::new() } else { "https://schema/1".to_owned() }
 }

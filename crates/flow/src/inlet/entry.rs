@@ -47,10 +47,13 @@ pub(super) struct Entry {
     pub missed: Outcome,
 }
 
+/// Records that somebody misses: the exporter, unless it is a whole pipeline, and why.
+type Miss = (Option<Arc<dyn Outgoing>>, u64, Why);
+
 /// One round: what it got, and what it will count and say if it is the one that decides.
 struct Round {
     seats: SmallVec<[Seats; 1]>,
-    missed: SmallVec<[(Option<Arc<dyn Outgoing>>, u64, Why); 1]>,
+    missed: SmallVec<[Miss; 1]>,
     /// Why an exporter takes nothing, and when to come back.
     refusal: Option<(Why, Duration)>,
 }

@@ -184,13 +184,14 @@ impl Shared {
             (&self.saved, item.slot.saved()),
             (&self.records, item.batch.payload.records.into()),
         ];
-        sums.into_iter().for_each(|(sum, n)| drop(sum.fetch_add(n, Relaxed)));
+        for (sum, n) in sums {
+            sum.fetch_add(n, Relaxed);
+        }
     }
 
     /// Whom to nudge.
     pub(super) fn sleeper(self: &Arc<Shared>) -> std::sync::Weak<dyn Nudge> {
-        let weak = Arc::downgrade(self);
-        weak
+        Arc::downgrade(self) as _
     }
 }
 

@@ -42,7 +42,7 @@ impl Found {
 fn requests(signal: Signal, seed: [u8; 32]) -> Vec<Bytes> {
     fn some<T>(runner: &mut TestRunner, strategy: impl Strategy<Value = T>, pool: fn(&mut T), n: usize) -> T {
         let mut request = strategy.new_tree(runner).unwrap().current();
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             pool(&mut request);
         }
         request
