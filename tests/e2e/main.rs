@@ -35,3 +35,4 @@ mod spool_speed;
 mod stages;
 mod stopping;
 mod telemetry;
+mod ten_thousand;

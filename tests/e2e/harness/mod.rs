@@ -9,6 +9,7 @@ pub mod mischief;
 pub mod network;
 pub mod probe;
 pub mod process;
+pub mod tenants;
 
 pub use books::{Books, Rules};
 pub use config::Pipeline;

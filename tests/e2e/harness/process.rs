@@ -125,6 +125,15 @@ impl Process {
         self.status("VmHWM:")
     }
 
+    /// CPU time used so far, of all threads, in steps of 10 ms.
+    pub fn cpu(&self) -> Duration {
+        let pid = self.child.id().expect("the process has ended");
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // The name, in brackets, may hold anything.
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        Duration::from_millis([fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum())
+    }
+
     fn status(&self, key: &str) -> u64 {
         let pid = self.child.id().expect("the process has ended");
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
