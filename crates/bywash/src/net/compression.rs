@@ -244,5 +244,6 @@ fn lz4_block(input: &[u8], checksum: usize) -> Option<(usize, &[u8])> {
 }
 
 mod compressor;
+mod states;
 #[cfg(test)]
 mod tests;
