@@ -30,6 +30,10 @@ crash rounds="1000":
 lb-churn:
     cargo test --release -p bywash --lib during_churn -- --ignored --nocapture --test-threads=1
 
+# A thousand tenants among nine thousand dead ones, beside the thousand alone, held to the bounds that are aimed at.
+many-targets:
+    BYWASH_STRICT=1 cargo test --release -p bywash --test e2e ten_thousand -- --nocapture --test-threads=1
+
 # Advisories, licences, duplicate crates (needs cargo-deny).
 deny:
     cargo deny check

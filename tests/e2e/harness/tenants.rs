@@ -33,6 +33,9 @@ impl Death {
     pub const ALL: [Death; 5] = [Death::Refuse, Death::Stall, Death::BlackHole, Death::Throttle, Death::Garbage];
 }
 
+/// How long a connection is held that is never answered: longer than anybody waits, and not for ever, for files are few.
+const HOLD: Duration = Duration::from_secs(3);
+
 /// What arrived of the healthy.
 #[derive(Default)]
 pub struct Arrivals {
@@ -117,7 +120,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 let _ = stream.set_zero_linger();
                 return;
             }
-            Some(Death::BlackHole) => std::future::pending().await,
+            Some(Death::BlackHole) => return tokio::time::sleep(HOLD).await,
             _ => {}
         }
         while buffer.len() < length {
@@ -133,7 +136,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
             }
             Some(Death::Throttle) => b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n",
             Some(Death::Garbage) => b"\x16\x03\x01 this is no HTTP \xff\xfe\r\n\r\n",
-            Some(_) => std::future::pending().await,
+            Some(_) => return tokio::time::sleep(HOLD).await,
         };
         if stream.write_all(answer).await.is_err() {
             return;

@@ -124,7 +124,8 @@ impl HttpClient {
 
 fn why(e: &Error) -> Why {
     let mut text = e.to_string();
-    let (mut kind, mut source) = (Kind::Unreachable, e.source());
+    // A connection that breaks says nothing about the endpoint: it may be this one request that it breaks at.
+    let (mut kind, mut source) = (if e.is_connect() { Kind::Unreachable } else { Kind::Unavailable }, e.source());
     while let Some(cause) = source {
         if let Some(Unreachable(why)) = cause.downcast_ref() {
             return why.clone();
