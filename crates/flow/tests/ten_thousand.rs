@@ -1,7 +1,11 @@
 //! Ten thousand targets of which nine thousand are dead, for three days: through the inlet, with the clock paused.
 //!
 //! The real processes are in the end-to-end test of the same name; here time passes that no test can wait for.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_range_loop,
+    reason = "a test that cannot go on fails; targets are numbers"
+)]
 
 use flow::inlet::{InletConfig, Opening};
 use flow::outlet::OutletConfig;
@@ -68,7 +72,7 @@ fn payload(number: usize) -> Payload {
     message.resource_entry(&[], "test", |scope| {
         scope.log(&Log { severity_number: 9, ..Log::default() });
     });
-    let meta = Arc::new(Meta { tenant: Some(number.to_string().into()), ..Meta::default() });
+    let meta = Arc::new(Meta { tenant: Some(number.to_string().into()) });
     Payload { meta, ..Payload::new(Signal::Logs, message.finish(), 1) }
 }
 
