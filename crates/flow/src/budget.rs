@@ -63,8 +63,8 @@ impl Default for BudgetConfig {
 /// By the sizes of what a queued one-record request consists of beside its body, with the allocator's headers; rounded up.
 pub(crate) const REQUEST_COST: u64 = 512;
 
-/// What one of many lanes takes while it waits: its task, its books, its place in the maps, with the allocator's headers. Measured
-/// (`tests/e2e/many_targets.rs` keeps to it); rounded up.
+/// What one of many lanes takes while it waits: its state, its books, its place in the maps, with the allocator's headers. What a lane
+/// with a task was measured to take; one that rests takes less.
 pub const LANE_COST: u64 = 8 * 1024;
 /// So many lanes are made in any case: those of an ordinary configuration.
 const FREE_LANES: u64 = 1024;
