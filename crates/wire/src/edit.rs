@@ -64,6 +64,10 @@ pub fn resources(
             (only, None) => only.unwrap_or_default().into(),
         };
         let Some(new) = edit(&whole) else { continue };
+        if first.is_none() && new.is_empty() {
+            // What was put in was taken out again: an absent one stays absent.
+            continue;
+        }
         let mut bytes = Vec::with_capacity(len_field_len(RESOURCE, new.len()));
         put_len_field(&mut bytes, RESOURCE, &new);
         let from = index.nodes[node as usize].from as usize;

@@ -167,8 +167,8 @@ impl Family {
     }
 }
 
-/// Backslash and line feed are escaped, in label values the quote as well.
-fn escape(out: &mut String, text: &str, quote: bool) {
+/// Appends a text: backslash and line feed are escaped, in label values the quote as well.
+pub fn escape(out: &mut String, text: &str, quote: bool) {
     for c in text.chars() {
         match c {
             '\\' => out.push_str("\\\\"),

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -69,6 +69,14 @@ where
         let response = answer(&request, &page);
         async move { Ok::<_, Infallible>(response) }
     });
+    speak(io, stop, CONNECTION_TIMEOUT, service).await;
+}
+
+/// Answers on a connection until it, its `lifetime` or a stop ends it. Heads are bounded, and the time that they take.
+pub async fn speak<S>(io: Io, stop: Stop, lifetime: Duration, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -77,7 +85,7 @@ where
     tokio::pin!(connection);
     // Whatever ends a connection is the client's affair: there is nobody to tell.
     tokio::select! {
-        _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection.as_mut()) => {}
+        _ = tokio::time::timeout(lifetime, connection.as_mut()) => {}
         _ = stop.requested() => {
             connection.as_mut().graceful_shutdown();
             let _ = tokio::time::timeout(LAST_WORDS, connection).await;

@@ -4,6 +4,7 @@
 
 use super::names::{is_plain_name, plain};
 use super::series::{Buckets, Family, Kind, Shown, Store};
+use crate::telemetry::exposition::escape;
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -169,18 +170,6 @@ fn quote(name: &str) -> String {
     escape(&mut out, name, true);
     out.push('"');
     out
-}
-
-/// Appends a text with backslash and line feed, and the quote if that is wanted, escaped.
-pub fn escape(out: &mut String, text: &str, quotes: bool) {
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' if quotes => out.push_str("\\\""),
-            c => out.push(c),
-        }
-    }
 }
 
 /// Appends a label. Its name is one that every scraper takes.

@@ -9,6 +9,7 @@ use super::series::Store;
 use crate::net::listen::{Io, Listener};
 use crate::net::server::keys;
 use crate::net::tls::{Acceptor, ServerTls};
+use crate::telemetry::server::{MAX_CONNECTIONS, speak};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -17,23 +18,15 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYP
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::io::Write;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Connections at once.
-const MAX_CONNECTIONS: usize = 64;
-/// How long a request's head may take to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may last, whatever happens on it.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
-/// Bytes of a request's head.
-const MAX_HEAD: usize = 16 << 10;
 /// gzip's level: a page is large, and read once.
 const LEVEL: u32 = 1;
 
@@ -136,20 +129,7 @@ async fn connection(io: Io, stop: Stop, server: Weak<Server>) {
         let source = server.upgrade().and_then(|server| server.current());
         async move { Ok::<_, Infallible>(answer(&request, source).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(io), service);
-    tokio::pin!(connection);
-    // Whatever ends a connection is the scraper's affair: there is nobody to tell.
-    tokio::select! {
-        _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection.as_mut()) => {}
-        _ = stop.requested() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(Duration::from_secs(1), connection).await;
-        }
-    }
+    speak(io, stop, CONNECTION_TIMEOUT, service).await;
 }
 
 async fn answer<B>(request: &Request<B>, source: Option<Arc<Source>>) -> Response<Full<Bytes>> {
