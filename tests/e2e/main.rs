@@ -28,6 +28,7 @@ mod lb_network;
 mod load_balancing;
 mod loki;
 mod loki_stages;
+mod many_at_rest;
 mod overload;
 mod prometheus;
 mod reload;

@@ -202,7 +202,7 @@ struct Inbox {
     /// What records are written into as they come, behind all of `queue`.
     batch: Option<OpenBatch>,
     /// Where the next one is written.
-    sheaf: Option<Sheaf>,
+    sheaf: Option<Box<Sheaf>>,
     /// Wake the task when a batch is begun: it does not know when the next one is due.
     wake_batch: bool,
     /// What waits on disk only, behind all of `queue`.
@@ -505,6 +505,8 @@ impl Lane {
             target: self.0.target.clone(),
             state: match state {
                 _ if !inbox.open => "closing",
+                // What it shares with others does not pass.
+                State::Passing if self.standing() == Standing::Stuck => "halted",
                 State::Passing => "passing",
                 State::Halted { .. } => "halted",
                 State::Probing => "probing",

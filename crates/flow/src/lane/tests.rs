@@ -443,3 +443,11 @@ async fn a_backlog_is_unpacked_one_by_one_while_memory_is_short() {
         assert!(b.end().await.is_empty());
     }
 }
+
+/// Scenario: the sizes of what there is for each of ten thousand lanes that wait. Guarantee: with their maps and the allocator's headers they stay
+/// below the 2 KiB that `just many-targets` measures.
+#[test]
+fn a_lane_is_small() {
+    assert!(size_of::<Shared>() <= 640, "{}", size_of::<Shared>());
+    assert!(size_of::<worker::Worker<Destination>>() <= 944, "{}", size_of::<worker::Worker<Destination>>());
+}
