@@ -27,6 +27,7 @@ use crate::budget::{Budget, LaneFee};
 use crate::capacity::{Capacity, Held};
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::ledger::{Line, Standing, Stands};
+use crate::pace::Pace;
 use crate::permits::Permits;
 use crate::retry::RetryConfig;
 use crate::scopes::{Nudge, Scopes};
@@ -53,6 +54,8 @@ pub struct Context<E> {
     pub(crate) scopes: Scopes,
     /// Wakes lanes that rest.
     pub(crate) alarms: Arc<Alarms>,
+    /// When those that are down are tried again, where there are many.
+    pub(crate) pace: Arc<Pace>,
     /// The lanes there are: one that ends by itself leaves.
     pub(crate) roster: Arc<Roster>,
     /// How it stands with the only target, where there is only one.

@@ -25,6 +25,7 @@ impl Bench {
             permits: Permits::new(2),
             scopes: Scopes::default(),
             alarms: Arc::default(),
+            pace: Arc::default(),
             roster: Arc::default(),
             alone: Stands::default(),
             retry,
@@ -449,5 +450,5 @@ async fn a_backlog_is_unpacked_one_by_one_while_memory_is_short() {
 #[test]
 fn a_lane_is_small() {
     assert!(size_of::<Shared>() <= 640, "{}", size_of::<Shared>());
-    assert!(size_of::<worker::Worker<Destination>>() <= 944, "{}", size_of::<worker::Worker<Destination>>());
+    assert!(size_of::<worker::Worker<Destination>>() <= 960, "{}", size_of::<worker::Worker<Destination>>());
 }
