@@ -35,5 +35,6 @@ mod reload;
 mod spool_speed;
 mod stages;
 mod stopping;
+mod stuck_log;
 mod telemetry;
 mod ten_thousand;

@@ -57,6 +57,8 @@ pub struct Snapshot {
     pub reloads: ReloadState,
     /// Lines that the log left out.
     pub suppressed_lines: u64,
+    /// Lines that were not written, by output.
+    pub dropped_lines: Vec<(String, u64)>,
     /// Acknowledgements dropped unsettled.
     pub leaked: u64,
 }
