@@ -14,6 +14,7 @@ mod bad_input;
 mod chaos;
 mod clients;
 mod command_line;
+mod connections;
 mod crash_loop;
 mod dead_letters;
 mod disk_trouble;
