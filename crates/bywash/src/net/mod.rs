@@ -9,6 +9,8 @@
 //! | compression in either direction | [`compression`] |
 //! | how a body is put together | [`body`] |
 //! | who may send | [`auth`], [`htpasswd`] |
+//! | secrets in files | [`secret_file`] |
+//! | what is kept of who sends | [`origin`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | what an exporter sends with | [`client`] |
 //! | what a sender is told of a reason | [`told`] |
@@ -22,6 +24,8 @@ pub mod compression;
 pub mod handover;
 pub mod htpasswd;
 pub mod listen;
+pub mod origin;
+pub mod secret_file;
 pub mod server;
 pub mod socket;
 pub mod tls;

@@ -26,7 +26,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -85,6 +85,7 @@ pub struct Server<H> {
 /// What the requests of one connection share.
 #[derive(Default)]
 pub struct Connection {
+    peer: Option<IpAddr>,
     buffers: ReadBuffers,
     /// Requests under way, and requests so far.
     active: AtomicUsize,
@@ -94,6 +95,12 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// The address at its other end.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
     /// Says whether there is something of the request under way that was not read.
     pub fn set_unread(&self, unread: bool) {
         self.unread.store(unread, Relaxed);
@@ -121,7 +128,7 @@ impl<H: Handler> Server<H> {
             () = hesitating(&stop) => None,
         };
         let Some(version) = version else { return };
-        let shared = Arc::new(Connection::default());
+        let shared = Arc::new(Connection { peer: Some(peer.ip()), ..Connection::default() });
         let io = TokioIo::new(Guard::new(io, self.write_timeout, shared.unread.clone()));
         let service = {
             let (server, shared) = (self.clone(), shared.clone());

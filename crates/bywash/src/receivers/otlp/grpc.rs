@@ -91,7 +91,7 @@ impl Server {
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "not an http/2 client"),
             Err(_) => return tracing::debug!(%peer, "no http/2 preface in time"),
         };
-        let mut session = Session::new(self, h2, stop.clone());
+        let mut session = Session::new(self, h2, peer, stop.clone());
         let stopped = {
             let mut ended = std::pin::pin!(std::future::poll_fn(|cx| session.poll(cx)));
             tokio::select! {
@@ -123,14 +123,15 @@ struct Session {
     waiting: FuturesUnordered<Waiting>,
     answers: Vec<(SendResponse<Bytes>, Reply)>,
     keepalive: Keepalive,
+    peer: SocketAddr,
     stop: Stop,
 }
 
 impl Session {
-    fn new(server: Arc<Server>, mut h2: Connection<Io, Bytes>, stop: Stop) -> Session {
+    fn new(server: Arc<Server>, mut h2: Connection<Io, Bytes>, peer: SocketAddr, stop: Stop) -> Session {
         let keepalive = Keepalive::new(server.keepalive, h2.ping_pong(), tokio::time::Instant::now());
         let (buffers, waiting) = (Arc::default(), FuturesUnordered::new());
-        Session { server, h2, buffers, waiting, answers: Vec::with_capacity(ROUND), keepalive, stop }
+        Session { server, h2, buffers, waiting, answers: Vec::with_capacity(ROUND), keepalive, peer, stop }
     }
 
     /// Tells the client to go elsewhere; what is under way is finished.
@@ -178,7 +179,7 @@ impl Session {
                     let (request, respond) = accepted?;
                     let is_stopping = self.stop.deadline().is_some();
                     let (server, buffers) = (self.server.clone(), self.buffers.clone());
-                    let call = Call { server, buffers, respond, is_stopping };
+                    let call = Call { server, buffers, respond, peer: self.peer.ip(), is_stopping };
                     let mut call: Waiting = Box::pin(call.run(request));
                     match call.as_mut().poll(cx) {
                         Poll::Ready(answer) => self.answers.push(answer),

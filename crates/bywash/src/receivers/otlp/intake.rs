@@ -8,12 +8,14 @@
 use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
 use crate::net::compression::{DecompressError, Encoding, decompress};
+use crate::net::origin::Kept;
 use crate::net::told::told;
 use crate::receivers::Inlets;
 use bytes::Bytes;
 use flow::{Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::{HeaderMap, HeaderName};
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 use wire::json::JsonError;
 use wire::{Census, CheckLimits, Chunks, Malformed, Signal};
@@ -69,6 +71,7 @@ pub(super) struct Intake {
     pub budget: Budget,
     pub authenticator: Option<Authenticator>,
     pub tenant_header: Option<HeaderName>,
+    pub kept: Kept,
     pub limits: CheckLimits,
 }
 
@@ -77,8 +80,13 @@ impl Intake {
         self.inlets.of(signal)
     }
 
-    /// Everything that can be decided from the headers. The caller must not read a body before.
-    pub async fn admit(&self, signal: Signal, headers: &HeaderMap) -> Result<(Permit, Arc<Meta>), Status> {
+    /// Everything that can be decided from the headers and the sender's address. The caller must not read a body before.
+    pub async fn admit(
+        &self,
+        signal: Signal,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<(Permit, Arc<Meta>), Status> {
         if let Some(auth) = &self.authenticator
             && !auth.allows(headers).await
         {
@@ -87,11 +95,7 @@ impl Intake {
         }
         let tenant = self.tenant(headers);
         let permit = self.budget.open(tenant).map_err(|refusal| self.refused(signal, refusal))?;
-        let meta = match tenant {
-            None => Meta::none(),
-            Some(name) => Arc::new(Meta { tenant: Some(name.into()) }),
-        };
-        Ok((permit, meta))
+        Ok((permit, Meta::of(tenant, self.kept.of(headers, peer, self.authenticator.as_ref()))))
     }
 
     fn tenant<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {

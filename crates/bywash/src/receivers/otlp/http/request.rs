@@ -65,8 +65,10 @@ impl Otlp {
             form.ok_or_else(|| unsupported(format!("the content type must be {PROTOBUF} or {JSON}, in UTF-8")))?;
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported".into()))?;
-        let (mut permit, meta) =
-            intake.admit(signal, &head.headers).await.map_err(|status| status.for_sender(&head.headers))?;
+        let (mut permit, meta) = intake
+            .admit(signal, &head.headers, connection.peer())
+            .await
+            .map_err(|status| status.for_sender(&head.headers))?;
         let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, &mut permit)
             .await
             .map_err(|error| self.unread(signal, error))?;

@@ -513,6 +513,7 @@ async fn a_missing_authenticator_is_an_error() {
         budget: house.budget.clone(),
         authenticators: &HashMap::new(),
         tenant_header: None,
+        wanted: Arc::new([]),
     };
     let result = Otlp::bind(ComponentId::unnamed("otlp"), &config, setup).await;
     assert!(matches!(result, Err(BindError::Authenticator { .. })));
