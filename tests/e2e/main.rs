@@ -10,6 +10,7 @@
 mod harness;
 
 mod acknowledgement;
+mod authenticators;
 mod bad_input;
 mod chaos;
 mod clients;

@@ -19,6 +19,7 @@
 //! | an exporter's queue, its capacity and its lanes | [`outlet`], [`capacity`] |
 //! | how requests are sorted together | [`gather`] |
 //! | which target a record goes to | [`router`] |
+//! | what is known of senders, and which of them stay apart | [`origin`] |
 //! | what is kept on disk | [`spool`], [`dead_letters`] |
 //! | what one destination does: queueing, batching, sending, retrying | [`lane`], [`batcher`], [`breaker`], [`retry`] |
 //! | what an exporter must implement | [`exporter`] |
@@ -49,6 +50,7 @@ pub mod gather;
 pub mod inlet;
 pub mod lane;
 pub mod ledger;
+pub mod origin;
 mod orphans;
 pub mod outcome;
 pub mod outlet;
@@ -73,6 +75,7 @@ pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal, TenantsConfig};
 pub use exporter::{Attempt, Exporter, Scope};
 pub use inlet::{Accepted, Acknowledge, Funnel, Inlet};
 pub use ledger::Stock;
+pub use origin::Origin;
 pub use outcome::{Kind, Outcome, Why};
 pub use outlet::{Outgoing, Outlet};
 pub use packed::Codec;

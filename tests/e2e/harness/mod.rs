@@ -1,5 +1,6 @@
 //! What the tests share: processes, configurations, books, and a way to wait.
 
+pub mod backend;
 pub mod books;
 pub mod cgroup;
 pub mod config;

@@ -127,16 +127,16 @@ pub async fn bind(
         authenticators.insert(name.clone(), config.build().map_err(|e| failed(e.into()))?);
     }
     let (stopper, stop) = Stopper::new();
-    let (seats, tenant_header) = (seats.clone(), plan.tenant_header.clone());
+    let (seats, tenant_header, wanted) = (seats.clone(), plan.tenant_header.clone(), plan.wanted.clone());
     let receiver = match &plan.config {
         ReceiverConfig::Otlp(config) => {
             let (grpc, http) = (inlets.doors(&id, "grpc", registry, &stop), inlets.doors(&id, "http", registry, &stop));
-            let setup = otlp::Setup { grpc, http, seats, authenticators: &authenticators, tenant_header };
+            let setup = otlp::Setup { grpc, http, seats, authenticators: &authenticators, tenant_header, wanted };
             Otlp::bind(plan.id.clone(), config, setup).await.map(Receiver::Otlp)
         }
         ReceiverConfig::Loki(config) => {
             let inlet = inlets.doors(&id, "http", registry, &stop).logs;
-            let setup = loki::Setup { inlet, seats, authenticators: &authenticators, tenant_header };
+            let setup = loki::Setup { inlet, seats, authenticators: &authenticators, tenant_header, wanted };
             Loki::bind(plan.id.clone(), config, setup).await.map(Receiver::Loki)
         }
         ReceiverConfig::Nop(_) => Ok(Receiver::Nop(Nop)),

@@ -266,6 +266,7 @@ async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behav
             seats: seats.clone(),
             authenticators: &HashMap::new(),
             tenant_header: None,
+            wanted: Arc::new([]),
         };
         let receiver = Otlp::bind(ComponentId::unnamed("sink"), &config, setup).await?;
         sink.grpc.extend(receiver.grpc_addr().ok());
@@ -280,7 +281,13 @@ async fn bind_loki(endpoint: String, inlet: Inlet, seats: &Seats) -> anyhow::Res
         loki::config::Http { endpoint, max_request_body_size: MAX_REQUEST << 20, ..loki::config::Http::default() };
     let protocols = loki::config::Protocols { http: Some(http), ..loki::config::Protocols::default() };
     let config = loki::Config { protocols, use_incoming_timestamp: true };
-    let setup = loki::Setup { inlet, seats: seats.clone(), authenticators: &HashMap::new(), tenant_header: None };
+    let setup = loki::Setup {
+        inlet,
+        seats: seats.clone(),
+        authenticators: &HashMap::new(),
+        tenant_header: None,
+        wanted: Arc::new([]),
+    };
     Ok(Loki::bind(ComponentId::unnamed("sink"), &config, setup).await?)
 }
 

@@ -12,6 +12,8 @@
 //! | how a body is put together | [`body`] |
 //! | where large bodies are unpacked | [`heavy`] |
 //! | who may send | [`auth`], [`htpasswd`] |
+//! | secrets in files | [`secret_file`] |
+//! | what is kept of who sends | [`origin`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | what an exporter sends with | [`client`] |
 //! | what a sender is told of a reason | [`told`] |
@@ -27,7 +29,9 @@ pub mod handover;
 pub mod heavy;
 pub mod htpasswd;
 pub mod listen;
+pub mod origin;
 pub mod seats;
+pub mod secret_file;
 pub mod server;
 pub mod socket;
 pub mod tls;

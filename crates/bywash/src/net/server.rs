@@ -27,7 +27,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -87,6 +87,7 @@ pub struct Server<H> {
 /// What the requests of one connection share.
 pub struct Connection {
     seat: Seat,
+    peer: Option<IpAddr>,
     buffers: ReadBuffers,
     /// Requests under way, and requests so far.
     active: AtomicUsize,
@@ -96,9 +97,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(seat: Seat) -> Connection {
+    fn new(seat: Seat, peer: Option<IpAddr>) -> Connection {
         let (buffers, unread) = (ReadBuffers::default(), Arc::default());
-        Connection { seat, buffers, active: AtomicUsize::new(0), served: AtomicU64::new(0), unread }
+        Connection { seat, peer, buffers, active: AtomicUsize::new(0), served: AtomicU64::new(0), unread }
+    }
+
+    /// The address at its other end.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// Says whether there is something of the request under way that was not read.
@@ -129,7 +136,7 @@ impl<H: Handler> Server<H> {
         };
         let Some(version) = version else { return };
         let ahead = seat.ahead();
-        let shared = Arc::new(Connection::new(seat));
+        let shared = Arc::new(Connection::new(seat, Some(peer.ip())));
         let io = TokioIo::new(Guard::new(io, self.write_timeout, shared.unread.clone()));
         let service = {
             let (server, shared) = (self.clone(), shared.clone());

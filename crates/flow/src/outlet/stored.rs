@@ -41,7 +41,8 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         let mut routes = Routes::new();
         self.router.route(payload.clone(), &mut routes);
         if routes.is_empty() {
-            return vec![(Target::new(""), payload)];
+            // Whatever divides what is written today may divide it by other names when it is read.
+            return vec![(Target::new("").within(&payload.meta.origin), payload)];
         }
         let cut = |(target, payload): (Target, Payload)| {
             let pieces = self.config.batch.split(&payload);
@@ -131,7 +132,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 true
             }
         };
-        if found && !piece.target.name().is_empty() {
+        if found && !piece.target.base().name().is_empty() {
             self.context.watch.rerouted(records, true);
         }
         found

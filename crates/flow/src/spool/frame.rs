@@ -235,10 +235,13 @@ impl Header {
         let (note_at, payload_at) = (target_len + self.tenant(), self.names_len());
         let text = |range: &[u8]| String::from_utf8_lossy(range).into_owned();
         let tenant = (self.tenant_len != NO_TENANT).then(|| Arc::from(text(&body[target_len..note_at])));
-        let meta = if tenant.is_some() { Arc::new(Meta { tenant }) } else { Meta::none() };
+        let target = Target::new(text(&body[..target_len]));
+        let origin = target.origin();
+        let is_known = tenant.is_some() || !origin.is_empty();
+        let meta = if is_known { Arc::new(Meta { tenant, origin }) } else { Meta::none() };
         Piece {
             payload: Payload { meta, ..Payload::new(self.signal, body.slice(payload_at..), self.records) },
-            target: Target::new(text(&body[..target_len])),
+            target,
             at: self.at,
             first: self.first,
             note: (self.note_len > 0).then(|| body.slice(note_at..payload_at)),

@@ -143,8 +143,7 @@ fn routes(config: &str, payload: Payload) -> Vec<(String, u32)> {
 /// Scenario: each way to name a tenant, and all of them together. Guarantee: what the record says, then the headers, then the sender, then the default.
 #[test]
 fn the_tenant_is_found_in_order() {
-    let from =
-        |payload: Payload, tenant: &str| Payload { meta: Arc::new(Meta { tenant: Some(tenant.into()) }), ..payload };
+    let from = |payload: Payload, tenant: &str| Payload { meta: Arc::new(Meta::of_tenant(tenant)), ..payload };
     let one = |name: &str| vec![(name.to_owned(), 1)];
     assert_eq!(routes("", logs(&[], 1)), one(NO_TENANT));
     assert_eq!(routes("tenant_id: d", logs(&[], 1)), one("d"));

@@ -381,14 +381,12 @@ tls: {min_version: '1.1', ca_pem: x, ca_file: y}
 headers: {'a b': x}
 balancer_name: grpclb
 authority: 'a b'
-auth: {authenticator: x}
 middlewares: [{id: x}]
 sending_queue: {num_consumers: 0}
 retry_on_failure: {multiplier: -1}";
     let mut paths: Vec<String> = problems::<Config>(yaml).into_iter().map(|(path, _)| path).collect();
     paths.sort();
     let expected = [
-        "auth",
         "authority",
         "balancer_name",
         "compression",

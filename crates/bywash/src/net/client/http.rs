@@ -7,12 +7,13 @@
 //! It does NOT retry (a kept connection that turns out to be closed before anything was written is replaced), keep time, or
 //! judge answers.
 
+use super::auth::{Credentials, Unsignable, Unsigned};
 use super::connect::{CONNECT_TIMEOUT, Dialer, HostPort, Resolve, Stream};
 use super::join::joined;
 use super::proxy::Proxies;
 use crate::net::tls::client::ClientTls;
 use bytes::{Bytes, BytesMut};
-use flow::{Kind, Why};
+use flow::{Kind, Origin, Why};
 use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
@@ -84,6 +85,15 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// Something went wrong on the way; whether the server has looked at the request is not known.
+    Broken(Why),
+    /// It was not sent: there is no credential for it.
+    Unsigned(Unsignable),
+}
+
 impl HttpClient {
     /// A client that has not connected yet.
     #[must_use]
@@ -106,6 +116,35 @@ impl HttpClient {
                 timeout: config.connect_timeout,
             });
         HttpClient { client, proxies: config.proxies }
+    }
+
+    /// POSTs a body, of what came from this origin, with these credentials. If the server refuses those, and there are newer ones
+    /// by then, it is sent once more.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn post_as(
+        &self,
+        credentials: Option<&Credentials>,
+        origin: &Origin,
+        uri: &Uri,
+        headers: HeaderMap,
+        body: Chunks,
+    ) -> Result<Answer, Failure> {
+        let Some(credentials) = credentials else {
+            return self.post(uri.clone(), headers, body).await.map_err(Failure::Broken);
+        };
+        let size = body.len();
+        let body = joined(body.into_iter(), size);
+        let request = Unsigned { uri, body: &body, origin };
+        let signed = async || credentials.signed(request, &headers).await.map_err(Failure::Unsigned);
+        let post = async |headers| self.post(uri.clone(), headers, body.clone()).await.map_err(Failure::Broken);
+        let shown = signed().await?;
+        let answer = post(shown.clone()).await?;
+        if answer.status == StatusCode::UNAUTHORIZED && credentials.renew(&shown).await {
+            return post(signed().await?).await;
+        }
+        Ok(answer)
     }
 
     /// POSTs a body and reads the answer.

@@ -8,10 +8,12 @@
 //! | what the codes of gRPC mean for a retry | [`status`] |
 //! | one HTTP request | [`http`] |
 //! | when an HTTP server says to come back | [`retry_after`] |
+//! | how requests say who sends them | [`auth`] |
 //! | how bodies are compressed | [`compress`], and tiny slices joined: [`join`] |
 //! | what is said about records refused in an accepted request | [`partial`] |
 //! | header lists in the configuration, and references to extensions | [`headers`], [`extensions`] |
 
+pub mod auth;
 pub mod compress;
 pub mod connect;
 pub mod extensions;

@@ -33,9 +33,6 @@ pub fn head(size: u64, report: &mut Report<'_>) {
 /// `compression_algorithms` when it is not set.
 pub const ALGORITHMS: [&str; 7] = ["", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4"];
 
-/// What is said of `include_metadata`.
-pub const METADATA: &str = "`include_metadata` has no effect: of a request's headers only the tenant's is kept";
-
 /// `max_request_body_size` in bytes; 0 is its default.
 #[must_use]
 pub fn max_body(size: u64) -> usize {

@@ -62,7 +62,7 @@ pub struct Http {
     pub auth: Option<AuthRef>,
     /// The largest body in bytes, before and after decompression. 0: 20 MiB.
     pub max_request_body_size: u64,
-    /// No effect: only the tenant header is kept.
+    /// Whether headers of the sender are kept that something asks for.
     pub include_metadata: bool,
     /// Added to every answer.
     pub response_headers: BTreeMap<String, Secret>,
@@ -138,9 +138,6 @@ impl Validate for Http {
         keys::head(self.max_header_list_size, report);
         keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
         keys::old_keepalive(report);
-        if self.include_metadata {
-            report.warning("include_metadata", keys::METADATA);
-        }
         if let Some(tls) = &self.tls {
             report.nested("tls", tls);
         }

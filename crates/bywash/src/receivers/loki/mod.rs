@@ -22,6 +22,7 @@ use super::BindError;
 use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
+use crate::net::origin::Kept;
 use crate::net::seats::Seats;
 use crate::net::server::cors::Cors;
 use crate::net::server::{Server, keys};
@@ -45,6 +46,8 @@ pub struct Setup<'a> {
     pub authenticators: &'a HashMap<ComponentId, Authenticator>,
     /// The header that names a tenant with a share of the budget, where there are shares.
     pub tenant_header: Option<HeaderName>,
+    /// What is asked of the origin of requests.
+    pub wanted: Arc<[Arc<str>]>,
 }
 
 /// A receiver whose listener is open.
@@ -72,6 +75,7 @@ impl Loki {
             seats: setup.seats.clone(),
             authenticator: http.auth.as_ref().map(|auth| find(&auth.authenticator)).transpose()?,
             share_header: setup.tenant_header,
+            kept: Kept::new(&setup.wanted, http.include_metadata),
             encodings: keys::encodings(&http.compression_algorithms),
             max_body: keys::max_body(http.max_request_body_size),
             read_timeout: keys::timeout(http.read_timeout),

@@ -9,6 +9,7 @@ use super::answer::Answer;
 use crate::net::auth::Authenticator;
 use crate::net::compression::{DecompressError, Encoding, decompress};
 use crate::net::heavy::heavy;
+use crate::net::origin::Kept;
 use crate::net::seats::Seats;
 use crate::net::server::body::{self, ReadError};
 use crate::net::server::{Connection, Handler};
@@ -51,6 +52,8 @@ pub(super) struct Push {
     pub authenticator: Option<Authenticator>,
     /// The header whose tenants have shares of the budget.
     pub share_header: Option<HeaderName>,
+    /// What is kept of who sends.
+    pub kept: Kept,
     pub encodings: Vec<Encoding>,
     pub max_body: usize,
     pub read_timeout: Option<Duration>,
@@ -113,11 +116,8 @@ impl Push {
             self.inlet.count_refused(Kind::Auth);
             return Err(Answer::new(StatusCode::UNAUTHORIZED, "missing or wrong credentials"));
         }
-        let meta = match tenant(&head.headers) {
-            Ok(None) => Meta::none(),
-            Ok(Some(name)) => Arc::new(Meta { tenant: Some(name.into()) }),
-            Err(text) => return Err(self.malformed(Answer::invalid(text))),
-        };
+        let tenant = tenant(&head.headers).map_err(|text| self.malformed(Answer::invalid(text)))?;
+        let meta = Meta::of(tenant, self.kept.of(&head.headers, connection.peer(), self.authenticator.as_ref()));
         let share = self.share_header.as_ref().and_then(|name| head.headers.get(name)?.to_str().ok());
         let share = share.map(str::trim).filter(|name| !name.is_empty() && name.len() <= MAX_TENANT);
         let mut permit = self.seats.budget().open(share).map_err(|refusal| self.refused(refusal))?;

@@ -57,7 +57,7 @@ pub struct Grpc {
     /// Who may send.
     #[serde(deserialize_with = "optional::block")]
     pub auth: Option<AuthRef>,
-    /// No effect: only the tenant header is kept.
+    /// Whether headers of the sender are kept that something asks for.
     pub include_metadata: bool,
     /// There are none here.
     pub middlewares: Vec<Middleware>,
@@ -159,7 +159,7 @@ pub struct Http {
     pub auth: Option<AuthRef>,
     /// The largest body in bytes, before and after decompression. 0: 20 MiB.
     pub max_request_body_size: u64,
-    /// No effect: only the tenant header is kept.
+    /// Whether headers of the sender are kept that something asks for.
     pub include_metadata: bool,
     /// Added to every answer.
     pub response_headers: BTreeMap<String, Secret>,
@@ -270,9 +270,6 @@ impl Validate for Grpc {
         if self.write_buffer_size > 0 {
             report.warning("write_buffer_size", "`write_buffer_size` has no effect: answers are written as they are");
         }
-        if self.include_metadata {
-            report.warning("include_metadata", keys::METADATA);
-        }
         let policy = self.keepalive.as_ref().and_then(|k| k.enforcement_policy).unwrap_or_default();
         if policy != EnforcementPolicy::default() {
             report.warning(
@@ -292,9 +289,6 @@ impl Validate for Http {
         keys::head(self.max_header_list_size, report);
         keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
         keys::old_keepalive(report);
-        if self.include_metadata {
-            report.warning("include_metadata", keys::METADATA);
-        }
         let paths = [
             ("traces_url_path", &self.traces_url_path),
             ("metrics_url_path", &self.metrics_url_path),
@@ -361,14 +355,7 @@ mod tests {
     fn every_key_of_the_collector_is_taken() {
         let (config, found) = read(include_str!("tests/all_keys.yaml"));
         let config = config.unwrap_or_else(|| panic!("{found}"));
-        for key in [
-            "read_buffer_size",
-            "include_metadata",
-            "enforcement_policy",
-            "profiles_url_path",
-            "request_params",
-            "ca_file",
-        ] {
+        for key in ["read_buffer_size", "enforcement_policy", "profiles_url_path", "request_params", "ca_file"] {
             assert!(found.contains(&format!("`{key}` has no effect")), "{key}: {found}");
         }
         let grpc = config.protocols.grpc.unwrap();

@@ -90,7 +90,7 @@ impl Server {
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "not an http/2 client"),
             Err(_) => return tracing::debug!(%peer, "no http/2 preface in time"),
         };
-        let mut session = Session::new(self, h2, seat, stop.clone());
+        let mut session = Session::new(self, h2, (peer, seat), stop.clone());
         let stopped = {
             let mut ended = std::pin::pin!(std::future::poll_fn(|cx| session.poll(cx)));
             tokio::select! {
@@ -125,15 +125,21 @@ struct Session {
     seat: Seat,
     /// A request has come since the seat was last told.
     has_served: bool,
+    peer: SocketAddr,
     stop: Stop,
 }
 
 impl Session {
-    fn new(server: Arc<Server>, mut h2: Connection<Io, Bytes>, seat: Seat, stop: Stop) -> Session {
+    fn new(
+        server: Arc<Server>,
+        mut h2: Connection<Io, Bytes>,
+        (peer, seat): (SocketAddr, Seat),
+        stop: Stop,
+    ) -> Session {
         let keepalive = Keepalive::new(server.keepalive, h2.ping_pong(), tokio::time::Instant::now());
         let (buffers, waiting) = (Arc::default(), FuturesUnordered::new());
         let answers = Vec::with_capacity(ROUND);
-        Session { server, h2, buffers, waiting, answers, keepalive, seat, has_served: false, stop }
+        Session { server, h2, buffers, waiting, answers, keepalive, seat, has_served: false, peer, stop }
     }
 
     /// Tells the client to go elsewhere; what is under way is finished.
@@ -186,7 +192,7 @@ impl Session {
                     self.has_served = true;
                     let is_stopping = self.stop.deadline().is_some();
                     let (server, buffers) = (self.server.clone(), self.buffers.clone());
-                    let call = Call { server, buffers, respond, is_stopping };
+                    let call = Call { server, buffers, respond, peer: self.peer.ip(), is_stopping };
                     let mut call: Waiting = Box::pin(call.run(request));
                     match call.as_mut().poll(cx) {
                         Poll::Ready(answer) => self.answers.push(answer),

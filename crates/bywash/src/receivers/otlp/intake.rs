@@ -10,6 +10,7 @@ use crate::net::auth::Authenticator;
 use crate::net::calls::OpenCall;
 use crate::net::compression::{DecompressError, Encoding, decompress};
 use crate::net::heavy::heavy;
+use crate::net::origin::Kept;
 use crate::net::seats::Seats;
 use crate::net::told::told;
 use crate::receivers::Inlets;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use flow::{Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::{HeaderMap, HeaderName};
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 use wire::json::JsonError;
 use wire::{Census, CheckLimits, Chunks, Malformed, Signal};
@@ -80,6 +82,7 @@ pub(super) struct Intake {
     pub seats: Seats,
     pub authenticator: Option<Authenticator>,
     pub tenant_header: Option<HeaderName>,
+    pub kept: Kept,
     pub limits: CheckLimits,
 }
 
@@ -88,8 +91,8 @@ impl Intake {
         self.inlets.of(signal)
     }
 
-    /// Everything that can be decided from the headers. The caller must not read a body before.
-    pub async fn admit(&self, signal: Signal, headers: &HeaderMap) -> Result<Admitted, Status> {
+    /// Everything that can be decided from the headers and the sender's address. The caller must not read a body before.
+    pub async fn admit(&self, signal: Signal, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Admitted, Status> {
         let call = self.seats.open_call(headers).map_err(|refusal| self.refused(signal, refusal))?;
         if let Some(auth) = &self.authenticator
             && !auth.allows(headers).await
@@ -99,10 +102,7 @@ impl Intake {
         }
         let tenant = self.tenant(headers);
         let permit = self.seats.budget().open(tenant).map_err(|refusal| self.refused(signal, refusal))?;
-        let meta = match tenant {
-            None => Meta::none(),
-            Some(name) => Arc::new(Meta { tenant: Some(name.into()) }),
-        };
+        let meta = Meta::of(tenant, self.kept.of(headers, peer, self.authenticator.as_ref()));
         Ok(Admitted { call, permit, meta })
     }
 

@@ -25,6 +25,7 @@ use super::{BindError, Inlets};
 use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
+use crate::net::origin::Kept;
 use crate::net::seats::Seats;
 use crate::net::server::keys::{self, AuthRef};
 use crate::net::tls::{Acceptor, ServerTls};
@@ -48,6 +49,8 @@ pub struct Setup<'a> {
     pub authenticators: &'a HashMap<ComponentId, Authenticator>,
     /// The header that names a tenant, where tenants are told apart.
     pub tenant_header: Option<HeaderName>,
+    /// What is asked of the origin of requests.
+    pub wanted: Arc<[Arc<str>]>,
 }
 
 struct Transport<S> {
@@ -69,7 +72,7 @@ impl Otlp {
     /// # Errors
     /// See [`BindError`].
     pub async fn bind(id: ComponentId, config: &Config, setup: Setup<'_>) -> Result<Otlp, BindError> {
-        let intake = |endpoint: &str, auth: Option<&AuthRef>, inlets: Inlets| {
+        let intake = |endpoint: &str, auth: Option<&AuthRef>, include_metadata: bool, inlets: Inlets| {
             let authenticator =
                 auth.map(|auth| setup.authenticators.get(&auth.authenticator).cloned().ok_or(&auth.authenticator));
             let authenticator = authenticator
@@ -81,13 +84,15 @@ impl Otlp {
                 seats,
                 authenticator,
                 tenant_header,
+                kept: Kept::new(&setup.wanted, include_metadata),
                 limits: wire::CheckLimits::default(),
             })
         };
         let grpc = match config.protocols.grpc.as_ref().filter(|c| c.enabled) {
             None => None,
             Some(c) => {
-                let server = Arc::new(grpc::Server::new(c, intake(&c.endpoint, c.auth.as_ref(), setup.grpc)?));
+                let intake = intake(&c.endpoint, c.auth.as_ref(), c.include_metadata, setup.grpc)?;
+                let server = Arc::new(grpc::Server::new(c, intake));
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2"])?;
                 let listener =
                     Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;
@@ -98,7 +103,8 @@ impl Otlp {
         let http = match config.protocols.http.as_ref().filter(|c| c.enabled) {
             None => None,
             Some(c) => {
-                let server = Arc::new(http::server(c, intake(&c.endpoint, c.auth.as_ref(), setup.http)?));
+                let intake = intake(&c.endpoint, c.auth.as_ref(), c.include_metadata, setup.http)?;
+                let server = Arc::new(http::server(c, intake));
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2", b"http/1.1"])?;
                 let listener =
                     Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;

@@ -112,6 +112,7 @@ impl Plan {
             seats: Seats::new(budget.clone()),
             authenticators: &self.authenticators,
             tenant_header: Some(HeaderName::from_static("x-scope-orgid")),
+            wanted: Arc::new([]),
         };
         let otlp = Otlp::bind(ComponentId::unnamed("otlp"), &config, setup).await.unwrap();
         let (grpc, http, stats) = (otlp.grpc_addr().unwrap(), otlp.http_addr().unwrap(), otlp.stats());

@@ -122,7 +122,7 @@ fn lanes(page: &mut Page, e: &ExporterState, now: Instant) {
     worst.sort_by(|a, b| age(b, now).total_cmp(&age(a, now)).then_with(|| a.target.cmp(&b.target)));
     worst.truncate(MAX_LANES);
     for lane in worst {
-        let name: String = lane.target.name().chars().take(MAX_TARGET).collect();
+        let name: String = lane.target.to_string().chars().take(MAX_TARGET).collect();
         let target = ("target", name.as_str());
         page.gauge("bywash_lane_state", "The state each lane is in, of those with the oldest records.")
             .add(&[exporter, data_type, target, ("state", lane.state)], 1);

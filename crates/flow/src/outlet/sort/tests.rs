@@ -165,7 +165,7 @@ async fn what_somebody_has_to_know_of_is_not_sorted() {
         permit.grow(payload.len()).unwrap();
         let charged = budget.bytes();
         let slot = outlet.reserve(&payload, false).unwrap();
-        let meta = Arc::new(Meta { tenant: tenant.map(Into::into) });
+        let meta = Arc::new(Meta { tenant: tenant.map(Into::into), ..Meta::default() });
         outlet.push(Payload { meta, ..payload }, slot, Ack::unwatched(Some(permit)), false);
         assert_eq!((budget.requests(), budget.bytes()), (1, charged));
         tokio::time::sleep(MS(201)).await;

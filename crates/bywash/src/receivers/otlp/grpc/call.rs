@@ -16,6 +16,7 @@ use h2::server::SendResponse;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, StatusCode, request};
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -27,6 +28,8 @@ pub(super) struct Call {
     pub server: Arc<Server>,
     pub buffers: Arc<ReadBuffers>,
     pub respond: SendResponse<Bytes>,
+    /// The sender's address.
+    pub peer: IpAddr,
     /// Whether a stop was requested before it came.
     pub is_stopping: bool,
 }
@@ -80,7 +83,7 @@ impl Call {
         let intake = &self.server.intake;
         let limit = self.server.max_message;
         let Admitted { mut call, mut permit, meta } =
-            intake.admit(signal, headers).await.map_err(|status| match &intake.authenticator {
+            intake.admit(signal, headers, Some(self.peer)).await.map_err(|status| match &intake.authenticator {
                 Some(auth) if status.code == Code::Unauthenticated => Reply::unauthenticated(status, auth),
                 _ => status.for_sender(headers).into(),
             })?;

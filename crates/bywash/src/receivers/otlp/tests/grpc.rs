@@ -519,6 +519,7 @@ async fn a_missing_authenticator_is_an_error() {
         seats: Seats::new(house.budget.clone()),
         authenticators: &HashMap::new(),
         tenant_header: None,
+        wanted: Arc::new([]),
     };
     let result = Otlp::bind(ComponentId::unnamed("otlp"), &config, setup).await;
     assert!(matches!(result, Err(BindError::Authenticator { .. })));
