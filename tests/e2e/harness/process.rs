@@ -153,6 +153,9 @@ impl Drop for Process {
     }
 }
 
+/// What it is started with.
+const RUN: [&str; 3] = ["run", "--config", "config.yaml"];
+
 /// Bywash with a configuration in a folder of its own.
 pub struct Bywash {
     pub process: Process,
@@ -174,7 +177,12 @@ impl Bywash {
 
     /// The same in a folder that there is, with the configuration and whatever else is in it.
     pub async fn start_in(dir: TempDir) -> Bywash {
-        let process = Bywash::begin_in(dir.path());
+        Bywash::start_with(dir, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn start_with(dir: TempDir, variables: &[(&str, &str)]) -> Bywash {
+        let process = Process::start_with("bywash", &RUN.map(String::from), dir.path(), variables);
         let address = async |what: &str| eventually(what, async || listening(&process.stderr, what)).await;
         let (grpc, http) = (address("grpc").await, address("http").await);
         let (metrics, health) = (address("metrics").await, address("health_check").await);
@@ -192,7 +200,7 @@ impl Bywash {
 
     /// The process alone, as it begins.
     pub fn begin_in(dir: &Path) -> Process {
-        Process::start("bywash", &["run", "--config", "config.yaml"].map(String::from), dir)
+        Process::start("bywash", &RUN.map(String::from), dir)
     }
 
     /// Kills it, at once, and waits until it is gone. Gives its folder.
