@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod books;
+pub mod cgroup;
 pub mod config;
 pub mod dns;
 pub mod fleet;

@@ -17,7 +17,7 @@ use crate::config::Secret;
 use crate::net::auth::AuthError;
 use crate::net::client::auth::{Authenticator, Pending, Unsignable, Unsigned, secret_header};
 use crate::net::client::connect::SystemResolver;
-use crate::net::client::http::{Answer, HttpClient, HttpConfig};
+use crate::net::client::http::{Answer, HttpClient, HttpConfig, connect_timeout};
 use crate::net::client::proxy::Proxies;
 use crate::net::client::tidy;
 use crate::net::client::url::Url;
@@ -146,6 +146,7 @@ impl OAuth2 {
             ping_every: PING,
             ping_timeout: PING,
             proxies: Arc::new(Proxies::of_environment()),
+            connect_timeout: connect_timeout(config.timeout.0),
         });
         let id = Secret::new(config.client_id.as_str());
         let id = SecretFile::new("client_id_file", &id, &config.client_id_file, whole)?;

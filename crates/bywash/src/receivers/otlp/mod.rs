@@ -26,10 +26,11 @@ use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
 use crate::net::origin::Kept;
+use crate::net::seats::Seats;
 use crate::net::server::keys::{self, AuthRef};
 use crate::net::tls::{Acceptor, ServerTls};
 use ::http::HeaderName;
-use flow::{Budget, Stop};
+use flow::Stop;
 use intake::Intake;
 use std::collections::HashMap;
 use std::io;
@@ -42,8 +43,8 @@ pub struct Setup<'a> {
     pub grpc: Inlets,
     /// Where HTTP requests go.
     pub http: Inlets,
-    /// The memory they are charged to.
-    pub budget: Budget,
+    /// The memory they are charged to, as calls and connections.
+    pub seats: Seats,
     /// The authenticators by their component ids.
     pub authenticators: &'a HashMap<ComponentId, Authenticator>,
     /// The header that names a tenant, where tenants are told apart.
@@ -77,10 +78,10 @@ impl Otlp {
             let authenticator = authenticator
                 .transpose()
                 .map_err(|id| BindError::Authenticator { endpoint: endpoint.to_owned(), id: id.clone() })?;
-            let (budget, tenant_header) = (setup.budget.clone(), setup.tenant_header.clone());
+            let (seats, tenant_header) = (setup.seats.clone(), setup.tenant_header.clone());
             Ok::<_, BindError>(Intake {
                 inlets,
-                budget,
+                seats,
                 authenticator,
                 tenant_header,
                 kept: Kept::new(&setup.wanted, include_metadata),
@@ -95,6 +96,7 @@ impl Otlp {
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2"])?;
                 let listener =
                     Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;
+                let listener = listener.seated(setup.seats.clone(), keys::max_head(c.max_header_list_size));
                 Some(Transport { server, listener, tls })
             }
         };
@@ -106,6 +108,7 @@ impl Otlp {
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2", b"http/1.1"])?;
                 let listener =
                     Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;
+                let listener = listener.seated(setup.seats.clone(), keys::max_head(c.max_header_list_size));
                 Some(Transport { server, listener, tls })
             }
         };
@@ -143,7 +146,7 @@ impl Otlp {
             tracing::info!(receiver = %id, transport = "grpc", address = listener.place(), "listening");
             let calls = {
                 let stop = stop.clone();
-                listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
+                listener.run(stop.clone(), move |io, peer, seat| server.clone().serve(io, peer, seat, stop.clone()))
             };
             tokio::join!(calls, watch(tls, &stop));
         };
@@ -152,7 +155,7 @@ impl Otlp {
             tracing::info!(receiver = %id, transport = "http", address = listener.place(), "listening");
             let calls = {
                 let stop = stop.clone();
-                listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
+                listener.run(stop.clone(), move |io, peer, seat| server.clone().serve(io, peer, seat, stop.clone()))
             };
             tokio::join!(calls, watch(tls, &stop));
         };
