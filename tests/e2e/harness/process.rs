@@ -165,6 +165,9 @@ impl Drop for Process {
     }
 }
 
+/// What it is started with.
+const RUN: [&str; 3] = ["run", "--config", "config.yaml"];
+
 /// Bywash with a configuration in a folder of its own.
 pub struct Bywash {
     pub process: Process,
@@ -186,7 +189,12 @@ impl Bywash {
 
     /// The same in a folder that there is, with the configuration and whatever else is in it.
     pub async fn start_in(dir: TempDir) -> Bywash {
-        let process = Bywash::begin_in(dir.path());
+        Bywash::start_with(dir, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn start_with(dir: TempDir, variables: &[(&str, &str)]) -> Bywash {
+        let process = Process::start_with("bywash", &RUN.map(String::from), dir.path(), variables);
         let stderr = process.stderr.clone();
         Bywash::ready(process, dir, || stderr.json()).await
     }
@@ -210,7 +218,7 @@ impl Bywash {
 
     /// The process alone, as it begins.
     pub fn begin_in(dir: &Path) -> Process {
-        Process::start("bywash", &["run", "--config", "config.yaml"].map(String::from), dir)
+        Process::start("bywash", &RUN.map(String::from), dir)
     }
 
     /// Kills it, at once, and waits until it is gone. Gives its folder.

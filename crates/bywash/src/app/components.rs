@@ -40,6 +40,8 @@ const EXTENSIONS: &[Kind] = &[
     Kind::new("bearertokenauth"),
     Kind::new("basicauth"),
     Kind::new("headers_setter"),
+    Kind::new("oauth2client"),
+    Kind::new("sigv4auth"),
     Kind::new("zpages"),
     Kind::new("pprof"),
     Kind::new("memory_ballast"),
@@ -223,7 +225,7 @@ pub enum ExtensionConfig {
     HealthCheck(Box<health_check::Config>),
     /// `file_storage`.
     FileStorage(Box<file_storage::Config>),
-    /// `bearertokenauth`, `basicauth` or `headers_setter`.
+    /// One that says who may send, or what is shown.
     Authenticator(AuthConfig),
     /// One that is accepted and does nothing.
     Nothing,
@@ -242,6 +244,10 @@ impl ExtensionConfig {
             "headers_setter" => {
                 Some(ExtensionConfig::Authenticator(AuthConfig::HeadersSetter(decode_valid(at, diagnostics)?)))
             }
+            "oauth2client" => {
+                Some(ExtensionConfig::Authenticator(AuthConfig::OAuth2(Box::new(decode_valid(at, diagnostics)?))))
+            }
+            "sigv4auth" => Some(ExtensionConfig::Authenticator(AuthConfig::SigV4(decode_valid(at, diagnostics)?))),
             "memory_ballast" => {
                 let message = "`memory_ballast` has no effect, and was removed from the collector: memory is bounded by \
                                `service.budget`, and there is no garbage collector to calm";

@@ -5,6 +5,7 @@
 //!
 //! Invariants: a plan refers only to what it holds; each (exporter, signal) is one outlet, however many pipelines name it. It opens no socket and no file but those of the configuration.
 
+mod apart;
 pub mod auth;
 mod budget;
 mod storage;
@@ -19,8 +20,9 @@ use crate::config::{Component, ComponentId, Diagnostic, Diagnostics, Document, K
 use crate::exporters::Apart;
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::health_check;
-use crate::net::origin::{self, is_header};
+use crate::net::origin::is_header;
 use crate::processors::{StageConfig, batch};
+use apart::{NO_METADATA, wanted};
 use auth::{AuthPlan, Authenticators};
 use flow::batcher::BatchConfig;
 use flow::inlet::InletConfig;
@@ -123,24 +125,6 @@ impl OutletPlan {
     #[must_use]
     pub fn has_same_exporter(&self, other: &OutletPlan) -> bool {
         (&self.id, &self.config, &self.auth) == (&other.id, &other.config, &other.auth)
-    }
-}
-
-impl OutletPlan {
-    /// Adds what keeps its requests apart: its own keys, those of a `batch` processor, and what its authenticator takes from senders.
-    fn keep_apart(&mut self, batch: Option<&batch::Config>) {
-        let own = match &self.config {
-            DestinationConfig::Exporter(config) => config.partition().map(|partition| &partition.metadata_keys),
-            DestinationConfig::Summary => None,
-        };
-        let keys = own.into_iter().chain(batch.map(|batch| &batch.metadata_keys)).flatten();
-        let shown = self.auth.as_ref().map(AuthPlan::wanted).unwrap_or_default();
-        let mut names: Vec<Arc<str>> = keys.map(|key| origin::header(key)).chain(shown).collect();
-        names.extend(self.apart.names.iter().cloned());
-        names.sort();
-        names.dedup();
-        let limit = batch.filter(|batch| !batch.metadata_keys.is_empty()).map(|batch| batch.metadata_cardinality_limit);
-        self.apart = Apart { names: names.into(), limit: limit.unwrap_or(self.apart.limit) };
     }
 }
 
@@ -248,7 +232,7 @@ impl Decoded {
         let auth = Authenticators { document, extensions: &self.extensions };
         let shown = auth.of_exporters(&self.exporters, diagnostics);
         let (pipelines, mut outlets) = self.pipelines(service, &shown, root, diagnostics);
-        let wanted = wanted(&outlets);
+        let wanted = wanted(&outlets, &pipelines);
         for outlet in &mut outlets {
             let exporters = &document.exporters;
             outlet.storage = stored.get(&outlet.id).map(|config| {
@@ -369,6 +353,11 @@ impl Decoded {
                     tell("receivers", Diagnostic::error, format!("receiver `{receiver}` does not take {signal}"));
                 }
             }
+            for stage in &stages {
+                if !has_metadata && stage.config.wanted().iter().any(|name| is_header(name)) {
+                    tell("processors", Diagnostic::warning, format!("processor `{}` {NO_METADATA}", stage.id));
+                }
+            }
             let mut ends = vec![];
             for exporter in &pipeline.exporters {
                 let Some(config) = self.exporters.get(exporter) else { continue };
@@ -387,8 +376,7 @@ impl Decoded {
                 });
                 outlets[at].keep_apart(batches.last().copied());
                 if !has_metadata && outlets[at].apart.names.iter().any(|name| is_header(name)) {
-                    let text = "asks for headers of senders, and no receiver of this pipeline keeps them: set `include_metadata`";
-                    tell("exporters", Diagnostic::warning, format!("exporter `{exporter}` {text}"));
+                    tell("exporters", Diagnostic::warning, format!("exporter `{exporter}` {NO_METADATA}"));
                 }
                 if outlets[at].batch != batch {
                     let text = "is batched as the first pipeline that names it asks for, not as this one does";
@@ -410,14 +398,6 @@ impl Decoded {
         }
         (pipelines, outlets)
     }
-}
-
-/// What is asked of the origin of requests, by all together.
-fn wanted(outlets: &[OutletPlan]) -> Arc<[Arc<str>]> {
-    let mut names: Vec<Arc<str>> = outlets.iter().flat_map(|outlet| outlet.apart.names.iter().cloned()).collect();
-    names.sort();
-    names.dedup();
-    names.into()
 }
 
 /// When success is answered. If nobody said, what is on disk is waited for.

@@ -152,7 +152,7 @@ impl Exporter for Loki {
         }
     }
 
-    async fn send(&self, target: &Target, request: Payload, _: Instant) -> Attempt {
+    async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
         let shared = &self.shared;
         let mut headers = shared.headers.clone();
         match target.base().name() {
@@ -183,22 +183,25 @@ impl Exporter for Loki {
                 Err(e) => return Attempt::Reject { why: Why::new(Kind::Other, format!("cannot compress: {e}")) },
             };
             let credentials = self.credentials.as_ref();
-            let attempt =
-                match shared.client.post_as(credentials, &target.origin(), &shared.url.uri, headers, body).await {
-                    Ok(answer) => match judge(&answer, u64::from(request.records)) {
-                        // Whose credential it is that was refused: the one of all tenants, or this tenant's right to push.
-                        Attempt::Retry { after, why, .. } if answer.status == 401 && self.has_credential() => {
-                            Attempt::Retry { after, why, scope: self.scope(target) }
-                        }
-                        attempt => attempt,
-                    },
-                    // Without a connection no tenant can be served.
-                    Err(Failure::Unsigned(why)) => why.attempt(self.scope(target)),
-                    Err(Failure::Broken(why)) if why.kind == Kind::Unreachable => {
-                        Attempt::Retry { after: None, why, scope: Scope::Endpoint(shared.authority()) }
+            let attempt = match shared
+                .client
+                .post_as(credentials, &target.origin(), &shared.url.uri, headers, body, deadline)
+                .await
+            {
+                Ok(answer) => match judge(&answer, u64::from(request.records)) {
+                    // Whose credential it is that was refused: the one of all tenants, or this tenant's right to push.
+                    Attempt::Retry { after, why, .. } if answer.status == 401 && self.has_credential() => {
+                        Attempt::Retry { after, why, scope: self.scope(target) }
                     }
-                    Err(Failure::Broken(why)) => Attempt::Retry { after: None, why, scope: Scope::Target },
-                };
+                    attempt => attempt,
+                },
+                // Without a connection no tenant can be served.
+                Err(Failure::Unsigned(why)) => why.attempt(self.scope(target)),
+                Err(Failure::Broken(why)) if why.kind == Kind::Unreachable => {
+                    Attempt::Retry { after: None, why, scope: Scope::Endpoint(shared.authority()) }
+                }
+                Err(Failure::Broken(why)) => Attempt::Retry { after: None, why, scope: Scope::Target },
+            };
             match attempt {
                 Attempt::Sent => {}
                 Attempt::Partial { rejected, why } => {

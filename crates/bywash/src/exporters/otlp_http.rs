@@ -161,7 +161,7 @@ impl Exporter for OtlpHttp {
         self.credentials.iter().map(|credentials| credentials.scope(target)).collect()
     }
 
-    async fn send(&self, target: &Target, request: Payload, _: Instant) -> Attempt {
+    async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
         let shared = &self.shared;
         let Some(url) = shared.url(request.signal) else {
             return Attempt::Reject {
@@ -178,7 +178,7 @@ impl Exporter for OtlpHttp {
         }
         let credentials = self.credentials.as_ref();
         let scope = || auth::scope(credentials, target, &shared.name);
-        match shared.client.post_as(credentials, &target.origin(), &url.uri, headers, body).await {
+        match shared.client.post_as(credentials, &target.origin(), &url.uri, headers, body, deadline).await {
             Ok(answer) => match judge(&answer) {
                 // It is the credential that is wrong, not the data.
                 Attempt::Reject { why } if why.kind == Kind::Auth => {

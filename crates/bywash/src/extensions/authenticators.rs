@@ -6,12 +6,16 @@
 //! | `bearertokenauth` of exporters | [`bearer`] |
 //! | `basicauth` | [`basic`] |
 //! | `headers_setter` | [`headers_setter`] |
+//! | `oauth2client` | [`oauth2`] |
+//! | `sigv4auth` | [`sigv4`] |
 //!
 //! Whatever the start would refuse is refused when the configuration is read.
 
 pub mod basic;
 pub mod bearer;
 pub mod headers_setter;
+pub mod oauth2;
+pub mod sigv4;
 
 use crate::config::ComponentId;
 use crate::net::auth::{AuthError, Authenticator, Basic, Bearer, BearerConfig};
@@ -28,6 +32,10 @@ pub enum AuthConfig {
     Basic(BasicConfig),
     /// Headers.
     HeadersSetter(headers_setter::Config),
+    /// Tokens that are fetched.
+    OAuth2(Box<oauth2::Config>),
+    /// Signatures.
+    SigV4(sigv4::Config),
 }
 
 impl AuthConfig {
@@ -39,7 +47,9 @@ impl AuthConfig {
         match self {
             AuthConfig::Bearer(config) => Ok(Authenticator::Bearer(Arc::new(Bearer::new(config)?))),
             AuthConfig::Basic(config) => Ok(Authenticator::Basic(Arc::new(Basic::new(config.users()?)))),
-            AuthConfig::HeadersSetter(_) => Err(AuthError::for_exporters()),
+            AuthConfig::HeadersSetter(_) | AuthConfig::OAuth2(_) | AuthConfig::SigV4(_) => {
+                Err(AuthError::for_exporters())
+            }
         }
     }
 
@@ -58,6 +68,8 @@ impl AuthConfig {
                 Arc::new(basic::Basic::new(client)?)
             }
             AuthConfig::HeadersSetter(config) => Arc::new(headers_setter::HeadersSetter::new(config, next)?),
+            AuthConfig::OAuth2(config) => Arc::new(oauth2::OAuth2::new(config)?),
+            AuthConfig::SigV4(config) => Arc::new(sigv4::SigV4::new(config)?),
         })
     }
 
@@ -68,7 +80,9 @@ impl AuthConfig {
             AuthConfig::Bearer(_) => None,
             AuthConfig::Basic(config) if config.htpasswd.is_some() => None,
             AuthConfig::Basic(_) => Some("has no `htpasswd`: it says what to send, not who may"),
-            AuthConfig::HeadersSetter(_) => Some("is for exporters: it says what to send, not who may"),
+            AuthConfig::HeadersSetter(_) | AuthConfig::OAuth2(_) | AuthConfig::SigV4(_) => {
+                Some("is for exporters: it says what to send, not who may")
+            }
         }
     }
 
@@ -80,10 +94,11 @@ impl AuthConfig {
             AuthConfig::Basic(config) if config.client_auth.is_none() => {
                 Some("has no `client_auth`: it says who may send, not what to send")
             }
-            AuthConfig::Bearer(_) | AuthConfig::Basic(_) if road == Road::PlainGrpc => {
+            AuthConfig::SigV4(_) if road != Road::Http => Some("signs HTTP requests only, not gRPC"),
+            AuthConfig::Bearer(_) | AuthConfig::Basic(_) | AuthConfig::OAuth2(_) if road == Road::PlainGrpc => {
                 Some("needs TLS on gRPC: without it everybody on the way can read the credential")
             }
-            AuthConfig::Bearer(_) | AuthConfig::Basic(_) | AuthConfig::HeadersSetter(_) => None,
+            _ => None,
         }
     }
 
@@ -91,8 +106,8 @@ impl AuthConfig {
     #[must_use]
     pub fn wanted(&self) -> Vec<Arc<str>> {
         match self {
-            AuthConfig::Bearer(_) | AuthConfig::Basic(_) => vec![],
             AuthConfig::HeadersSetter(config) => config.wanted(),
+            _ => vec![],
         }
     }
 
@@ -101,7 +116,7 @@ impl AuthConfig {
     pub fn next(&self) -> Option<&ComponentId> {
         match self {
             AuthConfig::HeadersSetter(config) => config.additional_auth.as_ref(),
-            AuthConfig::Bearer(_) | AuthConfig::Basic(_) => None,
+            _ => None,
         }
     }
 }
@@ -122,7 +137,8 @@ pub(crate) mod testing {
         mut headers: HeaderMap,
     ) -> Result<HeaderMap, Unsignable> {
         let (uri, body) = (Uri::from_static("https://backend.example/v1/logs"), Chunks::new());
-        authenticator.sign(Unsigned { uri: &uri, body: &body, origin }, &mut headers).await?;
+        let deadline = flow::clock::now() + std::time::Duration::from_secs(5);
+        authenticator.sign(Unsigned { uri: &uri, body: &body, origin, deadline }, &mut headers).await?;
         Ok(headers)
     }
 }
@@ -234,14 +250,17 @@ mod tests {
         let server = AuthConfig::Basic(decoded("htpasswd: {inline: 'u:p'}"));
         let client = AuthConfig::Basic(decoded("client_auth: {username: u}"));
         let headers = AuthConfig::HeadersSetter(decoded("headers: [{key: a, value: b}]"));
-        let receivers = [&bearer, &server, &client, &headers].map(|auth| auth.refuses_receivers().is_none());
-        assert_eq!(receivers, [true, true, false, false]);
+        let oauth2 = AuthConfig::OAuth2(Box::default());
+        let sigv4 = AuthConfig::SigV4(sigv4::Config::default());
+        let all = [&bearer, &server, &client, &headers, &oauth2, &sigv4];
+        let receivers = all.map(|auth| auth.refuses_receivers().is_none());
+        assert_eq!(receivers, [true, true, false, false, false, false]);
         for (road, expected) in [
-            (Road::Http, [true, false, true, true]),
-            (Road::Grpc, [true, false, true, true]),
-            (Road::PlainGrpc, [false, false, false, true]),
+            (Road::Http, [true, false, true, true, true, true]),
+            (Road::Grpc, [true, false, true, true, true, false]),
+            (Road::PlainGrpc, [false, false, false, true, false, false]),
         ] {
-            let exporters = [&bearer, &server, &client, &headers].map(|auth| auth.refuses_exporters(road).is_none());
+            let exporters = all.map(|auth| auth.refuses_exporters(road).is_none());
             assert_eq!(exporters, expected, "{road:?}");
         }
         assert!(headers.build().is_err() && server.client(None).is_err());

@@ -92,7 +92,7 @@ impl Kept {
 
     /// What is kept of a request with these headers, from this address, let in by this authenticator.
     #[must_use]
-    pub fn of(&self, headers: &HeaderMap, peer: Option<IpAddr>, auth: Option<&Authenticator>) -> Origin {
+    pub fn of(&self, headers: &HeaderMap, peer: IpAddr, auth: Option<&Authenticator>) -> Origin {
         if self.0.is_empty() {
             return Origin::default();
         }
@@ -112,7 +112,7 @@ impl Kept {
                 }
                 What::Address => {
                     // The other end of a Unix socket has no address.
-                    if let Some(peer) = peer.filter(|peer| !peer.is_unspecified()) {
+                    if !peer.is_unspecified() {
                         keep(&peer.to_canonical().to_string());
                     }
                 }
@@ -131,6 +131,8 @@ mod tests {
     use crate::net::auth::Basic;
     use crate::net::htpasswd::Htpasswd;
 
+    const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
     }
@@ -146,7 +148,7 @@ mod tests {
         let wanted = ["metadata.X-Team", "client.address", "auth.username", "auth.password"].map(named);
         let sent = headers(&[("x-team", "red"), ("x-team", "blue"), ("x-other", "1"), ("authorization", "Basic dTpw")]);
         let auth = Authenticator::Basic(Arc::new(Basic::new(Htpasswd::parse("u:p").unwrap())));
-        let peer = Some("::ffff:10.0.0.1".parse().unwrap());
+        let peer = "::ffff:10.0.0.1".parse().unwrap();
         let kept = Kept::new(&wanted, true).of(&sent, peer, Some(&auth));
         assert_eq!(values(&kept, "metadata.x-team"), ["red", "blue"]);
         assert_eq!(values(&kept, "client.address"), ["10.0.0.1"]);
@@ -161,9 +163,9 @@ mod tests {
     fn what_is_kept_has_a_bound() {
         let long = "x".repeat(MAX_BYTES - 20);
         let sent = headers(&[("x-a", &long), ("x-a", &long), ("x-b", "1")]);
-        let kept = Kept::new(&[header("x-a"), header("x-b")], true).of(&sent, None, None);
+        let kept = Kept::new(&[header("x-a"), header("x-b")], true).of(&sent, NOWHERE, None);
         assert_eq!((values(&kept, "metadata.x-a").len(), values(&kept, "metadata.x-b").len()), (1, 0));
-        assert_eq!(values(&Kept::new(&[header("x-b")], true).of(&sent, None, None), "metadata.x-b"), ["1"]);
+        assert_eq!(values(&Kept::new(&[header("x-b")], true).of(&sent, NOWHERE, None), "metadata.x-b"), ["1"]);
     }
 
     /// Scenario: the notations of `from_context`. Guarantee: each has one name, whatever its case.

@@ -86,8 +86,8 @@ pub struct Server<H> {
 
 /// What the requests of one connection share.
 pub struct Connection {
+    peer: IpAddr,
     seat: Seat,
-    peer: Option<IpAddr>,
     buffers: ReadBuffers,
     /// Requests under way, and requests so far.
     active: AtomicUsize,
@@ -97,14 +97,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(seat: Seat, peer: Option<IpAddr>) -> Connection {
+    fn new(seat: Seat, peer: SocketAddr) -> Connection {
         let (buffers, unread) = (ReadBuffers::default(), Arc::default());
-        Connection { seat, peer, buffers, active: AtomicUsize::new(0), served: AtomicU64::new(0), unread }
+        Connection { peer: peer.ip(), seat, buffers, active: AtomicUsize::new(0), served: AtomicU64::new(0), unread }
     }
 
     /// The address at its other end.
     #[must_use]
-    pub fn peer(&self) -> Option<IpAddr> {
+    pub fn peer(&self) -> IpAddr {
         self.peer
     }
 
@@ -136,7 +136,7 @@ impl<H: Handler> Server<H> {
         };
         let Some(version) = version else { return };
         let ahead = seat.ahead();
-        let shared = Arc::new(Connection::new(seat, Some(peer.ip())));
+        let shared = Arc::new(Connection::new(seat, peer));
         let io = TokioIo::new(Guard::new(io, self.write_timeout, shared.unread.clone()));
         let service = {
             let (server, shared) = (self.clone(), shared.clone());

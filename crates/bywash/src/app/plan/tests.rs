@@ -370,3 +370,36 @@ fn loki_is_for_logs() {
     let (plan, warnings) = planned(text.leak());
     assert_eq!((plan.outlets.len(), warnings.len()), (1, 0));
 }
+
+/// Scenario: the configurations on the pages of the authenticators, completed by what a page leaves out. Guarantee: each is in order, but for
+/// files and variables that are not on this machine, and the exporter shows what the page says.
+#[test]
+fn the_pages_of_authenticators_are_right() {
+    let service = |extensions: &str, exporter: &str| {
+        format!(
+            "{{receivers: {{nop: }}, service: {{extensions: [{extensions}], pipelines: {{traces: {{receivers: [nop], exporters: \
+             [{exporter}]}}}}}}}}"
+        )
+    };
+    for (page, block, extensions, exporter) in [
+        (
+            include_str!("../../../../../docs/extensions/headers_setter.md"),
+            0,
+            "headers_setter, bearertokenauth",
+            "otlp_http",
+        ),
+        (include_str!("../../../../../docs/extensions/oauth2client.md"), 0, "oauth2client", "otlp_grpc"),
+        (include_str!("../../../../../docs/extensions/sigv4auth.md"), 0, "sigv4auth", "otlp_http"),
+        (include_str!("../../../../../docs/extensions/basicauth.md"), 1, "basicauth/backend", "otlp_http"),
+    ] {
+        let text = page.split("```yaml\n").nth(block + 1).unwrap().split("```").next().unwrap();
+        let rest: &'static str = service(extensions, exporter).leak();
+        let configs = ["page.yaml", "rest.yaml"].map(str::to_owned).to_vec();
+        let sources = Sources { configs, sets: vec![], gates: vec![], kinds: KINDS };
+        let mut found = Diagnostics::new();
+        found.absent_files_are_warnings();
+        read(&sources, &World([("page.yaml", text), ("rest.yaml", rest)].into()), &mut found);
+        let errors: Vec<_> = found.errors().map(|e| format!("{}: {}", e.path, e.message)).collect();
+        assert!(errors.is_empty(), "{text}\n{errors:?}");
+    }
+}

@@ -13,6 +13,7 @@ use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 use wire::Chunks;
 
 /// What is waited for.
@@ -27,6 +28,8 @@ pub struct Unsigned<'a> {
     pub body: &'a Chunks,
     /// What is known of where its data came from.
     pub origin: &'a Origin,
+    /// When it must be over.
+    pub deadline: Instant,
 }
 
 /// Why a request cannot be signed.
@@ -119,14 +122,22 @@ impl Credentials {
     /// Why it cannot be signed.
     pub async fn signed(&self, request: Unsigned<'_>, headers: &HeaderMap) -> Result<HeaderMap, Unsignable> {
         let mut headers = headers.clone();
-        self.authenticator.sign(request, &mut headers).await?;
-        Ok(headers)
+        match in_time(request.deadline, self.authenticator.sign(request, &mut headers)).await {
+            Some(signed) => signed.map(|()| headers),
+            None => Err(Unsignable::later(Kind::Timeout, format!("no credential of {} in time", self.name))),
+        }
     }
 
     /// See [`Authenticator::renew`].
-    pub async fn renew(&self, shown: &HeaderMap) -> bool {
-        self.authenticator.renew(shown).await
+    pub async fn renew(&self, shown: &HeaderMap, deadline: Instant) -> bool {
+        in_time(deadline, self.authenticator.renew(shown)).await.unwrap_or_default()
     }
+}
+
+/// Waits for a part of the time that is left: if it all went by, the lane would blame the backend, who was not asked.
+async fn in_time<T>(deadline: Instant, work: Pending<'_, T>) -> Option<T> {
+    let left = deadline.saturating_duration_since(flow::clock::now());
+    tokio::time::timeout(left - left / 10, work).await.ok()
 }
 
 /// The scope of a credential: that of an authenticator if there is one, else what is written in `headers` for this name.
@@ -144,4 +155,38 @@ pub fn secret_header(text: String) -> Result<http::HeaderValue, Unsignable> {
         .map_err(|_| Unsignable::later(Kind::Auth, "the credential has characters that a header cannot have"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// It has no answer.
+    struct Mute;
+
+    impl Authenticator for Mute {
+        fn sign<'a>(&'a self, _: Unsigned<'a>, _: &'a mut HeaderMap) -> Pending<'a, Result<(), Unsignable>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn renew<'a>(&'a self, _: &'a HeaderMap) -> Pending<'a, bool> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// Scenario: a credential that never comes. Guarantee: before the request's time is over that is said, and blamed on the credential.
+    #[tokio::test(start_paused = true)]
+    async fn a_credential_that_does_not_come_is_to_blame() {
+        let (now, limit) = (flow::clock::now(), Duration::from_secs(5));
+        let (uri, body, origin, deadline) = (Uri::from_static("/"), Chunks::new(), Origin::default(), now + limit);
+        let credentials = Credentials::new("mute", Arc::new(Mute));
+        let request = Unsigned { uri: &uri, body: &body, origin: &origin, deadline };
+        let why = credentials.signed(request, &HeaderMap::new()).await.unwrap_err();
+        assert!(flow::clock::now() < deadline);
+        let attempt = why.attempt(credentials.scope(&Target::new("a:1")));
+        let Attempt::Retry { why, scope, .. } = attempt else { panic!("{attempt:?}") };
+        assert_eq!((why.kind, scope), (Kind::Timeout, Scope::Credential("mute".into())));
+        assert!(!credentials.renew(&HeaderMap::new(), deadline).await && flow::clock::now() < deadline);
+    }
 }

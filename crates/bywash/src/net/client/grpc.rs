@@ -153,12 +153,12 @@ impl GrpcClient {
         let Some(credentials) = credentials else {
             return self.exchange(method, &body, &self.headers, deadline).await;
         };
-        let request = Unsigned { uri: method, body: &body, origin };
+        let request = Unsigned { uri: method, body: &body, origin, deadline };
         let signed = async || credentials.signed(request, &self.headers).await.map_err(Failure::Unsigned);
         let headers = signed().await?;
         match self.exchange(method, &body, &headers, deadline).await {
             Err(Failure::Status(status))
-                if status.code == Code::Unauthenticated && credentials.renew(&headers).await =>
+                if status.code == Code::Unauthenticated && credentials.renew(&headers, deadline).await =>
             {
                 self.exchange(method, &body, &signed().await?, deadline).await
             }

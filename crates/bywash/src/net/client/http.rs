@@ -27,7 +27,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wire::{Chunks, ChunksBuf};
 
@@ -130,18 +130,19 @@ impl HttpClient {
         uri: &Uri,
         headers: HeaderMap,
         body: Chunks,
+        deadline: Instant,
     ) -> Result<Answer, Failure> {
         let Some(credentials) = credentials else {
             return self.post(uri.clone(), headers, body).await.map_err(Failure::Broken);
         };
         let size = body.len();
         let body = joined(body.into_iter(), size);
-        let request = Unsigned { uri, body: &body, origin };
+        let request = Unsigned { uri, body: &body, origin, deadline };
         let signed = async || credentials.signed(request, &headers).await.map_err(Failure::Unsigned);
         let post = async |headers| self.post(uri.clone(), headers, body.clone()).await.map_err(Failure::Broken);
         let shown = signed().await?;
         let answer = post(shown.clone()).await?;
-        if answer.status == StatusCode::UNAUTHORIZED && credentials.renew(&shown).await {
+        if answer.status == StatusCode::UNAUTHORIZED && credentials.renew(&shown, deadline).await {
             return post(signed().await?).await;
         }
         Ok(answer)

@@ -90,7 +90,7 @@ impl Server {
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "not an http/2 client"),
             Err(_) => return tracing::debug!(%peer, "no http/2 preface in time"),
         };
-        let mut session = Session::new(self, h2, (peer, seat), stop.clone());
+        let mut session = Session::new(self, h2, (seat, peer), stop.clone());
         let stopped = {
             let mut ended = std::pin::pin!(std::future::poll_fn(|cx| session.poll(cx)));
             tokio::select! {
@@ -122,10 +122,10 @@ struct Session {
     waiting: FuturesUnordered<Waiting>,
     answers: Vec<(SendResponse<Bytes>, Reply)>,
     keepalive: Keepalive,
+    peer: SocketAddr,
     seat: Seat,
     /// A request has come since the seat was last told.
     has_served: bool,
-    peer: SocketAddr,
     stop: Stop,
 }
 
@@ -133,13 +133,13 @@ impl Session {
     fn new(
         server: Arc<Server>,
         mut h2: Connection<Io, Bytes>,
-        (peer, seat): (SocketAddr, Seat),
+        (seat, peer): (Seat, SocketAddr),
         stop: Stop,
     ) -> Session {
         let keepalive = Keepalive::new(server.keepalive, h2.ping_pong(), tokio::time::Instant::now());
         let (buffers, waiting) = (Arc::default(), FuturesUnordered::new());
         let answers = Vec::with_capacity(ROUND);
-        Session { server, h2, buffers, waiting, answers, keepalive, seat, has_served: false, peer, stop }
+        Session { server, h2, buffers, waiting, answers, keepalive, peer, seat, has_served: false, stop }
     }
 
     /// Tells the client to go elsewhere; what is under way is finished.

@@ -92,7 +92,7 @@ impl Intake {
     }
 
     /// Everything that can be decided from the headers and the sender's address. The caller must not read a body before.
-    pub async fn admit(&self, signal: Signal, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Admitted, Status> {
+    pub async fn admit(&self, signal: Signal, headers: &HeaderMap, peer: IpAddr) -> Result<Admitted, Status> {
         let call = self.seats.open_call(headers).map_err(|refusal| self.refused(signal, refusal))?;
         if let Some(auth) = &self.authenticator
             && !auth.allows(headers).await

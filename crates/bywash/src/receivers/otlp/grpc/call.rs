@@ -83,7 +83,7 @@ impl Call {
         let intake = &self.server.intake;
         let limit = self.server.max_message;
         let Admitted { mut call, mut permit, meta } =
-            intake.admit(signal, headers, Some(self.peer)).await.map_err(|status| match &intake.authenticator {
+            intake.admit(signal, headers, self.peer).await.map_err(|status| match &intake.authenticator {
                 Some(auth) if status.code == Code::Unauthenticated => Reply::unauthenticated(status, auth),
                 _ => status.for_sender(headers).into(),
             })?;
