@@ -11,6 +11,7 @@ use crate::net::socket::{Socket, Stream};
 use crate::net::tls::Acceptor;
 use flow::Stop;
 use flow::stats::{Count, Gauge};
+use flow::task::{self, Restarts};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -118,21 +119,46 @@ impl Listener {
         S: Fn(Io, SocketAddr) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Listener { socket, tls, max_connections, stats } = self;
         let mut connections = JoinSet::new();
+        let mut restarts = Restarts::new("listener");
+        // A panic closes neither the socket nor a connection.
+        while task::caught(self.accept(&stop, &mut connections, &serve)).await.is_none() {
+            restarts.pause().await;
+        }
+        drop(self);
+        loop {
+            tokio::select! {
+                ended = connections.join_next() => match ended {
+                    Some(ended) => drop(task::ended("connection", ended)),
+                    None => return,
+                },
+                () = stop.expired() => break,
+            }
+        }
+        tracing::warn!(connections = connections.len(), "connections cut off at the deadline");
+        connections.shutdown().await;
+    }
+
+    /// Accepts until a stop is requested.
+    async fn accept<S, F>(&self, stop: &Stop, connections: &mut JoinSet<()>, serve: &S)
+    where
+        S: Fn(Io, SocketAddr) -> F + Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Listener { socket, tls, max_connections, stats } = self;
         loop {
             tokio::select! {
                 // First, so that what comes after a stop is the successor's.
                 biased;
-                _ = stop.requested() => break,
+                _ = stop.requested() => return,
                 accepted = socket.accept() => match accepted {
                     Ok((stream, peer)) => {
                         // Those that have ended make room before anyone is refused.
                         while let Some(ended) = connections.try_join_next() {
-                            note(ended);
+                            task::ended("connection", ended);
                         }
-                        if connections.len() >= max_connections {
-                            refuse(&stats, peer, max_connections);
+                        if connections.len() >= *max_connections {
+                            refuse(stats, peer, *max_connections);
                             continue;
                         }
                         stats.accepted.add(1);
@@ -152,21 +178,11 @@ impl Listener {
                     }
                     Err(error) => survive(&error).await,
                 },
-                Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
+                Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                    task::ended("connection", ended);
+                }
             }
         }
-        drop(socket);
-        loop {
-            tokio::select! {
-                ended = connections.join_next() => match ended {
-                    Some(ended) => note(ended),
-                    None => return,
-                },
-                () = stop.expired() => break,
-            }
-        }
-        tracing::warn!(connections = connections.len(), "connections cut off at the deadline");
-        connections.shutdown().await;
     }
 }
 
@@ -197,14 +213,6 @@ fn refuse(stats: &ListenStats, peer: SocketAddr, limit: usize) {
     // The first, and then ever more rarely: a flood of connections must not become a flood of lines.
     if stats.refused.get().is_power_of_two() {
         tracing::warn!(%peer, limit, refused = stats.refused.get(), "connection refused: too many are open");
-    }
-}
-
-fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a connection's task panicked");
     }
 }
 
@@ -297,3 +305,6 @@ impl AsyncWrite for Io {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

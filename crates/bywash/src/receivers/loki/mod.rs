@@ -26,7 +26,7 @@ use crate::net::server::cors::Cors;
 use crate::net::server::{Server, keys};
 use crate::net::tls::Acceptor;
 use config::Http;
-use flow::{Budget, Inlet, Stop};
+use flow::{Budget, Inlet, Stop, task};
 use http::HeaderName;
 use push::Push;
 use std::collections::HashMap;
@@ -117,7 +117,7 @@ impl Loki {
         };
         let watch = async {
             if let Some(tls) = tls {
-                tls.watch(&stop).await;
+                task::again("tls", || tls.watch(&stop)).await;
             }
         };
         tokio::join!(calls, watch);

@@ -28,7 +28,7 @@ use crate::net::listen::{ListenStats, Listener};
 use crate::net::server::keys::{self, AuthRef};
 use crate::net::tls::{Acceptor, ServerTls};
 use ::http::HeaderName;
-use flow::{Budget, Stop};
+use flow::{Budget, Stop, task};
 use intake::Intake;
 use std::collections::HashMap;
 use std::io;
@@ -166,7 +166,7 @@ fn acceptor(
 
 async fn watch(tls: Option<Arc<Acceptor>>, stop: &Stop) {
     if let Some(tls) = tls {
-        tls.watch(stop).await;
+        task::again("tls", || tls.watch(stop)).await;
     }
 }
 
