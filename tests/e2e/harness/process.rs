@@ -105,6 +105,10 @@ impl Process {
         ended.unwrap_or_else(|_| panic!("{} does not end", self.name)).unwrap().code()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process has ended")
+    }
+
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

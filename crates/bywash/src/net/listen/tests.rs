@@ -30,7 +30,7 @@ async fn a_panic_while_accepting_closes_one_connection() {
     let address = listener.local_addr().unwrap();
     let (stopper, stop) = Stopper::new();
     let fragile = Fragile(Arc::default());
-    let running = tokio::spawn(listener.run(stop, move |mut io, _| {
+    let running = tokio::spawn(listener.run(stop, move |mut io, _, _| {
         let _ = &fragile;
         async move {
             let mut byte = [0];

@@ -48,6 +48,12 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
 fn budget(page: &mut Page, snapshot: &Snapshot) {
     let budget = &snapshot.budget;
     page.gauge("bywash_budget_used_bytes", "Memory held on behalf of senders.").add(&[], budget.bytes);
+    page.gauge("bywash_budget_call_bytes", "Of that, what open calls take beside their bodies.")
+        .add(&[], budget.call_bytes);
+    page.gauge("bywash_budget_connection_bytes", "Memory that connections take off the limit.")
+        .add(&[], budget.connection_bytes);
+    page.gauge("bywash_budget_lane_bytes", "Memory that lanes of exporters with many targets take off the limit.")
+        .add(&[], budget.lane_bytes);
     page.gauge("bywash_budget_limit_bytes", "Memory at which everything is refused.").add(&[], budget.limit);
     page.gauge("bywash_budget_soft_limit_bytes", "Memory from which on only priority records enter.")
         .add(&[], (budget.limit as f64 * budget.soft) as u64);

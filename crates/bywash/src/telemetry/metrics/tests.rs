@@ -91,6 +91,9 @@ fn eventful() -> Snapshot {
             max_requests: 0,
             tenants: 2,
             level: Level::Priority,
+            call_bytes: 40,
+            connection_bytes: 50,
+            lane_bytes: 60,
         },
         stages: vec![],
         receivers: vec![
