@@ -4,11 +4,15 @@
 mod bits;
 mod block;
 mod code;
+mod crc;
 mod header;
 mod inflate;
+mod join;
 mod output;
+pub mod zstd;
 
 pub use inflate::{Inflated, MAX_MEMBERS, Member, inflate};
+pub use join::{Packed, Part, join};
 
 /// Why a body is not gzip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
