@@ -67,7 +67,7 @@ mod testing;
 pub mod watch;
 
 pub use ack::Ack;
-pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};
+pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal, TenantsConfig};
 pub use exporter::{Attempt, Exporter, Scope};
 pub use inlet::{Accepted, Acknowledge, Funnel, Inlet};
 pub use ledger::Stock;

@@ -8,6 +8,7 @@
 //! | TLS and its certificates | [`tls`] |
 //! | compression in either direction | [`compression`] |
 //! | how a body is put together | [`body`] |
+//! | where large bodies are unpacked | [`heavy`] |
 //! | who may send | [`auth`], [`htpasswd`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | what an exporter sends with | [`client`] |
@@ -20,6 +21,7 @@ pub mod body;
 pub mod client;
 pub mod compression;
 pub mod handover;
+pub mod heavy;
 pub mod htpasswd;
 pub mod listen;
 pub mod server;

@@ -144,6 +144,8 @@ pub struct ExporterState {
     pub bytes: u64,
     /// Its lanes.
     pub lanes: Vec<LaneView>,
+    /// What lanes share and that does not pass now, in the order of [`Scope::SHARED`](flow::Scope::SHARED).
+    pub halted_scopes: [u64; 3],
     /// What it keeps on disk, if it does.
     pub spool: Option<SpoolView>,
 }

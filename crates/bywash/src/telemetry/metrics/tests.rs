@@ -111,6 +111,7 @@ fn eventful() -> Snapshot {
                 lane("b:4317", "halted", ago(60)),
                 lane("c", "passing", None),
             ],
+            halted_scopes: [1, 0, 0],
             spool: Some(spool()),
         }],
         load_balancers: vec![],
