@@ -5,25 +5,29 @@
 //! enters, from there on only priority records, at the hard limit nothing. A tenant has a bound with the same two limits, which
 //! holds for its priority records too ([`tenants`]).
 //!
-//! Lanes of exporters with many targets are paid for as well: what they take is taken off the limit, a quarter of it at most
-//! ([`Budget::open_lane`]). What queues hold of all this, and who may still be queued, is the [`Stock`]'s to say.
+//! Lanes of exporters with many targets, connections and open calls are paid for as well (`fees`). What queues hold of all this, and who may
+//! still be queued, is the [`Stock`]'s to say.
 //!
 //! Invariants: no permit is opened or grown past the hard limit (only what has to be copied to be sent, [`Permit::hold`], is charged
 //! without asking); when every permit is gone, everything in use is exactly 0.
 //! It does not decide which records have priority (`wire` does) and it holds no queue.
 
+mod fees;
 mod tenants;
+
+pub use fees::{CallFee, ConnectionFee, FREE_CONNECTIONS, LANE_COST, LaneFee};
+pub use tenants::TenantsConfig;
 
 use crate::clock;
 use crate::drain::DrainRate;
 use crate::ledger::Stock;
 use crate::outcome::{Kind, Why};
 use arc_swap::ArcSwap;
+use fees::Standing;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-pub use tenants::TenantsConfig;
 use tenants::{Tenant, Tenants};
 
 /// The limits. 0 means no limit for `records` and `requests`.
@@ -63,12 +67,6 @@ impl Default for BudgetConfig {
 /// By the sizes of what a queued one-record request consists of beside its body, with the allocator's headers; rounded up.
 pub(crate) const REQUEST_COST: u64 = 512;
 
-/// What one of many lanes takes while it waits: its state, its books, its place in the maps, with the allocator's headers. What a lane
-/// with a task was measured to take; one that rests takes less.
-pub const LANE_COST: u64 = 8 * 1024;
-/// So many lanes are made in any case: those of an ordinary configuration.
-const FREE_LANES: u64 = 1024;
-
 /// Who may enter now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -102,25 +100,15 @@ struct Inner {
     config: ArcSwap<BudgetConfig>,
     all: Account,
     tenants: Tenants,
-    /// The configured bytes without what lanes take: what requests may hold.
+    /// The configured bytes without what lanes and connections take: what requests may hold.
     limit: AtomicU64,
-    /// Lanes that are paid for. Held while the limit is set, so that the last word is the right one.
-    lanes: Mutex<u64>,
+    /// Lanes and connections that are paid for. Held while the limit is set.
+    standing: Mutex<Standing>,
+    /// Of the bytes in use, those of open calls beside their bodies.
+    calls: AtomicU64,
     /// What queues hold.
     stock: Stock,
     drain: Mutex<DrainRate>,
-}
-
-/// What one lane is charged, given back on drop.
-#[derive(Debug)]
-pub struct LaneFee(Arc<Inner>);
-
-impl Drop for LaneFee {
-    fn drop(&mut self) {
-        let mut lanes = self.0.lanes.lock();
-        *lanes -= 1;
-        self.0.set_limit(*lanes);
-    }
 }
 
 /// The process's budget. Cheap to clone.
@@ -154,7 +142,8 @@ impl Budget {
     pub fn new(config: BudgetConfig) -> Budget {
         Budget(Arc::new(Inner {
             limit: AtomicU64::new(config.bytes),
-            lanes: Mutex::default(),
+            standing: Mutex::default(),
+            calls: AtomicU64::new(0),
             stock: Stock::new(config.bytes),
             config: ArcSwap::from_pointee(config),
             all: Account::default(),
@@ -177,34 +166,13 @@ impl Budget {
 
     /// Sets other limits; what is in use stays in use.
     pub fn configure(&self, config: BudgetConfig) {
-        let lanes = self.0.lanes.lock();
-        self.0.config.store(Arc::new(config));
-        self.0.set_limit(*lanes);
+        self.0.change_standing(|_| self.0.config.store(Arc::new(config)));
     }
 
     /// What all queues within this budget hold.
     #[must_use]
     pub fn stock(&self) -> &Stock {
         &self.0.stock
-    }
-
-    /// Pays for one of many lanes. `None`: they take a quarter of the memory already, and there are more than a few.
-    #[must_use]
-    pub fn open_lane(&self) -> Option<LaneFee> {
-        let most = FREE_LANES.max(self.0.config.load().bytes / 4 / LANE_COST);
-        let mut lanes = self.0.lanes.lock();
-        if *lanes >= most {
-            return None;
-        }
-        *lanes += 1;
-        self.0.set_limit(*lanes);
-        Some(LaneFee(self.0.clone()))
-    }
-
-    /// Bytes that lanes take of it.
-    #[must_use]
-    pub fn lane_bytes(&self) -> u64 {
-        *self.0.lanes.lock() * LANE_COST
     }
 
     /// The limits in force.
@@ -303,14 +271,6 @@ impl Budget {
 }
 
 impl Inner {
-    /// What requests may hold: what is configured without what lanes take, at least three quarters of it.
-    fn set_limit(&self, lanes: u64) {
-        let all = self.config.load().bytes;
-        let lanes = (lanes * LANE_COST).min(all / 4);
-        self.limit.store(all - lanes, Relaxed);
-        self.stock.resize(all - lanes);
-    }
-
     fn limit(&self) -> u64 {
         self.limit.load(Relaxed)
     }

@@ -1,6 +1,7 @@
 //! What the tests share: processes, configurations, books, and a way to wait.
 
 pub mod books;
+pub mod cgroup;
 pub mod config;
 pub mod dns;
 pub mod fleet;

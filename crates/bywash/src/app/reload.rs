@@ -132,7 +132,7 @@ impl Service {
     async fn bind_among(&self, receiver: &ReceiverPlan, leaving: &[Listening]) -> Result<Bound, ListenError> {
         let old = self.receivers.iter().chain(leaving).find(|old| old.plan.id == receiver.id);
         let inlets = old.map(|old| old.inlets.clone()).unwrap_or_default();
-        listening::bind(receiver, inlets, &self.shared.budget, &self.shared.registry).await
+        listening::bind(receiver, inlets, &self.shared.seats, &self.shared.registry).await
     }
 
     /// The same, with patience while its port is still taken.

@@ -13,10 +13,12 @@ use crate::app::storage::{StorageError, Storages};
 use crate::app::summary::Summary;
 use crate::clock::since_epoch;
 use crate::extensions::file_storage::control::LetterBoxes;
+use crate::net::seats::Seats;
 use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::logs::Log;
 use crate::telemetry::metrics::{BudgetState, Snapshot};
 use crate::telemetry::process::ProcessStats;
+use crate::telemetry::writer;
 use flow::inlet::{InletConfig, Opening};
 use flow::{Acknowledge, Budget, Releaser};
 use parking_lot::Mutex;
@@ -29,6 +31,8 @@ use tokio::task::JoinSet;
 pub struct Shared {
     /// The memory budget.
     pub budget: Budget,
+    /// What connections and open calls take of it.
+    pub seats: Seats,
     /// The health.
     pub health: Health,
     /// What runs.
@@ -72,6 +76,7 @@ impl Shared {
             process: ProcessStats::read(),
             reloads: self.registry.reloads(),
             suppressed_lines: self.log.as_ref().map_or(0, Log::suppressed),
+            dropped_lines: writer::dropped(),
             leaked: flow::ack::leaked(),
         }
     }
@@ -127,6 +132,7 @@ impl Service {
         let budget = Budget::new(plan.budget.clone());
         let shared = Arc::new(Shared {
             health: Health::new(budget.clone(), flow::clock::now(), since_epoch()),
+            seats: Seats::new(budget.clone()),
             budget,
             registry: Arc::default(),
             storages: Storages::default(),
@@ -253,7 +259,7 @@ async fn bind_all(plan: &Plan, shared: &Shared) -> Result<Vec<Bound>, Vec<Listen
     let (mut bound, mut errors) = (vec![], vec![]);
     for receiver in &plan.receivers {
         let inlets = listening::ReceiverInlets::default();
-        match listening::bind(receiver, inlets, &shared.budget, &shared.registry).await {
+        match listening::bind(receiver, inlets, &shared.seats, &shared.registry).await {
             Ok(receiver) => bound.push(receiver),
             Err(error) => errors.push(error),
         }

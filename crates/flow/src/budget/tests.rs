@@ -1,3 +1,4 @@
+use super::fees::FREE_LANES;
 use super::*;
 use proptest::prelude::*;
 
@@ -112,6 +113,35 @@ fn lanes_are_paid_for() {
     assert_eq!((b.lane_bytes(), b.stock().limit()), (0, 100 << 20));
     let small = Budget::of(1000);
     assert_eq!(std::iter::from_fn(|| small.open_lane()).map(std::mem::forget).count() as u64, FREE_LANES);
+}
+
+/// Scenario: connections come until there are enough, and go. Guarantee: they are paid for out of the limit, a quarter of it at most and a few in any
+/// case, and leave the quarter of the lanes alone.
+#[test]
+fn connections_are_paid_for() {
+    let b = Budget::of(100 << 20);
+    let lanes: Vec<_> = std::iter::from_fn(|| b.open_lane()).collect();
+    let fees: Vec<_> = std::iter::from_fn(|| b.open_connection(50_000)).collect();
+    assert_eq!(fees.len() as u64, (25 << 20) / 50_000);
+    assert_eq!((b.connection_bytes(), b.room()), (fees.len() as u64 * 50_000, (75 << 20) - b.connection_bytes()));
+    drop(fees);
+    drop(lanes);
+    assert_eq!((b.connection_bytes(), b.room(), b.stock().limit()), (0, 100 << 20, 100 << 20));
+    let small = Budget::of(1000);
+    let fees: Vec<_> = std::iter::from_fn(|| small.open_connection(50_000)).collect();
+    assert_eq!((fees.len() as u64, small.room()), (FREE_CONNECTIONS, 750));
+}
+
+/// Scenario: calls are opened until there is no room, and answered. Guarantee: refused with a delay; counted among the bytes in use, and by themselves.
+#[test]
+fn open_calls_are_paid_for() {
+    let b = budget(1000);
+    let calls: Vec<_> = (0..10).map(|_| b.open_call(100).unwrap()).collect();
+    assert_eq!((b.bytes(), b.call_bytes()), (1000, 1000));
+    let refusal = b.open_call(1).unwrap_err();
+    assert!(refusal.why.kind == Kind::HardLimit && refusal.retry_after.is_some());
+    drop(calls);
+    assert_eq!((b.bytes(), b.call_bytes()), (0, 0));
 }
 
 proptest! {

@@ -621,3 +621,36 @@ async fn a_lane_that_breaks_is_mended() {
     outlet.close(clock::now()).await;
     assert_eq!((outlet.view().queue_size, outlet.view().bytes), (0, 0));
 }
+
+/// Scenario: two thousand targets that are down, on a schedule of a second, for two minutes; then all are well. Guarantee: they are tried a bounded number of times
+/// a second, in turn, and once the first of them is found well all are within three seconds.
+#[tokio::test(start_paused = true)]
+async fn many_dead_targets_are_tried_in_turn() {
+    let d = Destination::default();
+    d.always(Some(Script::Answer(unavailable())));
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.capacity.size = 10_000;
+    (config.retry.initial_interval, config.retry.max_interval) = (MS(1000), MS(1000));
+    config.retry.max_elapsed_time = Duration::ZERO;
+    let outlet = Outlet::new(config, d.clone(), Switch::default());
+    let waits: Vec<_> = (0..2000)
+        .map(|n| {
+            *outlet.router().0.lock() = Some(Target::new(format!("t{n}")));
+            push(&outlet, logs("s", &[&n.to_string()]))
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let before = d.tries().len();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let tries = d.tries().split_off(before);
+    assert!((3_000..=4_000).contains(&tries.len()), "{}", tries.len());
+    let tried: std::collections::HashSet<_> = tries.iter().map(|(_, ids)| ids[0].clone()).collect();
+    assert!(tried.len() >= 1_990, "{} of 2000 had their turn", tried.len());
+    let start = clock::now();
+    d.always(None);
+    for rx in waits {
+        assert_eq!(rx.await.unwrap(), Outcome::Delivered);
+    }
+    assert!(clock::now() - start < Duration::from_secs(3), "{:?}", clock::now() - start);
+    outlet.close(clock::now()).await;
+}

@@ -111,7 +111,7 @@ fn open_server(exporter: &str, config: &Config) -> Result<Arc<Server>, String> {
     let (endpoint, tls) = (config.endpoint.clone(), config.tls.clone());
     let server = Arc::new(Server { endpoint, tls, sources: Mutex::default(), _stopper: stopper });
     let weak = Arc::downgrade(&server);
-    tokio::spawn(listener.run(stop.clone(), move |io, _| connection(io, stop.clone(), weak.clone())));
+    tokio::spawn(listener.run(stop.clone(), move |io, _, _| connection(io, stop.clone(), weak.clone())));
     Ok(server)
 }
 

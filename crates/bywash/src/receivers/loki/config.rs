@@ -84,6 +84,8 @@ pub struct Http {
     pub dialer: keys::Dialer,
     /// There are none here.
     pub middlewares: Vec<Middleware>,
+    /// The largest head of a request in bytes, by HTTP/2's measure: names and values, and 32 for each header. 0: 8 KiB.
+    pub max_header_list_size: u64,
     /// Connections at once.
     pub max_connections: usize,
 }
@@ -109,6 +111,7 @@ impl Default for Http {
             keep_alives_enabled: None,
             dialer: keys::Dialer::default(),
             middlewares: Vec::new(),
+            max_header_list_size: 0,
             max_connections: MAX_CONNECTIONS,
         }
     }
@@ -132,6 +135,7 @@ impl Validate for Config {
 impl Validate for Http {
     fn validate(&self, report: &mut Report<'_>) {
         keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::head(self.max_header_list_size, report);
         keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
         keys::old_keepalive(report);
         if self.include_metadata {

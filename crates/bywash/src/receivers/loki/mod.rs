@@ -22,11 +22,12 @@ use super::BindError;
 use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
+use crate::net::seats::Seats;
 use crate::net::server::cors::Cors;
 use crate::net::server::{Server, keys};
 use crate::net::tls::Acceptor;
 use config::Http;
-use flow::{Budget, Inlet, Stop};
+use flow::{Inlet, Stop};
 use http::HeaderName;
 use push::Push;
 use std::collections::HashMap;
@@ -38,8 +39,8 @@ use std::sync::Arc;
 pub struct Setup<'a> {
     /// Where pushes go.
     pub inlet: Inlet,
-    /// The memory they are charged to.
-    pub budget: Budget,
+    /// The memory they are charged to, as calls and connections.
+    pub seats: Seats,
     /// The authenticators by their component ids.
     pub authenticators: &'a HashMap<ComponentId, Authenticator>,
     /// The header that names a tenant with a share of the budget, where there are shares.
@@ -68,7 +69,7 @@ impl Loki {
         };
         let push = Push {
             inlet: setup.inlet,
-            budget: setup.budget,
+            seats: setup.seats.clone(),
             authenticator: http.auth.as_ref().map(|auth| find(&auth.authenticator)).transpose()?,
             share_header: setup.tenant_header,
             encodings: keys::encodings(&http.compression_algorithms),
@@ -79,6 +80,7 @@ impl Loki {
         let keepalive = keys::keepalive(http.keepalive, http.keep_alives_enabled, http.idle_timeout);
         let server = Server {
             handler: Arc::new(push),
+            max_head: keys::max_head(http.max_header_list_size),
             header_timeout: keys::timeout(http.read_header_timeout),
             write_timeout: keys::timeout(http.write_timeout),
             idle_timeout: keys::timeout(keepalive.idle_timeout),
@@ -90,6 +92,7 @@ impl Loki {
         let tls = tls.map_err(|source| BindError::Tls { endpoint: http.endpoint.clone(), source })?.map(Arc::new);
         let listener =
             Listener::bind(&keys::endpoint(&http.endpoint, &http.transport), tls.clone(), http.max_connections).await?;
+        let listener = listener.seated(setup.seats, server.max_head);
         Ok(Loki { id, server: Arc::new(server), listener, tls })
     }
 
@@ -113,7 +116,7 @@ impl Loki {
         tracing::info!(receiver = %id, transport = "http", address = listener.place(), "listening");
         let calls = {
             let stop = stop.clone();
-            listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
+            listener.run(stop.clone(), move |io, peer, seat| server.clone().serve(io, peer, seat, stop.clone()))
         };
         let watch = async {
             if let Some(tls) = tls {

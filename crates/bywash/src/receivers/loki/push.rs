@@ -1,6 +1,7 @@
 //! One push: from its head to its answer.
 //!
-//! In this order: path (404), method (405), content type and encoding (415), credentials (401), tenant (400), room (429), announced length
+//! In this order: path (404), method (405), content type and encoding (415), room for the call (429), credentials (401), tenant (400), room
+//! for a body (429), announced length
 //! (413); only then is the body read, decompressed, transcoded to OTLP and offered. Every byte is charged before it is kept, and every step
 //! that turns a push away counts it, once.
 
@@ -8,10 +9,11 @@ use super::answer::Answer;
 use crate::net::auth::Authenticator;
 use crate::net::compression::{DecompressError, Encoding, decompress};
 use crate::net::heavy::heavy;
+use crate::net::seats::Seats;
 use crate::net::server::body::{self, ReadError};
 use crate::net::server::{Connection, Handler};
 use bytes::Bytes;
-use flow::{Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
+use flow::{Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -45,7 +47,7 @@ const RAW_GROWTH: usize = 20;
 /// What all requests of one listener share.
 pub(super) struct Push {
     pub inlet: Inlet,
-    pub budget: Budget,
+    pub seats: Seats,
     pub authenticator: Option<Authenticator>,
     /// The header whose tenants have shares of the budget.
     pub share_header: Option<HeaderName>,
@@ -103,6 +105,8 @@ impl Push {
         })?;
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported"))?;
+        let mut call = self.seats.open_call(&head.headers).map_err(|refusal| self.refused(refusal))?;
+        drop(head.uri);
         if let Some(auth) = &self.authenticator
             && !auth.allows(&head.headers).await
         {
@@ -116,8 +120,9 @@ impl Push {
         };
         let share = self.share_header.as_ref().and_then(|name| head.headers.get(name)?.to_str().ok());
         let share = share.map(str::trim).filter(|name| !name.is_empty() && name.len() <= MAX_TENANT);
-        let mut permit = self.budget.open(share).map_err(|refusal| self.refused(refusal))?;
-        let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, &mut permit)
+        let mut permit = self.seats.budget().open(share).map_err(|refusal| self.refused(refusal))?;
+        let held = (&mut call, &mut permit);
+        let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, held)
             .await
             .map_err(|error| self.unread(error))?;
         let (received, permit) = self.unpack(form, encoding, body, permit).await?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use flow::inlet::{Funnel, InletConfig, Opening};
 use flow::outlet::{Outlet, OutletConfig};
 use flow::router::Direct;
-use flow::{Attempt, BudgetConfig, Exporter, Kind, Payload, Scope, Stopper, Target, Why};
+use flow::{Attempt, Budget, BudgetConfig, Exporter, Kind, Payload, Scope, Stopper, Target, Why};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,7 +59,7 @@ impl House {
         let budget = Budget::new(budget);
         let setup = Setup {
             inlet: inlet.clone(),
-            budget: budget.clone(),
+            seats: Seats::new(budget.clone()),
             authenticators: &HashMap::new(),
             tenant_header: None,
         };

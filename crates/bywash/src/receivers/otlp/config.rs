@@ -45,7 +45,7 @@ pub struct Grpc {
     pub tls: Option<ServerTls>,
     /// The largest message, before and after decompression, in MiB. 0: 4.
     pub max_recv_msg_size_mib: u64,
-    /// Requests at once on one connection. 0: 1000.
+    /// Requests at once on one connection. 0: 256.
     pub max_concurrent_streams: u32,
     /// No effect: buffers grow with what arrives.
     pub read_buffer_size: u64,
@@ -61,6 +61,8 @@ pub struct Grpc {
     pub include_metadata: bool,
     /// There are none here.
     pub middlewares: Vec<Middleware>,
+    /// The largest head of a request in bytes, by HTTP/2's measure: names and values, and 32 for each header. 0: 8 KiB.
+    pub max_header_list_size: u64,
     /// Connections at once.
     pub max_connections: usize,
     /// No effect on a listener.
@@ -82,6 +84,7 @@ impl Default for Grpc {
             auth: None,
             include_metadata: false,
             middlewares: Vec::new(),
+            max_header_list_size: 0,
             max_connections: MAX_CONNECTIONS,
             dialer: keys::Dialer::default(),
         }
@@ -187,6 +190,8 @@ pub struct Http {
     pub logs_url_path: String,
     /// No effect: profiles are not served.
     pub profiles_url_path: String,
+    /// The largest head of a request in bytes, by HTTP/2's measure: names and values, and 32 for each header. 0: 8 KiB.
+    pub max_header_list_size: u64,
     /// Connections at once.
     pub max_connections: usize,
     /// The status that answers overload: 429, or 503 for clients that retry only that (some SDKs).
@@ -218,6 +223,7 @@ impl Default for Http {
             metrics_url_path: "/v1/metrics".into(),
             logs_url_path: "/v1/logs".into(),
             profiles_url_path: "/v1development/profiles".into(),
+            max_header_list_size: 0,
             max_connections: MAX_CONNECTIONS,
             overload_status: 429,
         }
@@ -257,6 +263,7 @@ impl Validate for Config {
 impl Validate for Grpc {
     fn validate(&self, report: &mut Report<'_>) {
         keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::head(self.max_header_list_size, report);
         if self.read_buffer_size > 0 {
             report.warning("read_buffer_size", "`read_buffer_size` has no effect: buffers grow with what arrives");
         }
@@ -282,6 +289,7 @@ impl Validate for Grpc {
 impl Validate for Http {
     fn validate(&self, report: &mut Report<'_>) {
         keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::head(self.max_header_list_size, report);
         keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
         keys::old_keepalive(report);
         if self.include_metadata {

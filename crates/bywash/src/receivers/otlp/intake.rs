@@ -1,18 +1,20 @@
 //! What both transports do with a request between its headers and its answer.
 //!
-//! In this order: is the signal served, may the sender send, is there room (all before anything of the body is read); then the body
+//! In this order: is the signal served, is there room for the call, may the sender send, is there room for a body (all before anything of that is read); then the body
 //! is decompressed, transcoded and checked; then it is offered to the inlet. Every step that turns a request away counts it, once.
 //!
 //! It knows neither sockets nor how an answer looks on the wire.
 
 use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
+use crate::net::calls::OpenCall;
 use crate::net::compression::{DecompressError, Encoding, decompress};
 use crate::net::heavy::heavy;
+use crate::net::seats::Seats;
 use crate::net::told::told;
 use crate::receivers::Inlets;
 use bytes::Bytes;
-use flow::{Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
+use flow::{Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::{HeaderMap, HeaderName};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -53,6 +55,14 @@ pub(super) struct Unpacked {
     unknown: Option<String>,
 }
 
+/// A request that may send its body.
+pub(super) struct Admitted {
+    /// Kept until it is answered.
+    pub call: OpenCall,
+    pub permit: Permit,
+    pub meta: Arc<Meta>,
+}
+
 /// Records of a request from which on it pays to keep the places of their trace ids,
 const WORTH_NOTING: usize = 8;
 /// which then take less than one part of so many of what the request takes.
@@ -67,7 +77,7 @@ thread_local! {
 /// See the module.
 pub(super) struct Intake {
     pub inlets: Inlets,
-    pub budget: Budget,
+    pub seats: Seats,
     pub authenticator: Option<Authenticator>,
     pub tenant_header: Option<HeaderName>,
     pub limits: CheckLimits,
@@ -79,7 +89,8 @@ impl Intake {
     }
 
     /// Everything that can be decided from the headers. The caller must not read a body before.
-    pub async fn admit(&self, signal: Signal, headers: &HeaderMap) -> Result<(Permit, Arc<Meta>), Status> {
+    pub async fn admit(&self, signal: Signal, headers: &HeaderMap) -> Result<Admitted, Status> {
+        let call = self.seats.open_call(headers).map_err(|refusal| self.refused(signal, refusal))?;
         if let Some(auth) = &self.authenticator
             && !auth.allows(headers).await
         {
@@ -87,12 +98,12 @@ impl Intake {
             return Err(Status::new(Code::Unauthenticated, "missing or wrong credentials"));
         }
         let tenant = self.tenant(headers);
-        let permit = self.budget.open(tenant).map_err(|refusal| self.refused(signal, refusal))?;
+        let permit = self.seats.budget().open(tenant).map_err(|refusal| self.refused(signal, refusal))?;
         let meta = match tenant {
             None => Meta::none(),
             Some(name) => Arc::new(Meta { tenant: Some(name.into()) }),
         };
-        Ok((permit, meta))
+        Ok(Admitted { call, permit, meta })
     }
 
     fn tenant<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {

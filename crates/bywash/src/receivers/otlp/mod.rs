@@ -25,10 +25,11 @@ use super::{BindError, Inlets};
 use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
+use crate::net::seats::Seats;
 use crate::net::server::keys::{self, AuthRef};
 use crate::net::tls::{Acceptor, ServerTls};
 use ::http::HeaderName;
-use flow::{Budget, Stop};
+use flow::Stop;
 use intake::Intake;
 use std::collections::HashMap;
 use std::io;
@@ -41,8 +42,8 @@ pub struct Setup<'a> {
     pub grpc: Inlets,
     /// Where HTTP requests go.
     pub http: Inlets,
-    /// The memory they are charged to.
-    pub budget: Budget,
+    /// The memory they are charged to, as calls and connections.
+    pub seats: Seats,
     /// The authenticators by their component ids.
     pub authenticators: &'a HashMap<ComponentId, Authenticator>,
     /// The header that names a tenant, where tenants are told apart.
@@ -74,10 +75,10 @@ impl Otlp {
             let authenticator = authenticator
                 .transpose()
                 .map_err(|id| BindError::Authenticator { endpoint: endpoint.to_owned(), id: id.clone() })?;
-            let (budget, tenant_header) = (setup.budget.clone(), setup.tenant_header.clone());
+            let (seats, tenant_header) = (setup.seats.clone(), setup.tenant_header.clone());
             Ok::<_, BindError>(Intake {
                 inlets,
-                budget,
+                seats,
                 authenticator,
                 tenant_header,
                 limits: wire::CheckLimits::default(),
@@ -90,6 +91,7 @@ impl Otlp {
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2"])?;
                 let listener =
                     Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;
+                let listener = listener.seated(setup.seats.clone(), keys::max_head(c.max_header_list_size));
                 Some(Transport { server, listener, tls })
             }
         };
@@ -100,6 +102,7 @@ impl Otlp {
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2", b"http/1.1"])?;
                 let listener =
                     Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;
+                let listener = listener.seated(setup.seats.clone(), keys::max_head(c.max_header_list_size));
                 Some(Transport { server, listener, tls })
             }
         };
@@ -137,7 +140,7 @@ impl Otlp {
             tracing::info!(receiver = %id, transport = "grpc", address = listener.place(), "listening");
             let calls = {
                 let stop = stop.clone();
-                listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
+                listener.run(stop.clone(), move |io, peer, seat| server.clone().serve(io, peer, seat, stop.clone()))
             };
             tokio::join!(calls, watch(tls, &stop));
         };
@@ -146,7 +149,7 @@ impl Otlp {
             tracing::info!(receiver = %id, transport = "http", address = listener.place(), "listening");
             let calls = {
                 let stop = stop.clone();
-                listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
+                listener.run(stop.clone(), move |io, peer, seat| server.clone().serve(io, peer, seat, stop.clone()))
             };
             tokio::join!(calls, watch(tls, &stop));
         };

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flow::inlet::{Funnel, InletConfig, Opening};
 use flow::outlet::{Outlet, OutletConfig};
 use flow::router::Direct;
-use flow::{Attempt, BudgetConfig, Exporter, Inlet, Kind, Payload, Stopper, Target, Why};
+use flow::{Attempt, Budget, BudgetConfig, Exporter, Inlet, Kind, Payload, Stopper, Target, Why};
 use parking_lot::Mutex;
 use std::time::Duration;
 use wire::Signal;
@@ -109,7 +109,7 @@ impl Plan {
         let setup = Setup {
             grpc: inlets.clone(),
             http: inlets.clone(),
-            budget: budget.clone(),
+            seats: Seats::new(budget.clone()),
             authenticators: &self.authenticators,
             tenant_header: Some(HeaderName::from_static("x-scope-orgid")),
         };

@@ -91,6 +91,9 @@ fn eventful() -> Snapshot {
             max_requests: 0,
             tenants: 2,
             level: Level::Priority,
+            call_bytes: 40,
+            connection_bytes: 50,
+            lane_bytes: 60,
         },
         stages: vec![],
         receivers: vec![
@@ -135,6 +138,7 @@ fn eventful() -> Snapshot {
             last_success: Duration::from_secs(1_700_000_000),
         },
         suppressed_lines: 42,
+        dropped_lines: vec![("stderr".into(), 7), ("/var/log/bywash.log".into(), 0)],
         leaked: 0,
     }
 }
