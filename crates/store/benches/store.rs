@@ -1,0 +1,3 @@
+//! What the store costs: see `cargo bench -p bywash-store`.
+#![allow(missing_docs)]
+fn main() {}

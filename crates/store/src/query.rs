@@ -1,0 +1,7 @@
+//! Questions about what is stored.
+//!
+//! | to change | open |
+//! |---|---|
+//! | which chunks a question is about | [`source`] |
+
+pub(crate) mod source;

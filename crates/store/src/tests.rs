@@ -1,0 +1,4 @@
+//! The store as a whole, held against a list of what was put in.
+
+mod crash;
+mod shop;
