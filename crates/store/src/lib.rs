@@ -55,5 +55,6 @@ mod text;
 mod trace;
 
 pub use config::{Config, ConfigError};
+pub use query::{Buckets, Comparison, Condition, Cursor, Found, Query, QueryError, Row, Tally, Test, Value, parse};
 pub use stats::Stats;
 pub use store::{Appended, Opened, Refused, Store};

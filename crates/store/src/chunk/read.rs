@@ -46,6 +46,11 @@ impl View {
         View { source, signal, hot, texts, ids, rest, read }
     }
 
+    /// What its records are.
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
     /// Bytes that were read from disk.
     pub fn bytes_read(&self) -> u64 {
         self.read.get()
