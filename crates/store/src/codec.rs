@@ -43,6 +43,7 @@ impl<'a> Reader<'a> {
         Reader(bytes)
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

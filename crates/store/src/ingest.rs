@@ -53,6 +53,8 @@ pub(crate) struct Writer {
     pub positions: [u64; 2],
     pub tenants: HashMap<String, Tenant>,
     pub repeats: Repeats,
+    /// Tenants whose folders are to be removed, with the last request that is in them.
+    pub forgotten: Vec<(String, u64)>,
     pub pending: Vec<Pending>,
     pub pending_bytes: usize,
     open_bytes: usize,
@@ -74,6 +76,7 @@ impl Writer {
             positions: [0; 2],
             tenants: HashMap::default(),
             repeats: Repeats::new(nanos(config.repeat_window), config.repeat_requests),
+            forgotten: vec![],
             pending: vec![],
             pending_bytes: 0,
             open_bytes: 0,
@@ -232,7 +235,8 @@ impl Writer {
         let open = self.open_chunks().map(|chunk| chunk.first);
         let pending = self.pending.iter().map(|pending| pending.sealed.entry.first);
         let summaries = self.tenants.values().filter_map(|tenant| tenant.summaries.first());
-        open.chain(pending).chain(summaries).min().unwrap_or(self.last + 1)
+        let forgotten = self.forgotten.iter().map(|(_, request)| *request);
+        open.chain(pending).chain(summaries).chain(forgotten).min().unwrap_or(self.last + 1)
     }
 
     /// Takes chunks off the list of those that wait.
@@ -241,8 +245,10 @@ impl Writer {
         self.pending_bytes = self.pending.iter().map(|pending| size(&pending.sealed)).sum();
     }
 
-    /// Forgets a tenant.
-    pub fn forget(&mut self, tenant: &str) {
+    /// Forgets a tenant; what is on disk of it, up to a last request, is to be removed.
+    pub fn forget(&mut self, tenant: &str, last: u64) {
+        self.last = self.last.max(last);
+        self.forgotten.push((tenant.to_owned(), last));
         if let Some(tenant) = self.tenants.remove(tenant) {
             let open = tenant.open.iter().flat_map(|open| open.values());
             self.open_bytes -= open.map(|chunk| chunk.bytes).sum::<usize>().min(self.open_bytes);

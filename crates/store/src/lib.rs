@@ -58,3 +58,4 @@ pub use config::{Config, ConfigError};
 pub use query::{Buckets, Comparison, Condition, Cursor, Found, Query, QueryError, Row, Tally, Test, Value, parse};
 pub use stats::Stats;
 pub use store::{Appended, Opened, Refused, Store};
+pub use trace::list::{Trace, TraceCursor, TraceQuery, Traces};

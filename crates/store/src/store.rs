@@ -114,10 +114,10 @@ impl Store {
         let (catalog, last, repairs) = Catalog::open(&*disk, root, (seed, journal.first()))?;
         let mut writer = Writer::new(&config)?;
         let known = watermarks(&catalog, &mut writer);
-        let mut replay = Replay { writer: &mut writer, known, now, count: 0, forgotten: vec![], failed: Ok(()) };
+        let mut replay = Replay { writer: &mut writer, known, now, count: 0, failed: Ok(()) };
         replay.remember_requests(&*disk, root, &catalog, nanos(config.repeat_window), config.repeat_requests);
         let damaged = journal.replay(&mut |frame| replay.frame(&frame));
-        let Replay { count: replayed, forgotten, failed, .. } = replay;
+        let Replay { count: replayed, failed, .. } = replay;
         failed?;
         journal.begin_after(writer.last);
         let current = match last {
@@ -138,10 +138,8 @@ impl Store {
             seed,
             _lock: lock,
         };
-        for (tenant, request) in forgotten {
-            // Its folders were perhaps not all removed yet.
-            store.remove_tenant(&tenant, request)?;
-        }
+        // Their folders were perhaps not all removed yet; if they cannot be now, it is tried again.
+        let _ = store.remove_forgotten(&mut store.current.lock());
         Ok((store, opened))
     }
 
@@ -313,6 +311,7 @@ impl Store {
     fn commit_to(&self, current: &mut Current, with_summaries: bool, now: u64) -> io::Result<()> {
         // A chunk may not be on disk before the journal has all its requests: of a request that is half there the rest would be lost.
         self.sync()?;
+        self.remove_forgotten(current)?;
         let durable = self.journal.durable();
         let mut by_segment: BTreeMap<(Arc<str>, usize), Vec<Arc<Sealed>>> = BTreeMap::new();
         for Pending { tenant, sealed, .. } in &self.writer.lock().pending {
@@ -371,25 +370,26 @@ impl Store {
             tenants.filter(|its| all || its.summaries.len() >= MOST_SUMMARIES).map(|its| its.name.clone()).collect()
         };
         for tenant in due {
-            // Nothing of the tenant's may come between what is written and what is forgotten, so the lock is held.
-            let mut writer = self.writer.lock();
-            let Some(its) = writer.tenants.get_mut(&*tenant) else { continue };
-            let (traces, (first, through)) = its.summaries.snapshot();
-            if through > self.journal.durable() {
-                continue;
+            let leaving = self.writer.lock().tenants.get_mut(&*tenant).and_then(|its| its.summaries.leave());
+            let Some(leaving) = leaving else { continue };
+            if leaving.last > self.journal.durable() {
+                self.sync()?;
             }
             let dir = tenant_dir(&self.root, current.part, &tenant);
             let is_new = !current.files.sums.contains_key(&*tenant);
             let file = current.files.sums.entry(tenant.to_string()).or_insert_with(|| SumFile::new(&dir));
-            let frame = file.write(&*self.disk, &traces, (first, through))?;
+            let frame = file.write(&*self.disk, &leaving)?;
             if is_new {
                 self.sync_dirs(current.part)?;
             }
+            let mut writer = self.writer.lock();
             let mut catalog = self.catalog.write();
             let index = catalog.parts.entry(current.part).or_default().entry(tenant.to_string()).or_default();
             index.sums.push(frame);
             index.bytes += frame.bytes();
-            its.summaries.written(through);
+            if let Some(its) = writer.tenants.get_mut(&*tenant) {
+                its.summaries.written();
+            }
         }
         Ok(())
     }
@@ -418,23 +418,33 @@ impl Store {
     /// Removes everything of a tenant, for good.
     ///
     /// # Errors
-    /// Any of the disk's: then some of it may be left, and it can be tried again.
+    /// Any of the disk's: then some of it may be left, and it is tried again before anything else is written.
     pub fn delete_tenant(&self, tenant: &str, now: u64) -> io::Result<()> {
-        let request = {
+        // Nothing is written to segments from before the request until all is removed: what is old and what is new never share a folder.
+        let mut current = self.current.lock();
+        {
             let mut writer = self.writer.lock();
             let kind = Kind::Forget;
             let frame = Frame { kind, request: writer.last + 1, position: 0, arrived: now, tenant, body: &[] };
             frame.write(&mut writer.buffer);
-            writer.last += 1;
-            writer.forget(tenant);
-            writer.last
-        };
+            let last = frame.request;
+            writer.forget(tenant, last);
+        }
         self.sync()?;
-        self.remove_tenant(tenant, request)
+        self.remove_forgotten(&mut current)
     }
 
-    fn remove_tenant(&self, tenant: &str, before: u64) -> io::Result<()> {
-        let mut current = self.current.lock();
+    /// Removes the folders of tenants that are to be forgotten.
+    fn remove_forgotten(&self, current: &mut Current) -> io::Result<()> {
+        loop {
+            let next = self.writer.lock().forgotten.first().cloned();
+            let Some((tenant, request)) = next else { return Ok(()) };
+            self.remove_tenant(current, &tenant, request)?;
+            self.writer.lock().forgotten.remove(0);
+        }
+    }
+
+    fn remove_tenant(&self, current: &mut Current, tenant: &str, before: u64) -> io::Result<()> {
         let catalog = self.catalog.read();
         let parts: Vec<Part> = catalog.parts.keys().copied().collect();
         // What came after is in folders that were made after.
@@ -517,7 +527,6 @@ struct Replay<'a> {
     known: Watermarks,
     now: u64,
     count: u64,
-    forgotten: Vec<(String, u64)>,
     failed: io::Result<()>,
 }
 
@@ -525,9 +534,7 @@ impl Replay<'_> {
     fn frame(&mut self, frame: &Frame<'_>) {
         match frame.kind {
             Kind::Forget => {
-                self.writer.last = self.writer.last.max(frame.request);
-                self.writer.forget(frame.tenant);
-                self.forgotten.push((frame.tenant.to_owned(), frame.request));
+                self.writer.forget(frame.tenant, frame.request);
             }
             Kind::Request(signal) => {
                 let name = request_hash(frame.tenant, signal, frame.body);

@@ -118,7 +118,7 @@ impl Store {
         let limit = query.limit.min(MOST_ROWS);
         let search = Search { plan, limit, candidates, until, state: Mutex::new(state) };
         search.work(ALONE);
-        if self.config.query_threads > 1 && !search.is_done(&search.state.lock()) {
+        if !search.is_done(&search.state.lock()) {
             std::thread::scope(|scope| {
                 for _ in 1..self.config.query_threads {
                     scope.spawn(|| search.work(usize::MAX));

@@ -50,14 +50,6 @@ impl Candidate {
         }
     }
 
-    /// How many records it has.
-    pub fn records(&self) -> u64 {
-        match &self.source {
-            Source::Open(chunk) => chunk.len() as u64,
-            _ => self.entry().map_or(0, |entry| entry.records.into()),
-        }
-    }
-
     /// How many records it has by minute and class, shown one after the other.
     pub fn counts(&self, mut each: impl FnMut(u64, usize, u64)) {
         match &self.source {

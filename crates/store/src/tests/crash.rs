@@ -3,6 +3,7 @@
 use super::shop::{self, Flat, SECOND, START, everything};
 use crate::sim::{Fault, SimDisk};
 use crate::store::{Appended, Store};
+use crate::text::lossy;
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -189,10 +190,11 @@ impl Test {
                         put.is_synced = true;
                         return true;
                     }
-                    assert!(!put.is_synced || put.is_deleted.is_some(), "a synced request is lost: {:?}", put.records);
+                    let texts: Vec<_> = put.records.iter().map(|flat| lossy(&flat.record)).collect();
+                    assert!(!put.is_synced || put.is_deleted.is_some(), "a synced request is lost: {texts:?}");
                     false
                 });
-                let strange: Vec<_> = requests.collect();
+                let strange: Vec<_> = requests.flatten().map(|flat| lossy(&flat.record).into_owned()).collect();
                 assert!(strange.is_empty(), "there is what was not put in, or twice, or a part of it: {strange:?}");
             }
         }

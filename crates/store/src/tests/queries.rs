@@ -2,10 +2,12 @@
 
 use super::model::Model;
 use super::shop::{self, SECOND, START};
-use crate::query::{Buckets, Comparison, Condition, Query, Test, parse};
+use crate::query::{Buckets, Comparison, Condition, Cursor, Query, Test, parse};
 use crate::sim::SimDisk;
 use crate::store::Store;
+use crate::text::lossy;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use wire::Signal;
@@ -96,7 +98,15 @@ fn check_search(store: &Store, model: &Model, query: &Query) {
         })
         .collect();
     let found: Vec<_> = found.iter().map(|(cursor, flat)| (*cursor, flat)).collect();
-    assert_eq!(found, expected, "{query:?}");
+    let texts = |rows: &[(Cursor, &shop::Flat)]| {
+        let texts = rows.iter().map(|(cursor, flat)| format!("{cursor} {}", lossy(&flat.record)));
+        texts.collect::<BTreeSet<_>>()
+    };
+    let (found_texts, expected_texts) = (texts(&found), texts(&expected));
+    let missing: Vec<_> = expected_texts.difference(&found_texts).collect();
+    let strange: Vec<_> = found_texts.difference(&expected_texts).collect();
+    assert!(missing.is_empty() && strange.is_empty(), "{query:?}: missing {missing:#?} strange {strange:#?}");
+    assert!(found == expected, "in another order: {query:?}");
 }
 
 fn check_tally(store: &Store, model: &Model, query: &Query, random: &mut fastrand::Rng) {

@@ -99,17 +99,24 @@ impl Names {
     }
 }
 
-/// Summaries of a tenant that are not on disk yet.
+/// Traces of some requests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Generation {
+    pub traces: HashMap<[u8; 16], Summary>,
+    /// The first request of which it has spans.
+    pub first: u64,
+    /// The last request before the next generation began.
+    pub last: u64,
+}
+
+/// Summaries of a tenant that are not on disk yet: those that grow, and those that are on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Summaries {
-    traces: Arc<HashMap<[u8; 16], Summary>>,
+    growing: Generation,
+    leaving: Option<Arc<Generation>>,
     names: Names,
     /// Requests up to this one are on disk.
     through: u64,
-    /// The first request that is not on disk.
-    first: Option<u64>,
-    /// The last one that was taken in.
-    last: u64,
 }
 
 impl Summaries {
@@ -118,10 +125,16 @@ impl Summaries {
         if request <= self.through {
             return;
         }
-        self.first.get_or_insert(request);
-        self.last = self.last.max(request);
+        let growing = &mut self.growing;
+        if growing.first == 0 {
+            growing.first = request;
+        }
+        growing.last = growing.last.max(request);
         let Some((trace, summary)) = Summary::of_span(span, service, &mut self.names) else { return };
-        Arc::make_mut(&mut self.traces).entry(trace).and_modify(|there| there.join(&summary)).or_insert(summary);
+        match growing.traces.get_mut(&trace) {
+            Some(there) => there.join(&summary),
+            None => drop(growing.traces.insert(trace, summary)),
+        }
     }
 
     /// Up to which request they are on disk.
@@ -131,28 +144,34 @@ impl Summaries {
 
     /// The first request of which something is not on disk.
     pub fn first(&self) -> Option<u64> {
-        self.first
+        let growing = Some(self.growing.first).filter(|first| *first > 0);
+        self.leaving.as_ref().map(|leaving| leaving.first).or(growing)
     }
 
-    /// How many traces there are.
+    /// How many traces grow.
     pub fn len(&self) -> usize {
-        self.traces.len()
+        self.growing.traces.len()
     }
 
-    /// As they are now, and the first and the last request in them.
-    pub fn snapshot(&self) -> (Arc<HashMap<[u8; 16], Summary>>, (u64, u64)) {
-        (self.traces.clone(), (self.first.unwrap_or(self.last), self.last))
-    }
-
-    /// They are on disk up to this request, which is the last: nothing came since the snapshot. Whether that is so.
-    pub fn written(&mut self, through: u64) -> bool {
-        if self.last != through {
-            return false;
+    /// What is to be written next: what could not be written before, or all that grows.
+    pub fn leave(&mut self) -> Option<Arc<Generation>> {
+        if self.leaving.is_none() && self.growing.first > 0 {
+            self.leaving = Some(Arc::new(std::mem::take(&mut self.growing)));
         }
-        self.through = self.through.max(through);
-        self.first = None;
-        self.traces = Arc::default();
-        true
+        self.leaving.clone()
+    }
+
+    /// What was to be written is on disk.
+    pub fn written(&mut self) {
+        if let Some(written) = self.leaving.take() {
+            self.set_through(written.last);
+        }
+    }
+
+    /// Shows all.
+    pub fn each(&self, mut each: impl FnMut(&[u8; 16], &Summary)) {
+        let leaving = self.leaving.iter().flat_map(|leaving| &leaving.traces);
+        leaving.chain(&self.growing.traces).for_each(|(id, trace)| each(id, trace));
     }
 }
 

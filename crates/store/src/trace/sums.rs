@@ -3,7 +3,7 @@
 //! A trace can be in several lists: they are joined when they are read. A list says up to which request it and those before it have
 //! all spans, so after a crash no span counts twice.
 
-use super::summary::{Head, Summary};
+use super::summary::{Generation, Head, Summary};
 use crate::codec::{Damaged, Reader, put_bytes, put_varint};
 use crate::disk::{Disk, DiskFile};
 use crate::segment::Repairs;
@@ -104,27 +104,17 @@ impl SumFile {
         Some((sums, frames))
     }
 
-    /// Adds a list of what is in the requests from the first to the last, and makes it durable.
+    /// Adds a list and makes it durable.
     ///
     /// # Errors
     /// Any of the disk's: then it is not there.
-    pub fn write(
-        &mut self,
-        disk: &dyn Disk,
-        traces: &HashMap<[u8; 16], Summary>,
-        (first, through): (u64, u64),
-    ) -> io::Result<SumFrame> {
-        let written = self.try_write(disk, traces, (first, through));
+    pub fn write(&mut self, disk: &dyn Disk, generation: &Generation) -> io::Result<SumFrame> {
+        let written = self.try_write(disk, generation);
         self.is_dirty |= written.is_err();
         written
     }
 
-    fn try_write(
-        &mut self,
-        disk: &dyn Disk,
-        traces: &HashMap<[u8; 16], Summary>,
-        (first, through): (u64, u64),
-    ) -> io::Result<SumFrame> {
+    fn try_write(&mut self, disk: &dyn Disk, generation: &Generation) -> io::Result<SumFrame> {
         let file = match &self.file {
             Some(file) => file.clone(),
             None => {
@@ -143,6 +133,7 @@ impl SumFile {
             }
             self.is_dirty = false;
         }
+        let Generation { traces, first, last } = generation;
         let raw = encode(traces);
         let packed = zstd::bulk::compress(&raw, 1)?;
         let frame = SumFrame {
@@ -152,8 +143,8 @@ impl SumFile {
             crc: crc32c::crc32c(&packed),
             min_time: traces.values().map(|trace| trace.start).min().unwrap_or(u64::MAX),
             max_time: traces.values().map(|trace| trace.end).max().unwrap_or_default(),
-            through,
-            first,
+            through: *last,
+            first: *first,
         };
         file.append(&mut [IoSlice::new(&frame.header()), IoSlice::new(&packed)])?;
         file.sync()?;
@@ -180,6 +171,13 @@ impl SumFrame {
         let crc = crc32c::crc32c(&header[..52]);
         header[52..].copy_from_slice(&crc.to_le_bytes());
         header
+    }
+
+    /// Whether it may have parts of traces that begin within a time. A trace lasts an hour at most here: what is further away is not
+    /// counted to it.
+    pub fn touches(&self, start: u64, end: u64) -> bool {
+        const HOUR: u64 = 3600 * 1_000_000_000;
+        self.max_time >= start.saturating_sub(HOUR) && self.min_time < end.saturating_add(HOUR)
     }
 
     /// Bytes of the list with its header.
