@@ -31,6 +31,7 @@
 //! | what is counted | [`stats`] |
 //! | how what waits is compressed | [`packed`] |
 //! | what has no target at present | `orphans` |
+//! | what becomes of a task that panics | [`task`] |
 //! | who hears of what happens in lanes | [`mod@watch`] |
 //!
 //! [`batcher`], [`breaker`], [`retry`], [`drain`] and the arithmetic of [`budget`] are plain structs that are handed the time;
@@ -66,6 +67,7 @@ pub mod spool;
 pub mod stage;
 pub mod stats;
 pub mod stop;
+pub mod task;
 #[cfg(test)]
 mod testing;
 pub mod watch;

@@ -8,8 +8,8 @@
 //! Invariants: first come, first served; who waits is nudged when it is their turn; who went away is passed over, and costs nobody a turn.
 //! It knows no schedule: whoever asks is due already.
 
-use crate::clock;
 use crate::scopes::Nudge;
+use crate::{clock, task};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -58,7 +58,8 @@ impl Pace {
         state.line.push_back(who());
         let turn = state.first + state.line.len() as u64 - 1;
         if !std::mem::replace(&mut state.is_running, true) {
-            tokio::spawn(run(Arc::downgrade(self)));
+            let pace = Arc::downgrade(self);
+            task::keep("pace", move || run(pace.clone()));
         }
         turn
     }

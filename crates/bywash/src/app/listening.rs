@@ -14,7 +14,7 @@ use crate::receivers::nop::Nop;
 use crate::receivers::otlp::{self, Otlp};
 use crate::receivers::{BindError, Inlets};
 use flow::inlet::{InletConfig, Opening};
-use flow::{Inlet, Stop, Stopper};
+use flow::{Inlet, Stop, Stopper, task};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -167,7 +167,8 @@ impl Bound {
         for (transport, stats) in receiver.stats() {
             registry.listener(&plan.id.to_string(), transport, stats);
         }
-        let task = tokio::spawn(run(receiver, authenticators, stopper.listen()));
+        // Its listeners go on after a panic of theirs; what else may break cannot be put together anew.
+        let task = task::vital("receiver", run(receiver, authenticators, stopper.listen()), || ());
         Listening { plan, inlets, addresses, stopper, task }
     }
 }
@@ -179,7 +180,7 @@ async fn run(receiver: Receiver, authenticators: Vec<Authenticator>, stop: Stop)
         let stop = stop.clone();
         watches.spawn(async move {
             if let Authenticator::Bearer(bearer) = authenticator {
-                bearer.watch(&stop).await;
+                task::again("tokens", || bearer.watch(&stop)).await;
             }
         });
     }
@@ -198,8 +199,6 @@ impl Listening {
 
     /// Waits until it has ended.
     pub async fn ended(self) {
-        if let Err(error) = self.task.await {
-            tracing::error!(receiver = %self.plan.id, %error, "receiver ended abnormally");
-        }
+        task::ended("receiver", self.task.await);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! SIGTERM and SIGINT end it within the shutdown timeout; a second one ends it at once. SIGHUP, and with `--watch` a change of
 //! its files, reads the configuration again. Exit codes: 0 after a clean end, 1 if it could not start or records were given
-//! up at the end, 78 (`EX_CONFIG`) if the configuration is wrong.
+//! up at the end, 70 (`EX_SOFTWARE`) if a part of it broke that nothing can replace, 78 (`EX_CONFIG`) if the configuration is wrong.
 
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::service::Service;
@@ -12,9 +12,12 @@ use crate::config::{Diagnostics, ProcessEnvironment};
 use crate::telemetry::logs::{self, FILTER_VARIABLE};
 use crate::telemetry::writer::Writer;
 use anyhow::Context;
-use flow::Stopper;
+use flow::{Stopper, task};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A part of the program broke that nothing can replace: `EX_SOFTWARE` of sysexits.
+pub const EX_SOFTWARE: u8 = 70;
 
 /// The configuration is wrong: `EX_CONFIG` of sysexits.
 pub const EX_CONFIG: u8 = 78;
@@ -59,12 +62,19 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
     if options.built_in {
         let (shared, terminal) = (service.shared(), Writer::open("stdout")?);
         terminal.put(summary::greeting(&service).into());
-        shown = Some(tokio::spawn(summary::show(shared.summary.clone(), shared.registry.clone(), terminal, show)));
+        let (summary, registry) = (shared.summary.clone(), shared.registry.clone());
+        shown = Some(task::keep("summary", move || {
+            summary::show(summary.clone(), registry.clone(), terminal.clone(), show.clone())
+        }));
     }
     loop {
         tokio::select! {
             name = signals.end.next() => {
                 tracing::info!(signal = name, "told to end");
+                break;
+            }
+            name = task::broken() => {
+                tracing::error!(task = name, "a part that cannot be replaced is gone: ending");
                 break;
             }
             _ = signals.reload.recv() => reload(&mut service, &options.sources, &mut watch).await,
@@ -86,7 +96,8 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
     if let Some(shown) = shown {
         shown.await?;
     }
-    Ok(exit)
+    // Whatever could still be delivered: the program did not do what it promised.
+    Ok(if task::broken_now().is_some() { Exit::Code(EX_SOFTWARE) } else { exit })
 }
 
 /// Reads a configuration. Errors are printed, all of them.

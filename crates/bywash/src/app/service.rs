@@ -20,7 +20,7 @@ use crate::telemetry::metrics::{BudgetState, Snapshot};
 use crate::telemetry::process::ProcessStats;
 use crate::telemetry::writer;
 use flow::inlet::{InletConfig, Opening};
-use flow::{Acknowledge, Budget, Releaser};
+use flow::{Acknowledge, Budget, Releaser, task};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -77,6 +77,7 @@ impl Shared {
             reloads: self.registry.reloads(),
             suppressed_lines: self.log.as_ref().map_or(0, Log::suppressed),
             dropped_lines: writer::dropped(),
+            task_panics: task::panics(),
             leaked: flow::ack::leaked(),
         }
     }
@@ -173,7 +174,8 @@ impl Service {
         let funnels = plan.pipelines.iter().map(|p| assemble::funnel(p, &outlets, &stages));
         shared.releaser.replace(funnels.collect(), plan.inlet.acknowledge);
         let mut releasing = JoinSet::new();
-        releasing.spawn(shared.releaser.clone().run());
+        let releaser = shared.releaser.clone();
+        releasing.spawn(task::again("releaser", move || releaser.clone().run()));
         shared.registry.configured(true, since_epoch());
         let receivers = receivers.into_iter().map(|receiver| receiver.start(&shared.registry)).collect();
         shared.health.enter(Phase::Running);
@@ -227,7 +229,7 @@ impl Service {
         }
         let all_ended = async {
             while let Some(ended) = ending.join_next().await {
-                note(ended);
+                task::ended("drain", ended);
             }
         };
         // What a reload with a longer timeout left behind must not hold up this end.
@@ -283,14 +285,6 @@ pub(super) async fn close(outlet: LiveOutlet, shared: Arc<Shared>, deadline: Ins
     }
     if given_up > 0 {
         tracing::error!(exporter = %outlet.plan.id, signal = %outlet.plan.signal, given_up, "queued records were given up");
-    }
-}
-
-pub(super) fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a task panicked while ending");
     }
 }
 

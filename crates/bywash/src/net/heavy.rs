@@ -42,7 +42,7 @@ mod tests {
                 let runtime = tokio::runtime::Handle::current();
                 tokio::spawn(heavy(move || {
                     peak.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
-                    let (free, is_free) = std::sync::mpsc::channel();
+                    let (free, is_free) = std::sync::mpsc::sync_channel(1);
                     runtime.spawn(async move { free.send(()) });
                     is_free.recv().unwrap();
                     now.fetch_sub(1, SeqCst);

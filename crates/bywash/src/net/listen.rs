@@ -12,6 +12,7 @@ use crate::net::socket::{Socket, Stream};
 use crate::net::tls::Acceptor;
 use flow::Stop;
 use flow::stats::{Count, Gauge};
+use flow::task::{self, Restarts};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -133,30 +134,56 @@ impl Listener {
         S: Fn(Io, SocketAddr, Seat) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Listener { socket, tls, max_connections, seats, stats } = self;
         let mut connections = JoinSet::new();
+        let mut restarts = Restarts::new("listener");
+        // A panic closes neither the socket nor a connection.
+        while task::caught(self.accept(&stop, &mut connections, &serve)).await.is_none() {
+            restarts.pause().await;
+        }
+        let Listener { socket, .. } = self;
+        drop(socket);
+        loop {
+            tokio::select! {
+                ended = connections.join_next() => match ended {
+                    Some(ended) => drop(task::ended("connection", ended)),
+                    None => return,
+                },
+                () = stop.expired() => break,
+            }
+        }
+        tracing::warn!(connections = connections.len(), "connections cut off at the deadline");
+        connections.shutdown().await;
+    }
+
+    /// Accepts until a stop is requested.
+    async fn accept<S, F>(&self, stop: &Stop, connections: &mut JoinSet<()>, serve: &S)
+    where
+        S: Fn(Io, SocketAddr, Seat) -> F + Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Listener { socket, tls, max_connections, seats, stats } = self;
         loop {
             tokio::select! {
                 // First, so that what comes after a stop is the successor's.
                 biased;
-                _ = stop.requested() => break,
+                _ = stop.requested() => return,
                 accepted = socket.accept() => match accepted {
                     Ok((stream, peer)) => {
                         // Those that have ended make room before anyone is refused.
                         while let Some(ended) = connections.try_join_next() {
-                            note(ended);
+                            task::ended("connection", ended);
                         }
-                        if connections.len() >= max_connections {
-                            refuse(&stats, peer, max_connections);
+                        if connections.len() >= *max_connections {
+                            refuse(stats, peer, *max_connections);
                             continue;
                         }
                         let seat = tokio::select! {
                             biased;
-                            _ = stop.requested() => break,
-                            seat = seat(seats.as_ref(), tls.is_some(), &stats) => seat,
+                            _ = stop.requested() => return,
+                            seat = seat(seats.as_ref(), tls.is_some(), stats) => seat,
                         };
                         let Some(seat) = seat else {
-                            no_room(&stats, peer);
+                            no_room(stats, peer);
                             continue;
                         };
                         stats.accepted.add(1);
@@ -177,21 +204,11 @@ impl Listener {
                     }
                     Err(error) => survive(&error).await,
                 },
-                Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
+                Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                    task::ended("connection", ended);
+                }
             }
         }
-        drop(socket);
-        loop {
-            tokio::select! {
-                ended = connections.join_next() => match ended {
-                    Some(ended) => note(ended),
-                    None => return,
-                },
-                () = stop.expired() => break,
-            }
-        }
-        tracing::warn!(connections = connections.len(), "connections cut off at the deadline");
-        connections.shutdown().await;
     }
 }
 
@@ -237,14 +254,6 @@ fn no_room(stats: &ListenStats, peer: SocketAddr) {
     if stats.no_room.get().is_power_of_two() {
         let refused = stats.no_room.get();
         tracing::warn!(%peer, refused, "connection refused: connections take a quarter of the memory budget");
-    }
-}
-
-fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a connection's task panicked");
     }
 }
 
@@ -337,3 +346,6 @@ impl AsyncWrite for Io {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub suppressed_lines: u64,
     /// Lines that were not written, by output.
     pub dropped_lines: Vec<(String, u64)>,
+    /// Panics of tasks that belong to no exporter, by task.
+    pub task_panics: Vec<(&'static str, u64)>,
     /// Acknowledgements dropped unsettled.
     pub leaked: u64,
 }

@@ -23,6 +23,7 @@ use flow::lane::LaneView;
 use flow::origin::Partitioned;
 use flow::outlet::OutletView;
 use flow::spool::Spool;
+use flow::task::{self, Restarts};
 use flow::watch::Cause;
 use flow::{
     Ack, Attempt, Budget, Exporter, Kind, Outcome, Outgoing, Outlet, Payload, Scope, Target, Watch, Why, clock,
@@ -30,7 +31,7 @@ use flow::{
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -172,7 +173,7 @@ impl<B: Backend> LoadBalancing<B> {
             None => Arc::new(Outlet::watched(config, budget, sender, router, Arc::new(listener))),
         };
         let (stop, stopped) = watch::channel(());
-        tokio::spawn(follow(self.shared.clone(), outlet.clone(), backends.follow(), stopped));
+        task::spawn("routes", follow(self.shared.clone(), outlet.clone(), backends.follow(), stopped));
         let outlet: Arc<dyn Outgoing> = Arc::new(Balanced { outlet, running: Mutex::new(Some((life, stop))) });
         let mut outlets = self.shared.outlets.lock();
         outlets.retain(|(_, outlet)| outlet.strong_count() > 0);
@@ -212,14 +213,17 @@ impl<B: Backend> Shared<B> {
         }
         self.backends.refresh(clock::now(), |target| self.backend.prepare(target));
         let (answers, heard) = mpsc::channel(1);
+        let (mut first, shared) = (Some(resolver), self.clone());
+        let resolving = move || resolve(first.take().unwrap_or_else(|| (shared.resolver)()), answers.clone());
         let mut tasks = vec![
-            tokio::spawn(resolve(resolver, answers)).abort_handle(),
-            tokio::spawn(keep(self.clone(), heard)).abort_handle(),
+            task::keep("resolver", resolving).abort_handle(),
+            task::spawn("backends", keep(self.clone(), heard)).abort_handle(),
         ];
         let probes = &self.config.endpoint_health.active_probe;
         if self.config.endpoint_health.enabled && probes.enabled {
-            let probing = probe::run(probes.clone(), self.backends.clone(), self.backend.clone());
-            tasks.push(tokio::spawn(probing).abort_handle());
+            let (probes, backends, backend) = (probes.clone(), self.backends.clone(), self.backend.clone());
+            let probing = move || probe::run(probes.clone(), backends.clone(), backend.clone());
+            tasks.push(task::keep("probe", probing).abort_handle());
         }
         let new = Arc::new(Life(tasks));
         *life = Arc::downgrade(&new);
@@ -236,8 +240,15 @@ async fn resolve(mut resolver: Box<dyn Resolver>, answers: mpsc::Sender<Resoluti
     }
 }
 
-/// Makes the snapshots, and asks backends whose quarantine is over.
+/// Makes the snapshots, and asks backends whose quarantine is over. Goes on after a panic, with the same resolver.
 async fn keep<B: Backend>(shared: Arc<Shared<B>>, mut answers: mpsc::Receiver<Resolution>) {
+    let mut restarts = Restarts::new("backends");
+    while task::caught(make_snapshots(&shared, &mut answers)).await.is_none() {
+        restarts.pause().await;
+    }
+}
+
+async fn make_snapshots<B: Backend>(shared: &Arc<Shared<B>>, answers: &mut mpsc::Receiver<Resolution>) {
     let mut sweep = tokio::time::interval(SWEEP);
     let mut questions = JoinSet::new();
     loop {
@@ -252,8 +263,10 @@ async fn keep<B: Backend>(shared: Arc<Shared<B>>, mut answers: mpsc::Receiver<Re
         let again = shared.backends.refresh(now, |target| shared.backend.prepare(target));
         tokio::select! {
             Some(answer) = answers.recv() => shared.backends.resolved(clock::now(), answer),
-            Some(Ok((target, is_there))) = questions.join_next() => {
-                shared.backends.answered(clock::now(), &target, is_there);
+            Some(asked) = questions.join_next() => {
+                if let Some((target, is_there)) = task::ended("question", asked) {
+                    shared.backends.answered(clock::now(), &target, is_there);
+                }
             }
             () = shared.backends.news() => {}
             () = clock::sleep_until(again) => {}
@@ -273,11 +286,12 @@ async fn follow<B: Backend>(
     mut stopped: watch::Receiver<()>,
 ) {
     let mut drains = JoinSet::new();
+    let mut kept = pin!(task::again("gather", || outlet.keep()));
     loop {
         tokio::select! {
             _ = stopped.changed() => break,
-            Some(_) = drains.join_next() => {}
-            () = outlet.keep() => {}
+            Some(ended) = drains.join_next() => drop(task::ended("drain", ended)),
+            () = &mut kept => {}
             news = changed.changed() => {
                 if news.is_err() {
                     break;
@@ -286,7 +300,9 @@ async fn follow<B: Backend>(
             }
         }
     }
-    while drains.join_next().await.is_some() {}
+    while let Some(ended) = drains.join_next().await {
+        task::ended("drain", ended);
+    }
 }
 
 /// One change: what waits for backends that are gone is sent for a while yet, what waits for quarantined ones leaves at once.

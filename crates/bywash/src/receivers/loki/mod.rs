@@ -28,7 +28,7 @@ use crate::net::server::cors::Cors;
 use crate::net::server::{Server, keys};
 use crate::net::tls::Acceptor;
 use config::Http;
-use flow::{Inlet, Stop};
+use flow::{Inlet, Stop, task};
 use http::HeaderName;
 use push::Push;
 use std::collections::HashMap;
@@ -124,7 +124,7 @@ impl Loki {
         };
         let watch = async {
             if let Some(tls) = tls {
-                tls.watch(&stop).await;
+                task::again("tls", || tls.watch(&stop)).await;
             }
         };
         tokio::join!(calls, watch);

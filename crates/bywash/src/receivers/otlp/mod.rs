@@ -30,7 +30,7 @@ use crate::net::seats::Seats;
 use crate::net::server::keys::{self, AuthRef};
 use crate::net::tls::{Acceptor, ServerTls};
 use ::http::HeaderName;
-use flow::Stop;
+use flow::{Stop, task};
 use intake::Intake;
 use std::collections::HashMap;
 use std::io;
@@ -175,7 +175,7 @@ fn acceptor(
 
 async fn watch(tls: Option<Arc<Acceptor>>, stop: &Stop) {
     if let Some(tls) = tls {
-        tls.watch(stop).await;
+        task::again("tls", || tls.watch(stop)).await;
     }
 }
 

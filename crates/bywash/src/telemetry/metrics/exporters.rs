@@ -1,5 +1,6 @@
 //! What went out, what waits, and what was given up and why; and the lanes.
 
+use super::program::{TASK_PANICS, TASK_PANICS_HELP};
 use super::{ExporterState, MAX_LANES, Reasons, Snapshot};
 use crate::telemetry::exposition::{Page, Type};
 use flow::Scope;
@@ -69,7 +70,7 @@ fn numbers(page: &mut Page, e: &ExporterState) {
     for (task, panics) in [("lane", e.totals.lane_panics), ("send", e.totals.send_panics)] {
         if panics > 0 {
             let labels = [labels[0], labels[1], ("task", task)];
-            page.counter("bywash_task_panics", "Panics of tasks; another took over.").add(&labels, panics);
+            page.counter(TASK_PANICS, TASK_PANICS_HELP).add(&labels, panics);
         }
     }
     for (kind, name, help, value) in families {

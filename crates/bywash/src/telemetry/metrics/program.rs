@@ -4,6 +4,10 @@ use super::Snapshot;
 use crate::telemetry::exposition::Page;
 use flow::Level;
 
+/// Of tasks of exporters, and of the others.
+pub(super) const TASK_PANICS: &str = "bywash_task_panics";
+pub(super) const TASK_PANICS_HELP: &str = "Panics of tasks: bugs. See the page on tasks for what follows.";
+
 pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
     budget(page, snapshot);
     process(page, snapshot);
@@ -23,6 +27,9 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
             "Lines that were not written: nobody read them, or the output failed.",
         )
         .add(&[("output", output)], *lines);
+    }
+    for (task, panics) in &snapshot.task_panics {
+        page.counter(TASK_PANICS, TASK_PANICS_HELP).add(&[("task", task)], *panics);
     }
     page.counter("bywash_leaked_acknowledgements", "Acknowledgements dropped unsettled. More than 0 is a bug.")
         .add(&[], snapshot.leaked);

@@ -138,6 +138,7 @@ fn eventful() -> Snapshot {
             last_success: Duration::from_secs(1_700_000_000),
         },
         suppressed_lines: 42,
+        task_panics: vec![("listener", 1)],
         dropped_lines: vec![("stderr".into(), 7), ("/var/log/bywash.log".into(), 0)],
         leaked: 0,
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a sender is told of success only after the sync of its piece; of a group that could not be synced nobody is.
 
-use super::{COME_BACK, Spool, TROUBLE};
+use super::{COME_BACK, Spool, TROUBLE, resume};
 use crate::capacity::Slot;
 use crate::spool::store::{Key, Piece, StoreError};
 use crate::spool::ticket::Ticket;
@@ -65,8 +65,11 @@ impl Spool {
             let result = store.write(&pieces);
             (group, result)
         });
-        // The closure cannot panic without the store doing so; what it held is then settled as leaked, loudly.
-        let Ok((group, result)) = written.await else { return };
+        // If the store panics, what it held is settled as leaked, loudly.
+        let (group, result) = match written.await {
+            Ok(written) => written,
+            Err(error) => return resume(error),
+        };
         match result {
             Ok(keys) => {
                 let records = group.iter().map(|i| u64::from(i.piece.payload.records)).sum();
@@ -119,6 +122,18 @@ impl Spool {
 
     fn landing(&self) -> Option<Arc<dyn Landing>> {
         self.landing.lock().as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Nothing is written any more.
+    pub(super) fn refuse_all(&self) {
+        let mut orders = self.orders.lock();
+        orders.closed = true;
+        let (incoming, burials) = (std::mem::take(&mut orders.incoming), std::mem::take(&mut orders.burials));
+        drop(orders);
+        let why = Why::new(Kind::Disk, "the queue on disk is not written any more");
+        incoming.into_iter().for_each(|incoming| refuse(incoming, &why, Some(COME_BACK)));
+        // What is given up stays on disk, and is given up again after the next start.
+        drop(burials);
     }
 
     pub(super) fn disk_failed(&self, error: &StoreError) -> Why {

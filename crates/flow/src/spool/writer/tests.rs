@@ -243,6 +243,35 @@ async fn a_slow_disk_keeps_its_own_senders_waiting_only() {
     assert_eq!(slow.spool.totals().pieces, 100);
 }
 
+/// Scenario: a bug in the store panics while a group is written and another waits. Guarantee: both senders, and those after them, hear that it
+/// failed; who runs the program hears of it; the queue can be closed; what was acknowledged before is there after a restart.
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_the_queue_in_order() {
+    let bench = Bench::new();
+    bench.keep("1").await;
+    let before = panics();
+    bench.disk.hold_syncs(true);
+    let under_way = bench.hand_over("2");
+    tokio::task::yield_now().await;
+    let waiting = bench.hand_over("3");
+    bench.disk.fault(Some(Fault::Bug));
+    bench.disk.hold_syncs(false);
+    for heard in [under_way, waiting] {
+        assert!(matches!(heard.await.unwrap(), Outcome::Failed { .. }));
+    }
+    task::broken().await;
+    assert!(matches!(bench.hand_over("4").await.unwrap(), Outcome::Failed { .. }));
+    assert!(panics() > before);
+    bench.disk.fault(None);
+    let bench = bench.restart().await;
+    let live = bench.live_ids().await;
+    assert!(live.contains(&"1".to_owned()) && !live.contains(&"4".to_owned()), "{live:?}");
+}
+
+fn panics() -> u64 {
+    task::panics().into_iter().find(|(name, _)| *name == "spool").map_or(0, |(_, times)| times)
+}
+
 /// Scenario: among requests that share a group, one whose target has a name that the format cannot hold. Guarantee: that one is refused for
 /// good, the others are kept, and the disk is not blamed.
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,61 @@
+//! The embedded store: logs and spans in append-only day segments, searched without a server and without a database.
+//!
+//! ```text
+//!   append ──► journal (as it came; a sync makes it durable, and the sender may be told)
+//!      └─────► open chunk of its tenant, signal and service
+//!                 │ 1 000 records, 512 KiB or 30 s
+//!                 ▼
+//!              packed columns and filters ──► segment of the day ──► the journal's file is removed
+//!   query ◄─── all three: open chunks, packed ones that wait, segments
+//! ```
+//!
+//! - **Lossless.** A record comes back byte by byte, with the headers of its resource and scope, whatever its shape.
+//! - **Durable.** What was appended before a `sync` survives any crash, once. Damage costs what it touches, never the start.
+//! - **Columns.** A histogram reads some five bytes a record, a search for text the texts only, and filters say which chunks have a word.
+//! - **Removal is `rm`.** A day, and a tenant in it, is a folder: retention and the deletion of a tenant rewrite nothing.
+//! - **Plain.** No network, no async, no clock (`now` is handed in), no `unsafe`, files through [`disk::Disk`].
+//!
+//! What an exporter calls: [`Store::append`], [`Store::sync`]. What runs every second: [`Store::tick`].
+//! The format of the files is described in `docs/store-format.md`.
+//!
+//! | to change | open |
+//! |---|---|
+//! | what users hold, and the order of writes | [`store`] |
+//! | the settings | [`config`] |
+//! | how requests become chunks | [`ingest`] |
+//! | how records become columns | [`chunk`] |
+//! | what is durable before a chunk is | [`journal`] |
+//! | how chunks lie in files, and how damage is repaired | [`segment`] |
+//! | which folders there are | [`part`] |
+//! | what is known of all chunks | [`catalog`] |
+//! | which requests were there before | [`repeat`] |
+//! | traces | [`trace`] |
+//! | queries | [`query`] |
+//! | what a word is | [`text`] |
+
+mod catalog;
+mod chunk;
+mod codec;
+mod config;
+pub mod disk;
+mod hash;
+mod ingest;
+mod journal;
+mod part;
+mod query;
+mod repeat;
+mod segment;
+#[cfg(test)]
+mod sim;
+mod stats;
+mod store;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trace;
+
+pub use config::{Config, ConfigError};
+pub use query::{Buckets, Comparison, Condition, Cursor, Found, Query, QueryError, Row, Tally, Test, Value, parse};
+pub use stats::Stats;
+pub use store::{Appended, Opened, Refused, Store};
+pub use trace::list::{Trace, TraceCursor, TraceQuery, Traces};

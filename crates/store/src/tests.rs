@@ -1,0 +1,9 @@
+//! The store as a whole, held against a list of what was put in.
+
+mod crash;
+mod damage;
+mod model;
+mod queries;
+mod retention;
+mod shop;
+mod traces;
