@@ -14,6 +14,7 @@ mod guard;
 pub mod keys;
 
 use super::body::ReadBuffers;
+use super::calls::HalfOpen;
 use super::listen::{Io, hesitating};
 use super::seats::Seat;
 use super::socket::FIRST;
@@ -87,6 +88,7 @@ pub struct Server<H> {
 /// What the requests of one connection share.
 pub struct Connection {
     seat: Seat,
+    half_open: HalfOpen,
     buffers: ReadBuffers,
     /// Requests under way, and requests so far.
     active: AtomicUsize,
@@ -97,8 +99,19 @@ pub struct Connection {
 
 impl Connection {
     fn new(seat: Seat) -> Connection {
-        let (buffers, unread) = (ReadBuffers::default(), Arc::default());
-        Connection { seat, buffers, active: AtomicUsize::new(0), served: AtomicU64::new(0), unread }
+        let (half_open, buffers, unread) = (HalfOpen::default(), ReadBuffers::default(), Arc::default());
+        Connection { seat, half_open, buffers, active: AtomicUsize::new(0), served: AtomicU64::new(0), unread }
+    }
+
+    /// The count of its half-open calls.
+    #[must_use]
+    pub fn half_open(&self) -> &HalfOpen {
+        &self.half_open
+    }
+
+    /// A request is under way, and its body is waited for, or has come.
+    fn is_busy(&self) {
+        self.seat.is_busy(self.active.load(Relaxed), &self.half_open);
     }
 
     /// Says whether there is something of the request under way that was not read.
@@ -251,9 +264,8 @@ struct Active(Arc<Connection>);
 
 impl Active {
     fn new(connection: Arc<Connection>) -> Active {
-        if connection.active.fetch_add(1, Relaxed) == 0 {
-            connection.seat.is_busy();
-        }
+        connection.active.fetch_add(1, Relaxed);
+        connection.is_busy();
         Active(connection)
     }
 }

@@ -7,7 +7,7 @@
 
 use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
-use crate::net::calls::OpenCall;
+use crate::net::calls::{HalfOpen, OpenCall};
 use crate::net::compression::{DecompressError, Encoding, decompress};
 use crate::net::seats::Seats;
 use crate::net::told::told;
@@ -87,9 +87,9 @@ impl Intake {
         self.inlets.of(signal)
     }
 
-    /// Everything that can be decided from the headers. The caller must not read a body before.
-    pub async fn admit(&self, signal: Signal, headers: &HeaderMap) -> Result<Admitted, Status> {
-        let call = self.seats.open_call(headers).map_err(|refusal| self.refused(signal, refusal))?;
+    /// Everything that can be decided from the headers. The caller must not read a body before. `half_open` is its connection's count.
+    pub async fn admit(&self, signal: Signal, headers: &HeaderMap, half_open: &HalfOpen) -> Result<Admitted, Status> {
+        let call = self.seats.open_call(headers, half_open).map_err(|refusal| self.refused(signal, refusal))?;
         if let Some(auth) = &self.authenticator
             && !auth.allows(headers).await
         {

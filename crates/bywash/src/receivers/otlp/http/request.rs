@@ -67,8 +67,10 @@ impl Otlp {
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported".into()))?;
         drop(head.uri);
-        let Admitted { mut call, mut permit, meta } =
-            intake.admit(signal, &head.headers).await.map_err(|status| status.for_sender(&head.headers))?;
+        let Admitted { mut call, mut permit, meta } = intake
+            .admit(signal, &head.headers, connection.half_open())
+            .await
+            .map_err(|status| status.for_sender(&head.headers))?;
         let held = (&mut call, &mut permit);
         let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, held)
             .await
