@@ -32,7 +32,7 @@ lb-churn:
 
 # A thousand tenants among nine thousand dead ones, beside the thousand alone, held to the bounds that are aimed at.
 many-targets:
-    BYWASH_STRICT=1 cargo test --release -p bywash --test e2e ten_thousand -- --nocapture --test-threads=1
+    BYWASH_STRICT=1 cargo test --release -p bywash --test e2e -- ten_thousand many_at_rest --nocapture --test-threads=1
 
 # Advisories, licences, duplicate crates (needs cargo-deny).
 deny:

@@ -24,6 +24,7 @@
 //! | what an exporter must implement | [`exporter`] |
 //! | how far a failure reaches, and who waits for what is shared | `scopes` |
 //! | who may send at once | `permits` |
+//! | how fast targets that are down are tried again | `pace` |
 //! | what wakes lanes that rest | `alarms` |
 //! | how everything ends | [`stop`] |
 //! | what is counted | [`stats`] |
@@ -51,6 +52,7 @@ pub mod ledger;
 mod orphans;
 pub mod outcome;
 pub mod outlet;
+mod pace;
 pub mod packed;
 pub mod payload;
 mod permits;
@@ -67,7 +69,7 @@ mod testing;
 pub mod watch;
 
 pub use ack::Ack;
-pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};
+pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal, TenantsConfig};
 pub use exporter::{Attempt, Exporter, Scope};
 pub use inlet::{Accepted, Acknowledge, Funnel, Inlet};
 pub use ledger::Stock;

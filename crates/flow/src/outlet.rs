@@ -131,6 +131,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             permits: Permits::new(config.workers),
             scopes: Scopes::default(),
             alarms: Arc::default(),
+            pace: Arc::default(),
             roster: lanes.clone(),
             alone: Stands::default(),
             retry: config.retry.clone(),

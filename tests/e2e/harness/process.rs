@@ -79,6 +79,14 @@ impl Process {
         Process { name, child, stdout: Lines::follow(stdout), stderr: Lines::follow(stderr) }
     }
 
+    /// The same with outputs that are somebody else's to read.
+    pub fn start_onto(name: &'static str, args: &[&str], dir: &Path, stdout: Stdio, stderr: Stdio) -> Process {
+        let mut command = Command::new(BYWASH);
+        command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let child = command.kill_on_drop(true).spawn().unwrap();
+        Process { name, child, stdout: Lines::default(), stderr: Lines::default() }
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().expect("the process has ended");
@@ -179,7 +187,13 @@ impl Bywash {
     /// The same in a folder that there is, with the configuration and whatever else is in it.
     pub async fn start_in(dir: TempDir) -> Bywash {
         let process = Bywash::begin_in(dir.path());
-        let address = async |what: &str| eventually(what, async || listening(&process.stderr, what)).await;
+        let stderr = process.stderr.clone();
+        Bywash::ready(process, dir, || stderr.json()).await
+    }
+
+    /// Waits until a process is ready that logs to `log`.
+    pub async fn ready(process: Process, dir: TempDir, log: impl Fn() -> Vec<Value>) -> Bywash {
+        let address = async |what: &str| eventually(what, async || listening(&log(), what)).await;
         let (grpc, http) = (address("grpc").await, address("http").await);
         let (metrics, health) = (address("metrics").await, address("health_check").await);
         let bywash = Bywash { process, dir, grpc, http, metrics, health };
@@ -282,10 +296,9 @@ impl Held {
 }
 
 /// The address that the log names for a transport or a page.
-fn listening(log: &Lines, what: &str) -> Option<SocketAddr> {
-    let lines = log.json();
+fn listening(log: &[Value], what: &str) -> Option<SocketAddr> {
     let line =
-        lines.iter().find(|l| l["message"] == "listening" && ["transport", "page"].iter().any(|k| l[k] == what))?;
+        log.iter().find(|l| l["message"] == "listening" && ["transport", "page"].iter().any(|k| l[k] == what))?;
     line["address"].as_str()?.parse().ok()
 }
 

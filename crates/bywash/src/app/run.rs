@@ -10,6 +10,7 @@ use crate::app::watch::{self, Watch};
 use crate::app::{summary, terminal};
 use crate::config::{Diagnostics, ProcessEnvironment};
 use crate::telemetry::logs::{self, FILTER_VARIABLE};
+use crate::telemetry::writer::Writer;
 use anyhow::Context;
 use flow::Stopper;
 use std::time::Duration;
@@ -53,14 +54,13 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
     let mut signals = Signals::new().context("signals cannot be listened to")?;
     let mut watch = options.watch.then(|| Watch::new(plan.files.clone()));
     let mut service = Service::start(plan, Some(log), options.built_in).await?;
-    if options.built_in {
-        terminal::print(&summary::greeting(&service))?;
-    }
     let (shower, show) = Stopper::new();
-    let shown = options.built_in.then(|| {
-        let shared = service.shared();
-        tokio::spawn(summary::show(shared.summary.clone(), shared.registry.clone(), show))
-    });
+    let mut shown = None;
+    if options.built_in {
+        let (shared, terminal) = (service.shared(), Writer::open("stdout")?);
+        terminal.put(summary::greeting(&service).into());
+        shown = Some(tokio::spawn(summary::show(shared.summary.clone(), shared.registry.clone(), terminal, show)));
+    }
     loop {
         tokio::select! {
             name = signals.end.next() => {
@@ -117,10 +117,8 @@ async fn reload(service: &mut Service, sources: &Sources, watch: &mut Option<Wat
     let mut found = Diagnostics::new();
     let Some(plan) = plan::read(sources, &ProcessEnvironment, &mut found) else {
         service.shared().registry.not_configured();
-        tracing::error!("the new configuration is wrong: the old one stays in use");
-        if let Err(error) = terminal::complain(&found.render(terminal::has_colors()).to_string()) {
-            tracing::warn!(%error, "its errors cannot be shown");
-        }
+        let problems = found.to_string();
+        tracing::error!(problems = problems.trim_end(), "the new configuration is wrong: the old one stays in use");
         return;
     };
     warn(&found);

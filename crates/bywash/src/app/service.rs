@@ -18,6 +18,7 @@ use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::logs::Log;
 use crate::telemetry::metrics::{BudgetState, Snapshot};
 use crate::telemetry::process::ProcessStats;
+use crate::telemetry::writer;
 use flow::inlet::{InletConfig, Opening};
 use flow::{Acknowledge, Budget, Releaser};
 use parking_lot::Mutex;
@@ -75,6 +76,7 @@ impl Shared {
             process: ProcessStats::read(),
             reloads: self.registry.reloads(),
             suppressed_lines: self.log.as_ref().map_or(0, Log::suppressed),
+            dropped_lines: writer::dropped(),
             leaked: flow::ack::leaked(),
         }
     }

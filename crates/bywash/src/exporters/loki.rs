@@ -19,7 +19,7 @@ pub use config::{Config, Format, Labels, Mapping};
 use super::BuildError;
 use crate::net::client::compress::{Compression, compress};
 use crate::net::client::connect::{Resolve, SystemResolver};
-use crate::net::client::http::{Answer, HttpClient, HttpConfig};
+use crate::net::client::http::{Answer, HttpClient, HttpConfig, connect_timeout};
 use crate::net::client::proxy::Proxies;
 use crate::net::client::url::Url;
 use crate::net::client::{USER_AGENT, retry_after, tidy};
@@ -84,6 +84,7 @@ impl Loki {
             ping_every: PING,
             ping_timeout: PING,
             proxies: Arc::new(Proxies::written(&config.proxy_url).map_err(BuildError)?),
+            connect_timeout: connect_timeout(config.timeout.0),
         });
         let mut headers = HeaderMap::new();
         headers.insert(http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));

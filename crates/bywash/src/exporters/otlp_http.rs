@@ -15,7 +15,7 @@ pub use config::{Config, Encoding};
 use super::BuildError;
 use crate::net::client::compress::{Compression, compress};
 use crate::net::client::connect::{Resolve, SystemResolver};
-use crate::net::client::http::{Answer, HttpClient, HttpConfig};
+use crate::net::client::http::{Answer, HttpClient, HttpConfig, connect_timeout};
 use crate::net::client::partial::PartialSuccess;
 use crate::net::client::proxy::Proxies;
 use crate::net::client::url::Url;
@@ -78,6 +78,7 @@ impl OtlpHttp {
             ping_every: or(config.http2_read_idle_timeout.0),
             ping_timeout: or(config.http2_ping_timeout.0),
             proxies: Arc::new(Proxies::written(&config.proxy_url).map_err(BuildError)?),
+            connect_timeout: connect_timeout(config.timeout.0),
         });
         let mut headers = HeaderMap::new();
         headers.insert(http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));

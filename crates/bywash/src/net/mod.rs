@@ -10,6 +10,7 @@
 //! | what connections may take of the memory, and who leaves when it is short | [`seats`] |
 //! | what open calls may take of it | [`calls`] |
 //! | how a body is put together | [`body`] |
+//! | where large bodies are unpacked | [`heavy`] |
 //! | who may send | [`auth`], [`htpasswd`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | what an exporter sends with | [`client`] |
@@ -23,6 +24,7 @@ pub mod calls;
 pub mod client;
 pub mod compression;
 pub mod handover;
+pub mod heavy;
 pub mod htpasswd;
 pub mod listen;
 pub mod seats;

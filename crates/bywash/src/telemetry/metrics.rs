@@ -57,6 +57,8 @@ pub struct Snapshot {
     pub reloads: ReloadState,
     /// Lines that the log left out.
     pub suppressed_lines: u64,
+    /// Lines that were not written, by output.
+    pub dropped_lines: Vec<(String, u64)>,
     /// Acknowledgements dropped unsettled.
     pub leaked: u64,
 }
@@ -153,6 +155,8 @@ pub struct ExporterState {
     pub bytes: u64,
     /// Its lanes.
     pub lanes: Vec<LaneView>,
+    /// What lanes share and that does not pass now, in the order of [`Scope::SHARED`](flow::Scope::SHARED).
+    pub halted_scopes: [u64; 3],
     /// What it keeps on disk, if it does.
     pub spool: Option<SpoolView>,
 }

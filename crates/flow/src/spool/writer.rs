@@ -16,6 +16,7 @@ mod loose;
 mod replay;
 
 use super::config::{StorageConfig, WhenFull};
+use super::frame;
 use super::stats::SpoolStats;
 use super::store::{Key, Look, Piece, Store, StoreConfig, StoreError, Totals};
 use super::view::SpoolView;
@@ -205,8 +206,7 @@ impl Spool {
     /// What it holds, as the queue of an exporter counts it.
     #[must_use]
     pub fn held(&self) -> Held {
-        let totals = self.totals();
-        Held { requests: totals.pieces, records: totals.records, bytes: totals.bytes, places: 0 }
+        self.store.held()
     }
 
     /// Why the disk is not written to at present.
@@ -225,7 +225,7 @@ impl Spool {
         {
             return Err(why.clone());
         }
-        let (held, limit) = (self.store.totals().bytes, self.config.load().max_bytes);
+        let (held, limit) = (self.store.held().bytes, self.config.load().max_bytes);
         // An empty spool takes a request of any size: nothing is wedged for ever by being large.
         if limit == 0 || held == 0 || held + bytes as u64 <= limit {
             return Ok(());
@@ -238,7 +238,7 @@ impl Spool {
     pub fn fill(&self) -> f64 {
         match self.config.load().max_bytes {
             0 => 0.0,
-            limit => self.store.totals().bytes as f64 / limit as f64,
+            limit => self.store.held().bytes as f64 / limit as f64,
         }
     }
 
@@ -254,8 +254,12 @@ impl Spool {
         self.store.fattest()
     }
 
-    /// Hands something over to be kept. Never waits: what is handed over is bounded by the room it holds.
+    /// Hands something over to be kept. Never waits: what is handed over is bounded by the room it holds. What the format cannot hold is
+    /// refused here, so that nothing else of its group is.
     pub fn store(&self, incoming: Incoming) {
+        if frame::body_len(&incoming.piece).is_none() {
+            return self.reject(incoming);
+        }
         let mut orders = self.orders.lock();
         if orders.closed {
             drop(orders);

@@ -8,6 +8,7 @@
 use super::answer::Answer;
 use crate::net::auth::Authenticator;
 use crate::net::compression::{DecompressError, Encoding, decompress};
+use crate::net::heavy::heavy;
 use crate::net::seats::Seats;
 use crate::net::server::body::{self, ReadError};
 use crate::net::server::{Connection, Handler};
@@ -36,7 +37,7 @@ const PATHS: [(&str, Kinds); 6] = [
 const READY: &str = "/ready";
 /// The header that names the tenant.
 const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
-/// A push larger than this is unpacked on a task of its own, so that it does not hold up the other requests of its connection.
+/// A push larger than this is unpacked away from the runtime's workers.
 const HEAVY: usize = 64 << 10;
 /// What a JSON push may become as OTLP, as a multiple of its size: `[1,""],` becomes 36 bytes.
 const JSON_GROWTH: usize = 5;
@@ -144,8 +145,7 @@ impl Push {
             return self.unpack_now(form, encoding, body, permit);
         }
         let push = self.clone();
-        let work = tokio::spawn(async move { push.unpack_now(form, encoding, body, permit) });
-        work.await.unwrap_or_else(|error| {
+        heavy(move || push.unpack_now(form, encoding, body, permit)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "unpacking a push failed");
             Err(Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
         })

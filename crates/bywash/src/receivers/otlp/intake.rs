@@ -9,6 +9,7 @@ use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
 use crate::net::calls::{HalfOpen, OpenCall};
 use crate::net::compression::{DecompressError, Encoding, decompress};
+use crate::net::heavy::heavy;
 use crate::net::seats::Seats;
 use crate::net::told::told;
 use crate::receivers::Inlets;
@@ -23,7 +24,7 @@ use wire::{Census, CheckLimits, Chunks, Malformed, Signal};
 /// The longest tenant name; a longer one counts as none.
 const MAX_TENANT: usize = 128;
 
-/// Work beyond these sizes is done on a task of its own, so that it does not hold up the other requests of its connection.
+/// Work beyond these sizes is done away from the runtime's workers.
 const HEAVY_PACKED: usize = 64 << 10;
 const HEAVY_PLAIN: usize = 1 << 20;
 
@@ -135,8 +136,7 @@ impl Intake {
             return self.unpack_now(packed, permit);
         }
         let intake = self.clone();
-        let work = tokio::spawn(async move { intake.unpack_now(packed, permit) });
-        work.await.unwrap_or_else(|error| {
+        heavy(move || intake.unpack_now(packed, permit)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "unpacking a request failed");
             Err(Status::new(Code::Internal, "internal error").with_http(http::StatusCode::INTERNAL_SERVER_ERROR))
         })

@@ -78,7 +78,7 @@ impl Default for Plan {
             budget: BudgetConfig {
                 bytes: 64 << 20,
                 request_cost: 0,
-                tenant_share: Some(0.5),
+                tenants: Some(Arc::default()),
                 ..BudgetConfig::default()
             },
             unconnected: vec![],

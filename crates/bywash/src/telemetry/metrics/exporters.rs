@@ -2,6 +2,7 @@
 
 use super::{ExporterState, MAX_LANES, Reasons, Snapshot};
 use crate::telemetry::exposition::{Page, Type};
+use flow::Scope;
 use flow::lane::LaneView;
 use std::time::Instant;
 use wire::Signal;
@@ -109,6 +110,10 @@ fn lanes(page: &mut Page, e: &ExporterState, now: Instant) {
     for state in STATES {
         let n = e.lanes.iter().filter(|lane| lane.state == state).count() as u64;
         page.gauge("bywash_exporter_lanes", "Lanes by state.").add(&[exporter, data_type, ("state", state)], n);
+    }
+    for (scope, n) in Scope::SHARED.into_iter().zip(e.halted_scopes) {
+        let help = "What several lanes share and that does not pass now.";
+        page.gauge("bywash_exporter_halted_scopes", help).add(&[exporter, data_type, ("scope", scope)], n);
     }
     let oldest = e.lanes.iter().map(|lane| age(lane, now)).fold(0.0, f64::max);
     page.gauge("bywash_exporter_oldest_record_age_seconds", "Age of the oldest record that is not delivered yet.")

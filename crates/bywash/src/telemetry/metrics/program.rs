@@ -17,6 +17,13 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
         .add(&[], reloads.last_success.as_secs());
     page.counter("bywash_log_lines_suppressed", "Lines that sampling left out of the log.")
         .add(&[], snapshot.suppressed_lines);
+    for (output, lines) in &snapshot.dropped_lines {
+        page.counter(
+            "bywash_log_lines_dropped",
+            "Lines that were not written: nobody read them, or the output failed.",
+        )
+        .add(&[("output", output)], *lines);
+    }
     page.counter("bywash_leaked_acknowledgements", "Acknowledgements dropped unsettled. More than 0 is a bug.")
         .add(&[], snapshot.leaked);
     let mut resource: Vec<(String, &str)> = vec![];

@@ -114,6 +114,7 @@ fn eventful() -> Snapshot {
                 lane("b:4317", "halted", ago(60)),
                 lane("c", "passing", None),
             ],
+            halted_scopes: [1, 0, 0],
             spool: Some(spool()),
         }],
         load_balancers: vec![],
@@ -137,6 +138,7 @@ fn eventful() -> Snapshot {
             last_success: Duration::from_secs(1_700_000_000),
         },
         suppressed_lines: 42,
+        dropped_lines: vec![("stderr".into(), 7), ("/var/log/bywash.log".into(), 0)],
         leaked: 0,
     }
 }

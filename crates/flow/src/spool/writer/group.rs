@@ -87,6 +87,16 @@ impl Spool {
         }
     }
 
+    /// Refuses for good what cannot be kept.
+    pub(super) fn reject(&self, incoming: Incoming) {
+        let records = u64::from(incoming.piece.payload.records);
+        let why = Why::new(Kind::TooLarge, StoreError::TooLarge.to_string());
+        if let Some(landing) = self.landing() {
+            landing.refused(records, &why);
+        }
+        settle_unkept(incoming, Outcome::Rejected { records, why });
+    }
+
     fn landed(&self, incoming: Incoming, ticket: Ticket) {
         let Incoming { piece, told, held, slot, at } = incoming;
         drop(slot);
@@ -125,7 +135,11 @@ impl Spool {
 /// Settles what could not be kept.
 pub(super) fn refuse(incoming: Incoming, why: &Why, retry_after: Option<Duration>) {
     let records = u64::from(incoming.piece.payload.records);
+    settle_unkept(incoming, Outcome::Failed { records, why: why.clone(), retry_after });
+}
+
+fn settle_unkept(incoming: Incoming, outcome: Outcome) {
     drop(incoming.slot);
-    incoming.told.settle(Outcome::Failed { records, why: why.clone(), retry_after });
+    incoming.told.settle(outcome);
     incoming.held.settle(Outcome::Delivered);
 }
