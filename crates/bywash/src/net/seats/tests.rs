@@ -57,7 +57,8 @@ async fn who_can_be_spared_leaves() {
         match n {
             0 | 1 => {}
             2 => seat.is_idle(),
-            _ => seat.is_busy(),
+            3 => seat.is_busy(1, &HalfOpen::default()),
+            _ => seat.is_busy(2, &HalfOpen::default()),
         }
         others.push(sit(seat).0);
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -66,7 +67,7 @@ async fn who_can_be_spared_leaves() {
     let mut newcomers = vec![];
     for gone in 0..3 {
         let seat = seats.take(false, 0, &counts).await.unwrap();
-        seat.is_busy();
+        seat.is_busy(1, &HalfOpen::default());
         newcomers.push(seat);
         let closed: Vec<usize> = (0..others.len()).filter(|n| others[*n].is_finished()).collect();
         assert_eq!(closed, (0..=gone).collect::<Vec<_>>());

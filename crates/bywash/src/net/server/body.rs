@@ -53,7 +53,7 @@ pub async fn read(
     let deadline = Instant::now() + timeout.unwrap_or(BODY_TIME);
     let mut assembler = Assembler::new(announced);
     loop {
-        let piece = match next(body, deadline, call, permit).await {
+        let piece = match next(body, deadline, connection, call, permit).await {
             Piece::Data(piece) => piece,
             Piece::End => break,
             Piece::Broken(error) => return Err(ReadError::Broken(error)),
@@ -65,7 +65,9 @@ pub async fn read(
         }
         assembler.push(piece, permit).map_err(ReadError::Refused)?;
     }
-    call.has_arrived();
+    if call.has_arrived() {
+        connection.is_busy();
+    }
     connection.set_unread(false);
     Ok(assembler.finish(&connection.buffers, permit))
 }
@@ -80,13 +82,20 @@ enum Piece {
 }
 
 /// The next piece of a body, waited for no longer than [`BODY_IDLE`] and the deadline.
-async fn next(body: &mut Incoming, deadline: Instant, call: &mut OpenCall, permit: &Permit) -> Piece {
+async fn next(
+    body: &mut Incoming,
+    deadline: Instant,
+    connection: &Connection,
+    call: &mut OpenCall,
+    permit: &Permit,
+) -> Piece {
     loop {
         // Usually it is there, and needs no timer.
         let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 call.waits(permit);
+                connection.is_busy();
                 let until = deadline.min(Instant::now() + BODY_IDLE);
                 let frame = timeout_at(until, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)));
                 tokio::select! {

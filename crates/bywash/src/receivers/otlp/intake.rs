@@ -7,7 +7,7 @@
 
 use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
-use crate::net::calls::OpenCall;
+use crate::net::calls::{HalfOpen, OpenCall};
 use crate::net::compression::{DecompressError, Encoding, decompress};
 use crate::net::heavy::heavy;
 use crate::net::origin::Kept;
@@ -91,9 +91,15 @@ impl Intake {
         self.inlets.of(signal)
     }
 
-    /// Everything that can be decided from the headers and the sender's address. The caller must not read a body before.
-    pub async fn admit(&self, signal: Signal, headers: &HeaderMap, peer: IpAddr) -> Result<Admitted, Status> {
-        let call = self.seats.open_call(headers).map_err(|refusal| self.refused(signal, refusal))?;
+    /// Everything that can be decided from the headers, the sender's address, and the count of half-open calls on its connection. The caller must not
+    /// read a body before.
+    pub async fn admit(
+        &self,
+        signal: Signal,
+        headers: &HeaderMap,
+        (peer, half_open): (IpAddr, &HalfOpen),
+    ) -> Result<Admitted, Status> {
+        let call = self.seats.open_call(headers, half_open).map_err(|refusal| self.refused(signal, refusal))?;
         if let Some(auth) = &self.authenticator
             && !auth.allows(headers).await
         {
