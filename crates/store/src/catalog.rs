@@ -47,6 +47,9 @@ pub(crate) struct PartFiles {
     pub is_foreign: bool,
 }
 
+/// What is in a directory, the files of its last part, and what was repaired.
+pub(crate) type OpenedCatalog = (Catalog, Option<(Part, PartFiles)>, Repairs);
+
 /// The folder of a tenant in a part.
 pub(crate) fn tenant_dir(root: &Path, part: Part, tenant: &str) -> PathBuf {
     // Names that are too long were refused.
@@ -59,11 +62,7 @@ impl Catalog {
     ///
     /// # Errors
     /// The directory cannot be listed.
-    pub fn open(
-        disk: &dyn Disk,
-        root: &Path,
-        seed: (u32, u64),
-    ) -> io::Result<(Catalog, Option<(Part, PartFiles)>, Repairs)> {
+    pub fn open(disk: &dyn Disk, root: &Path, seed: (u32, u64)) -> io::Result<OpenedCatalog> {
         let mut catalog = Catalog::default();
         let mut repairs = Repairs::default();
         let mut last = None;

@@ -10,7 +10,7 @@ use crate::chunk::write::{Sealed, Sealer};
 use crate::config::Config;
 use crate::journal::Frame;
 use crate::repeat::Repeats;
-use crate::trace::summary::Summaries;
+use crate::trace::summary::{SpanFacts, Summaries};
 use foldhash::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -32,11 +32,14 @@ pub(crate) struct Pending {
     pub since: u64,
 }
 
+/// Chunks that grow, by service.
+pub(crate) type OpenChunks = HashMap<Arc<[u8]>, Arc<OpenChunk>>;
+
 /// What grows of a tenant.
 pub(crate) struct Tenant {
     pub name: Arc<str>,
     /// By signal and service.
-    pub open: [HashMap<Arc<[u8]>, Arc<OpenChunk>>; 2],
+    pub open: [OpenChunks; 2],
     pub summaries: Summaries,
 }
 
@@ -147,13 +150,13 @@ impl Writer {
                 let mut is_full = false;
                 while !is_full && let Some(record) = records.next() {
                     let ordinal = record.ordinal() as u32;
+                    self.parsed.read(signal, record.bytes(), origin.arrived);
                     if signal == Signal::Traces {
-                        summaries.add(record.bytes(), &service, origin.request);
+                        summarize(summaries, &self.parsed, record.bytes(), &service, origin.request);
                     }
                     if after.is_some_and(|through| (origin.request, ordinal) <= through) {
                         continue;
                     }
-                    self.parsed.read(signal, record.bytes(), origin.arrived);
                     chunk.push(record.bytes(), &self.parsed, headers, origin, ordinal);
                     is_full = chunk.len() >= self.chunk_records || chunk.bytes >= self.chunk_bytes;
                 }
@@ -265,7 +268,7 @@ fn size(sealed: &Sealed) -> usize {
 
 /// Packs the chunk of a service and lets it wait.
 fn close(
-    (tenant, open, service): (&Arc<str>, &mut HashMap<Arc<[u8]>, Arc<OpenChunk>>, &Arc<[u8]>),
+    (tenant, open, service): (&Arc<str>, &mut OpenChunks, &Arc<[u8]>),
     sealer: &mut Sealer,
     (pending, pending_bytes, open_bytes): (&mut Vec<Pending>, &mut usize, &mut usize),
     now: u64,
@@ -277,6 +280,13 @@ fn close(
     pending.push(Pending { tenant: tenant.clone(), sealed, since: now });
     open.remove(service);
     Ok(())
+}
+
+/// Takes a span into the summary of its trace.
+fn summarize(summaries: &mut Summaries, span: &Parsed, record: &[u8], service: &Arc<[u8]>, request: u64) {
+    let &Parsed { time: start, end, status, has_parent, ref trace, .. } = span;
+    let name = span.text(record);
+    summaries.add(trace, &SpanFacts { start, end, status, has_parent, name, service }, request);
 }
 
 /// The header of an entry, its pieces joined.

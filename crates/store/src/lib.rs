@@ -20,22 +20,26 @@
 //!
 //! | to change | open |
 //! |---|---|
-//! | what users hold, and the order of writes | [`store`] |
-//! | the settings | [`config`] |
-//! | how requests become chunks | [`ingest`] |
-//! | how records become columns | [`chunk`] |
-//! | what is durable before a chunk is | [`journal`] |
-//! | how chunks lie in files, and how damage is repaired | [`segment`] |
-//! | which folders there are | [`part`] |
-//! | what is known of all chunks | [`catalog`] |
-//! | which requests were there before | [`repeat`] |
-//! | traces | [`trace`] |
-//! | queries | [`query`] |
-//! | what a word is | [`text`] |
+//! | what users hold | `store.rs` |
+//! | the order of writes | `commit.rs` |
+//! | what goes, and when | `retention.rs` |
+//! | what comes back from the journal | `replay.rs` |
+//! | the settings | `config.rs` |
+//! | how requests become chunks | `ingest.rs` |
+//! | how records become columns | `chunk.rs` |
+//! | what is durable before a chunk is | `journal.rs` |
+//! | how chunks lie in files, and how damage is repaired | `segment.rs` |
+//! | which folders there are | `part.rs` |
+//! | what is known of all chunks | `catalog.rs` |
+//! | which requests were there before | `repeat.rs` |
+//! | traces | `trace.rs` |
+//! | queries | `query.rs` |
+//! | what a word is | `text.rs` |
 
 mod catalog;
 mod chunk;
 mod codec;
+mod commit;
 mod config;
 pub mod disk;
 mod hash;
@@ -44,6 +48,8 @@ mod journal;
 mod part;
 mod query;
 mod repeat;
+mod replay;
+mod retention;
 mod segment;
 #[cfg(test)]
 mod sim;

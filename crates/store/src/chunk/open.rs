@@ -139,8 +139,8 @@ impl OpenChunk {
         self.hot.severities.push(parsed.severity);
         self.hot.shapes.push(shape);
         self.hot.origins.push(headers);
-        self.texts.bytes.extend_from_slice(parsed.text(record));
-        self.texts.ends.push(self.texts.bytes.len() as u32);
+        self.texts.raw.extend_from_slice(parsed.text(record));
+        self.texts.ends.push(self.texts.raw.len() as u32);
         self.ids.traces.push(parsed.trace);
         self.ids.spans.push(parsed.span);
         match self.hot.runs.last_mut() {

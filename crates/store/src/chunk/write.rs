@@ -131,10 +131,10 @@ impl Filters {
 }
 
 fn put_words(words: &mut Hashes, folded: &mut Vec<u8>, texts: &Texts) {
-    let is_ascii = texts.bytes.is_ascii();
+    let is_ascii = texts.bytes().is_ascii();
     if is_ascii {
         folded.clear();
-        folded.extend_from_slice(&texts.bytes);
+        folded.extend_from_slice(texts.bytes());
         folded.make_ascii_lowercase();
     }
     let mut from = 0;
@@ -263,7 +263,7 @@ fn put_texts(out: &mut Vec<u8>, texts: &Texts) {
         put_varint(out, u64::from(end - last));
         last = end;
     }
-    out.extend_from_slice(&texts.bytes);
+    out.extend_from_slice(texts.bytes());
 }
 
 fn put_present<const N: usize>(out: &mut Vec<u8>, ids: &[[u8; N]]) {

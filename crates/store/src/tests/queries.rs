@@ -93,7 +93,7 @@ fn check_search(store: &Store, model: &Model, query: &Query) {
             // The request made of a row has just its record, with what stood above it.
             let again = shop::records(query.signal, &row.request());
             let flat = shop::Flat { service, resource: row.resource.to_vec(), scope: row.scope.to_vec(), record };
-            assert_eq!(again, [flat.clone()]);
+            assert_eq!(again, std::slice::from_ref(&flat));
             (row.cursor, flat)
         })
         .collect();
