@@ -27,7 +27,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wire::Signal;
+use wire::{Coding, Signal};
 
 /// The collector's keys of the exporter (configgrpc, exporterhelper, otlpexporter), with its defaults.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -440,6 +440,10 @@ impl Shared {
 }
 
 impl Exporter for OtlpGrpc {
+    fn coding(&self) -> Option<Coding> {
+        self.shared.config.compression.coding()
+    }
+
     async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
         let client = match self.client(target) {
             Ok(client) => client,
