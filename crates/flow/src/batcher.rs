@@ -14,7 +14,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wire::{Chunks, Coding, Compressed, PackLimits, Packer};
+use wire::{Chunks, PackLimits, Packer};
 
 /// When a batch is full. 0 means no limit.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,10 +32,6 @@ pub struct BatchConfig {
     /// How long the oldest record may wait for a fuller batch.
     pub flush_interval: Duration,
 }
-
-/// Average size from which requests that came compressed are joined as they are. From it on, what is joined is no more than about a tenth
-/// larger than what is compressed together: of smaller ones, too much is said again in each.
-const WORTH_JOINING: u64 = 24 << 10;
 
 /// Bytes that are read back from disk for one request at most where requests have no bound of their own.
 const MOST_STORED: u64 = 4 << 20;
@@ -330,23 +326,12 @@ impl Batcher {
         // One part alone is sent as it came.
         let payload = match parts.as_slice() {
             [only] => as_it_came(only, first_body),
-            many => Payload::new(signal, self.noted(body, many, bytes), u32::try_from(records).unwrap_or(u32::MAX)),
+            many => {
+                let body = came_in(body, many, limits.max_bytes);
+                Payload::new(signal, body, u32::try_from(records).unwrap_or(u32::MAX))
+            }
         };
         Some(Request::of(payload, parts))
-    }
-
-    /// A merged request with what its parts of so many bytes came in, if all of them came compressed with gzip and are large enough.
-    ///
-    /// What is joined has the headers that merging folds, so its size is that of the parts.
-    fn noted(&self, body: Chunks, parts: &[Item], bytes: u64) -> Chunks {
-        let max_bytes = self.config.max_bytes as u64;
-        if bytes < WORTH_JOINING * parts.len() as u64 || (max_bytes > 0 && bytes > max_bytes) {
-            return body;
-        }
-        let came = |part: &'_ Item| part.batch.payload.body.compressed().to_vec();
-        let all: Vec<Vec<Compressed>> = parts.iter().map(came).collect();
-        let is_gzip = |part: &Vec<Compressed>| !part.is_empty() && part.iter().all(|one| one.coding() == Coding::Gzip);
-        if all.iter().all(is_gzip) { body.with_compressed(all.concat()) } else { body }
     }
 
     /// Divides a request that was rejected: a merged one into halves of its parts, one of several records into halves of those
@@ -516,8 +501,10 @@ fn payloads(whole: &Payload, parts: Vec<wire::Part>) -> Vec<Payload> {
     parts.into_iter().map(of).collect()
 }
 
+mod came_in;
 mod item;
 mod search;
+use came_in::came_in;
 pub use item::Item;
 pub use search::Search;
 

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::testing::{ids, logs};
 use crate::{Ack, Batch, Outcome};
 use proptest::prelude::*;
+use wire::Compressed;
 
 fn item(names: &[&str], waits: bool, at: Instant) -> Item {
     let payload = logs("s", names);
@@ -101,8 +102,8 @@ fn large(first: usize, records: usize) -> Item {
     item(&names.iter().map(String::as_str).collect::<Vec<_>>(), false, clock::now())
 }
 
-/// What the first request of these items came in.
-fn came_in(config: BatchConfig, items: impl IntoIterator<Item = Item>) -> (Request, Vec<u8>) {
+/// The first request of these items, and what it came in, joined.
+fn first_request(config: BatchConfig, items: impl IntoIterator<Item = Item>) -> (Request, Vec<u8>) {
     let mut b = Batcher::new(config);
     items.into_iter().for_each(|item| b.push(item));
     let request = b.take().unwrap();
@@ -123,7 +124,7 @@ fn came_in(config: BatchConfig, items: impl IntoIterator<Item = Item>) -> (Reque
 fn what_requests_came_in_is_kept_when_they_are_merged_whole() {
     for count in 1..4 {
         let items = (0..count).map(|n| as_gzip(large(30 * n, 30)));
-        let (request, joined) = came_in(config(30 * count as u64, 0), items);
+        let (request, joined) = first_request(config(30 * count as u64, 0), items);
         let inflated = gzip::inflate::<()>(&joined, 1 << 20, |_| Ok(())).unwrap().bytes;
         assert_eq!(ids(&Payload::new(wire::Signal::Logs, inflated, 0)), ids(&request.payload));
         assert_eq!(request.payload.records as usize, 30 * count);
@@ -151,7 +152,7 @@ fn what_cannot_be_joined_is_not() {
         (config(10, 20), vec![as_gzip(large(0, 60))], 20),
     ];
     for (case, (config, items, records)) in cases.into_iter().enumerate() {
-        let (request, joined) = came_in(config, items);
+        let (request, joined) = first_request(config, items);
         assert_eq!((joined.len(), request.payload.records), (0, records), "case {case}");
         settle(request);
     }
