@@ -13,9 +13,9 @@ check:
 fuzz seconds="60":
     for t in $(cargo +nightly fuzz list); do cargo +nightly fuzz run $t -- -max_total_time={{seconds}}; done
 
-# Micro-benchmarks of the wire crate, beside prost.
+# Micro-benchmarks of the crates wire, beside prost, and gzip, beside zlib-rs.
 bench:
-    cargo bench -p bywash-wire
+    cargo bench -p bywash-wire -p bywash-gzip
 
 # What the queue on disk costs, and what it takes from the throughput; on a real disk, below the target directory.
 spool-bench:
@@ -32,7 +32,7 @@ lb-churn:
 
 # A thousand tenants among nine thousand dead ones, beside the thousand alone, held to the bounds that are aimed at.
 many-targets:
-    BYWASH_STRICT=1 cargo test --release -p bywash --test e2e ten_thousand -- --nocapture --test-threads=1
+    BYWASH_STRICT=1 cargo test --release -p bywash --test e2e -- ten_thousand many_at_rest --nocapture --test-threads=1
 
 # Advisories, licences, duplicate crates (needs cargo-deny).
 deny:

@@ -1,6 +1,7 @@
 //! What the fuzz targets share.
 
 use stages::{Entry, Labels, Now, Pipeline, Stages, Timestamp};
+use std::io::Read;
 use std::time::Instant;
 use wire::{Census, CheckLimits, Malformed, Signal, check};
 
@@ -24,6 +25,20 @@ pub fn prost_decodes(signal: Signal, body: &[u8]) -> Result<(), prost::DecodeErr
         Signal::Traces => TracesRequest::decode(body).map(drop),
         Signal::Metrics => MetricsRequest::decode(body).map(drop),
     }
+}
+
+/// What a deflate stream at the beginning of these bytes comes to, and its size, if it is sound and within the cap.
+pub fn deflated(input: &[u8], cap: usize) -> Option<(Vec<u8>, usize)> {
+    let mut plain = Vec::new();
+    let mut decoder = flate2::bufread::DeflateDecoder::new(input);
+    (&mut decoder).take(cap as u64 + 1).read_to_end(&mut plain).ok()?;
+    (plain.len() <= cap).then(|| (plain, decoder.total_in() as usize))
+}
+
+/// A gzip body of one member with this stream, and the trailer of these bytes.
+pub fn gzip_body(stream: &[u8], plain: &[u8]) -> Vec<u8> {
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    [&head[..], stream, &crc32fast::hash(plain).to_le_bytes(), &(plain.len() as u32).to_le_bytes()].concat()
 }
 
 /// The first line of an input as text, and what follows it.

@@ -125,13 +125,14 @@ service:
     assert!(code == Some(78) && err.contains("absent.yaml"), "{code:?} {err}");
 }
 
-/// Certificates of a small authority, by the names that examples/tls.yaml gives them.
+/// Certificates of a small authority, by the names that examples/tls.yaml gives them, and the token of examples/credentials.yaml.
 fn certificates(dir: &Path) {
     let mut authority = rcgen::CertificateParams::new(vec![]).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let key = rcgen::KeyPair::generate().unwrap();
     let ca = authority.self_signed(&key).unwrap();
     std::fs::write(dir.join("ca.pem"), ca.pem()).unwrap();
+    std::fs::write(dir.join("token"), "token").unwrap();
     let issuer = rcgen::Issuer::new(authority, key);
     for name in ["server", "client"] {
         let key = rcgen::KeyPair::generate().unwrap();

@@ -10,10 +10,12 @@
 mod harness;
 
 mod acknowledgement;
+mod authenticators;
 mod bad_input;
 mod chaos;
 mod clients;
 mod command_line;
+mod connections;
 mod crash_loop;
 mod dead_letters;
 mod disk_trouble;
@@ -28,11 +30,13 @@ mod lb_network;
 mod load_balancing;
 mod loki;
 mod loki_stages;
+mod many_at_rest;
 mod overload;
 mod prometheus;
 mod reload;
 mod spool_speed;
 mod stages;
 mod stopping;
+mod stuck_log;
 mod telemetry;
 mod ten_thousand;

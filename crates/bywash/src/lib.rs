@@ -16,6 +16,7 @@
 //!                      │
 //!               stages (crate)               log entries and Loki stages: one function call
 //!                wire (crate)                OTLP on bytes: no async, no I/O
+//!                gzip (crate)                gzip bodies: inflated, joined
 //! ```
 //!
 //! A layer uses only what lies below it.
@@ -37,6 +38,7 @@
 //! | `bywash load`, `bywash sink` and `bywash stages` | [`commands`] |
 //! | which components there are | [`app::components`], [`exporters`] |
 //! | batching, queues, retries, breakers, admission, memory | the crate `flow` |
+//! | how gzip is inflated and joined | the crate `gzip` |
 //! | what OTLP looks like on the wire: check, split, merge, JSON | the crate `wire` |
 
 pub mod app;

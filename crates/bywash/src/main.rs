@@ -3,22 +3,32 @@
 use bywash::app::cli::Cli;
 use bywash::app::run::Exit;
 use bywash::app::terminal;
+use bywash::telemetry::writer::{self, Writer};
 use clap::Parser;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long the last lines may take to be written. If nobody reads them they are not waited for any longer.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long work on other threads that cannot be told to end, such as a read of a disk that hangs, is waited for.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // One provider for all of TLS, chosen here and nowhere else; there is no other that could have come first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match execute(cli) {
+    let result = execute(cli);
+    if let Err(error) = &result
+        && let Ok(stderr) = Writer::open("stderr")
+    {
+        stderr.put(format!("error: {}\n", terminal::whole(error)).into());
+    }
+    writer::flush(LAST_LINES);
+    match result {
         Ok(Exit::Code(code)) => ExitCode::from(code),
         #[allow(clippy::disallowed_methods, reason = "the user asked twice: nothing is to be waited for")]
         Ok(Exit::AtOnce(code)) => std::process::exit(code.into()),
-        Err(error) => {
-            // If standard error cannot be written there is nobody to tell.
-            let _ = terminal::complain(&format!("error: {}\n", terminal::whole(&error)));
-            ExitCode::FAILURE
-        }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -40,6 +50,9 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
             std::mem::forget(runtime);
             Ok(Exit::AtOnce(code))
         }
-        result => result,
+        result => {
+            runtime.shutdown_timeout(LAST_WORK);
+            result
+        }
     }
 }

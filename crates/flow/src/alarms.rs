@@ -2,8 +2,8 @@
 //!
 //! A lane is nudged at its instant or a little later, never before. The clock is one task that ends when nobody waits.
 
-use crate::clock;
 use crate::scopes::Nudge;
+use crate::{clock, task};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -44,7 +44,8 @@ impl Alarms {
         let starts = !std::mem::replace(&mut set.is_running, true);
         drop(set);
         if starts {
-            tokio::spawn(run(Arc::downgrade(self), self.changed.clone()));
+            let (alarms, changed) = (Arc::downgrade(self), self.changed.clone());
+            task::keep("alarms", move || run(alarms.clone(), changed.clone()));
         } else if is_first {
             self.changed.notify_one();
         }

@@ -2,26 +2,33 @@
 //!
 //! A request opens a [`Permit`] before its body is read and grows it as bytes arrive, are decompressed or are copied; the permit
 //! then lives in the request's [`Ack`](crate::Ack) and is given back when that is settled. Below the soft limit everything
-//! enters, from there on only priority records, at the hard limit nothing. A tenant has a share with the same two limits, which
-//! holds for its priority records too.
+//! enters, from there on only priority records, at the hard limit nothing. A tenant has a bound with the same two limits, which
+//! holds for its priority records too ([`tenants`]).
 //!
-//! Lanes of exporters with many targets are paid for as well: what they take is taken off the limit, a quarter of it at most
-//! ([`Budget::open_lane`]). What queues hold of all this, and who may still be queued, is the [`Stock`]'s to say.
+//! Lanes of exporters with many targets, connections and open calls are paid for as well (`fees`). What queues hold of all this, and who may
+//! still be queued, is the [`Stock`]'s to say.
 //!
 //! Invariants: no permit is opened or grown past the hard limit (only what has to be copied to be sent, [`Permit::hold`], is charged
 //! without asking); when every permit is gone, everything in use is exactly 0.
 //! It does not decide which records have priority (`wire` does) and it holds no queue.
+
+mod fees;
+mod tenants;
+
+pub use fees::{CallFee, ConnectionFee, FREE_CONNECTIONS, LANE_COST, LaneFee};
+pub use tenants::TenantsConfig;
 
 use crate::clock;
 use crate::drain::DrainRate;
 use crate::ledger::Stock;
 use crate::outcome::{Kind, Why};
 use arc_swap::ArcSwap;
+use fees::Standing;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use tenants::{Tenant, Tenants};
 
 /// The limits. 0 means no limit for `records` and `requests`.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,10 +43,8 @@ pub struct BudgetConfig {
     pub records: u64,
     /// Requests held at once.
     pub requests: u64,
-    /// The part of `bytes`, 0..=1, that one tenant may hold. `None`: tenants are not told apart.
-    pub tenant_share: Option<f64>,
-    /// Tenants that are told apart; further ones share one account.
-    pub max_tenants: usize,
+    /// What tenants may hold. `None`: they are not told apart.
+    pub tenants: Option<Arc<TenantsConfig>>,
     /// Bytes that every request is charged beside its body: what its acknowledgement, its place in a queue and the allocator take.
     /// Without it, a flood of tiny requests would take several times the budget.
     pub request_cost: u64,
@@ -53,8 +58,7 @@ impl Default for BudgetConfig {
             sheds: true,
             records: 0,
             requests: 0,
-            tenant_share: None,
-            max_tenants: 10_000,
+            tenants: None,
             request_cost: REQUEST_COST,
         }
     }
@@ -62,12 +66,6 @@ impl Default for BudgetConfig {
 
 /// By the sizes of what a queued one-record request consists of beside its body, with the allocator's headers; rounded up.
 pub(crate) const REQUEST_COST: u64 = 512;
-
-/// What one of many lanes takes while it waits: its state, its books, its place in the maps, with the allocator's headers. What a lane
-/// with a task was measured to take; one that rests takes less.
-pub const LANE_COST: u64 = 8 * 1024;
-/// So many lanes are made in any case: those of an ordinary configuration.
-const FREE_LANES: u64 = 1024;
 
 /// Who may enter now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +87,7 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
 }
 
+/// What is held by all, or by a tenant.
 #[derive(Debug, Default)]
 struct Account {
     bytes: AtomicU64,
@@ -100,28 +99,16 @@ struct Account {
 struct Inner {
     config: ArcSwap<BudgetConfig>,
     all: Account,
-    tenants: Mutex<HashMap<Arc<str>, Arc<Account>>>,
-    /// Where the tenants beyond `max_tenants` are booked.
-    others: Arc<Account>,
-    /// The configured bytes without what lanes take: what requests may hold.
+    tenants: Tenants,
+    /// The configured bytes without what lanes and connections take: what requests may hold.
     limit: AtomicU64,
-    /// Lanes that are paid for. Held while the limit is set, so that the last word is the right one.
-    lanes: Mutex<u64>,
+    /// Lanes and connections that are paid for. Held while the limit is set.
+    standing: Mutex<Standing>,
+    /// Of the bytes in use, those of open calls beside their bodies.
+    calls: AtomicU64,
     /// What queues hold.
     stock: Stock,
     drain: Mutex<DrainRate>,
-}
-
-/// What one lane is charged, given back on drop.
-#[derive(Debug)]
-pub struct LaneFee(Arc<Inner>);
-
-impl Drop for LaneFee {
-    fn drop(&mut self) {
-        let mut lanes = self.0.lanes.lock();
-        *lanes -= 1;
-        self.0.set_limit(*lanes);
-    }
 }
 
 /// The process's budget. Cheap to clone.
@@ -132,7 +119,7 @@ pub struct Budget(Arc<Inner>);
 #[derive(Debug)]
 pub struct Permit {
     budget: Arc<Inner>,
-    tenant: Option<Arc<Account>>,
+    tenant: Option<Arc<Tenant>>,
     bytes: u64,
     /// What the request is charged beside its body.
     cost: u64,
@@ -155,12 +142,12 @@ impl Budget {
     pub fn new(config: BudgetConfig) -> Budget {
         Budget(Arc::new(Inner {
             limit: AtomicU64::new(config.bytes),
-            lanes: Mutex::default(),
+            standing: Mutex::default(),
+            calls: AtomicU64::new(0),
             stock: Stock::new(config.bytes),
             config: ArcSwap::from_pointee(config),
             all: Account::default(),
-            tenants: Mutex::default(),
-            others: Arc::default(),
+            tenants: Tenants::default(),
             drain: Mutex::new(DrainRate::since(clock::now())),
         }))
     }
@@ -179,34 +166,13 @@ impl Budget {
 
     /// Sets other limits; what is in use stays in use.
     pub fn configure(&self, config: BudgetConfig) {
-        let lanes = self.0.lanes.lock();
-        self.0.config.store(Arc::new(config));
-        self.0.set_limit(*lanes);
+        self.0.change_standing(|_| self.0.config.store(Arc::new(config)));
     }
 
     /// What all queues within this budget hold.
     #[must_use]
     pub fn stock(&self) -> &Stock {
         &self.0.stock
-    }
-
-    /// Pays for one of many lanes. `None`: they take a quarter of the memory already, and there are more than a few.
-    #[must_use]
-    pub fn open_lane(&self) -> Option<LaneFee> {
-        let most = FREE_LANES.max(self.0.config.load().bytes / 4 / LANE_COST);
-        let mut lanes = self.0.lanes.lock();
-        if *lanes >= most {
-            return None;
-        }
-        *lanes += 1;
-        self.0.set_limit(*lanes);
-        Some(LaneFee(self.0.clone()))
-    }
-
-    /// Bytes that lanes take of it.
-    #[must_use]
-    pub fn lane_bytes(&self) -> u64 {
-        *self.0.lanes.lock() * LANE_COST
     }
 
     /// The limits in force.
@@ -236,7 +202,7 @@ impl Budget {
     /// Tenants with an account.
     #[must_use]
     pub fn tenants(&self) -> usize {
-        self.0.tenants.lock().len()
+        self.0.tenants.len()
     }
 
     /// Who may enter now, tenants aside.
@@ -260,20 +226,21 @@ impl Budget {
         if let Some(kind) = refused {
             return Err(inner.refuse(kind, inner.all.bytes.load(Relaxed), inner.limit(), &config));
         }
-        let tenant = match (tenant, config.tenant_share) {
-            (Some(name), Some(share)) => {
-                let account = inner.account(name, config.max_tenants);
-                let (used, limit) = (account.bytes.load(Relaxed), inner.share_of(share));
-                if used >= limit {
-                    return Err(inner.refuse(Kind::TenantShare, used, limit, &config));
+        let tenant = match (tenant, &config.tenants) {
+            (Some(name), Some(rules)) => {
+                let tenant = inner.tenants.get(name, rules);
+                let used = tenant.account.bytes.load(Relaxed);
+                let bound = tenant.bound(rules, inner.limit(), inner.all.bytes.load(Relaxed));
+                if used >= bound {
+                    return Err(inner.refuse(Kind::TenantShare, used, bound, &config));
                 }
-                Some(account)
+                Some(tenant)
             }
             _ => None,
         };
         inner.all.requests.fetch_add(1, Relaxed);
-        if let Some(t) = &tenant {
-            t.requests.fetch_add(1, Relaxed);
+        if let Some(tenant) = &tenant {
+            tenant.account.requests.fetch_add(1, Relaxed);
         }
         let mut permit = Permit { budget: inner.clone(), tenant, bytes: 0, cost: 0, records: 0 };
         permit.take(config.request_cost)?;
@@ -304,20 +271,8 @@ impl Budget {
 }
 
 impl Inner {
-    /// What requests may hold: what is configured without what lanes take, at least three quarters of it.
-    fn set_limit(&self, lanes: u64) {
-        let all = self.config.load().bytes;
-        let lanes = (lanes * LANE_COST).min(all / 4);
-        self.limit.store(all - lanes, Relaxed);
-        self.stock.resize(all - lanes);
-    }
-
     fn limit(&self) -> u64 {
         self.limit.load(Relaxed)
-    }
-
-    fn share_of(&self, share: f64) -> u64 {
-        (self.limit() as f64 * share) as u64
     }
 
     fn is_tight(&self) -> bool {
@@ -335,20 +290,6 @@ impl Inner {
             own_requests,
             c.requests,
         ))
-    }
-
-    fn account(&self, name: &str, max: usize) -> Arc<Account> {
-        let mut tenants = self.tenants.lock();
-        if let Some(a) = tenants.get(name) {
-            return a.clone();
-        }
-        if tenants.len() >= max {
-            tenants.retain(|_, a| a.requests.load(Relaxed) > 0 || Arc::strong_count(a) > 1);
-        }
-        if tenants.len() >= max {
-            return self.others.clone();
-        }
-        tenants.entry(name.into()).or_default().clone()
     }
 
     fn delay(&self, now: Instant, excess: u64) -> Duration {
@@ -393,17 +334,17 @@ impl Permit {
             }
             return Err(refusal);
         }
-        if let (Some(t), Some(share)) = (&self.tenant, config.tenant_share) {
-            let limit = self.budget.share_of(share);
-            let used = t.bytes.fetch_add(n, Relaxed) + n;
-            if used > limit {
-                t.bytes.fetch_sub(n, Relaxed);
+        if let (Some(tenant), Some(rules)) = (&self.tenant, &config.tenants) {
+            let bound = tenant.bound(rules, limit, before + n);
+            let used = tenant.account.bytes.fetch_add(n, Relaxed) + n;
+            if used > bound {
+                tenant.account.bytes.fetch_sub(n, Relaxed);
                 self.budget.all.bytes.fetch_sub(n, Relaxed);
-                if self.bytes + n > limit {
+                if self.bytes + n > tenant.most(rules, limit) {
                     let why = Why::new(Kind::TooLarge, "larger than the tenant's share of the memory budget");
                     return Err(Refusal { why, retry_after: None });
                 }
-                return Err(self.budget.refuse(Kind::TenantShare, used, limit, &config));
+                return Err(self.budget.refuse(Kind::TenantShare, used, bound, &config));
             }
         }
         Ok(())
@@ -457,7 +398,7 @@ impl Permit {
             self.bytes = bytes;
             self.give_back(back, 0);
         } else if bytes > self.bytes {
-            for account in std::iter::once(&self.budget.all).chain(self.tenant.as_deref()) {
+            for account in self.accounts() {
                 account.bytes.fetch_add(bytes - self.bytes, Relaxed);
             }
             self.bytes = bytes;
@@ -469,7 +410,7 @@ impl Permit {
         let records = u64::from(records);
         // Less than before wraps around, as it does in the sum.
         let more = records.wrapping_sub(self.records);
-        for account in std::iter::once(&self.budget.all).chain(self.tenant.as_deref()).filter(|_| more != 0) {
+        for account in self.accounts().filter(|_| more != 0) {
             account.records.fetch_add(more, Relaxed);
         }
         self.records = records;
@@ -489,10 +430,17 @@ impl Permit {
             Level::Full => (Level::Full, Kind::HardLimit),
             other => (other, Kind::SoftLimit),
         };
-        match (&self.tenant, config.tenant_share) {
-            (Some(t), Some(share)) => {
-                let used = t.bytes.load(Relaxed).saturating_sub(self.bytes + self.cost);
-                let own = level(used, self.budget.share_of(share).max(1), config.soft);
+        match (&self.tenant, &config.tenants) {
+            (Some(tenant), Some(rules)) => {
+                let own = self.bytes + self.cost;
+                let used = tenant.account.bytes.load(Relaxed).saturating_sub(own);
+                let all_used = self.budget.all.bytes.load(Relaxed).saturating_sub(own);
+                let of = |part: f64| tenant.bound(rules, (self.budget.limit() as f64 * part) as u64, all_used);
+                let own = match used {
+                    used if used >= of(1.0).max(1) => Level::Full,
+                    used if used >= of(config.soft).max(1) => Level::Priority,
+                    _ => Level::Open,
+                };
                 if own > all.0 { (own, Kind::TenantShare) } else { all }
             }
             _ => all,
@@ -503,15 +451,23 @@ impl Permit {
     #[must_use]
     pub fn refuse(&self, kind: Kind) -> Refusal {
         let config = self.budget.config.load();
-        let (used, limit) = match (&self.tenant, config.tenant_share) {
-            (Some(t), Some(share)) if kind == Kind::TenantShare => (t.bytes.load(Relaxed), self.budget.share_of(share)),
-            _ => (self.budget.all.bytes.load(Relaxed), self.budget.limit()),
+        let all = self.budget.all.bytes.load(Relaxed);
+        let (used, limit) = match (&self.tenant, &config.tenants) {
+            (Some(tenant), Some(rules)) if kind == Kind::TenantShare => {
+                (tenant.account.bytes.load(Relaxed), tenant.bound(rules, self.budget.limit(), all))
+            }
+            _ => (all, self.budget.limit()),
         };
         self.budget.refuse(kind, used, limit, &config)
     }
 
+    /// Where it is booked.
+    fn accounts(&self) -> impl Iterator<Item = &Account> {
+        std::iter::once(&self.budget.all).chain(self.tenant.as_ref().map(|tenant| &tenant.account))
+    }
+
     fn give_back(&self, bytes: u64, records: u64) {
-        for account in std::iter::once(&self.budget.all).chain(self.tenant.as_deref()) {
+        for account in self.accounts() {
             account.bytes.fetch_sub(bytes, Relaxed);
             if records > 0 {
                 account.records.fetch_sub(records, Relaxed);
@@ -523,9 +479,8 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.give_back(self.bytes + self.cost, self.records);
-        self.budget.all.requests.fetch_sub(1, Relaxed);
-        if let Some(t) = &self.tenant {
-            t.requests.fetch_sub(1, Relaxed);
+        for account in self.accounts() {
+            account.requests.fetch_sub(1, Relaxed);
         }
     }
 }

@@ -433,7 +433,7 @@ impl DeadLetters {
 
 impl Filter {
     fn takes_target(&self, target: &Target) -> bool {
-        self.target.as_deref().is_none_or(|wanted| wanted == target.name())
+        self.target.as_deref().is_none_or(|wanted| wanted == target.to_string())
     }
 
     fn takes(&self, letter: &Letter) -> bool {

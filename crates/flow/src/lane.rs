@@ -27,6 +27,7 @@ use crate::budget::{Budget, LaneFee};
 use crate::capacity::{Capacity, Held};
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::ledger::{Line, Standing, Stands};
+use crate::pace::Pace;
 use crate::permits::Permits;
 use crate::retry::RetryConfig;
 use crate::scopes::{Nudge, Scopes};
@@ -53,6 +54,8 @@ pub struct Context<E> {
     pub(crate) scopes: Scopes,
     /// Wakes lanes that rest.
     pub(crate) alarms: Arc<Alarms>,
+    /// When those that are down are tried again, where there are many.
+    pub(crate) pace: Arc<Pace>,
     /// The lanes there are: one that ends by itself leaves.
     pub(crate) roster: Arc<Roster>,
     /// How it stands with the only target, where there is only one.
@@ -202,7 +205,7 @@ struct Inbox {
     /// What records are written into as they come, behind all of `queue`.
     batch: Option<OpenBatch>,
     /// Where the next one is written.
-    sheaf: Option<Sheaf>,
+    sheaf: Option<Box<Sheaf>>,
     /// Wake the task when a batch is begun: it does not know when the next one is due.
     wake_batch: bool,
     /// What waits on disk only, behind all of `queue`.
@@ -505,6 +508,8 @@ impl Lane {
             target: self.0.target.clone(),
             state: match state {
                 _ if !inbox.open => "closing",
+                // What it shares with others does not pass.
+                State::Passing if self.standing() == Standing::Stuck => "halted",
                 State::Passing => "passing",
                 State::Halted { .. } => "halted",
                 State::Probing => "probing",

@@ -19,16 +19,19 @@
 //! | an exporter's queue, its capacity and its lanes | [`outlet`], [`capacity`] |
 //! | how requests are sorted together | [`gather`] |
 //! | which target a record goes to | [`router`] |
+//! | what is known of senders, and which of them stay apart | [`origin`] |
 //! | what is kept on disk | [`spool`], [`dead_letters`] |
 //! | what one destination does: queueing, batching, sending, retrying | [`lane`], [`batcher`], [`breaker`], [`retry`] |
 //! | what an exporter must implement | [`exporter`] |
 //! | how far a failure reaches, and who waits for what is shared | `scopes` |
 //! | who may send at once | `permits` |
+//! | how fast targets that are down are tried again | `pace` |
 //! | what wakes lanes that rest | `alarms` |
 //! | how everything ends | [`stop`] |
 //! | what is counted | [`stats`] |
 //! | how what waits is compressed | [`packed`] |
 //! | what has no target at present | `orphans` |
+//! | what becomes of a task that panics | [`task`] |
 //! | who hears of what happens in lanes | [`mod@watch`] |
 //!
 //! [`batcher`], [`breaker`], [`retry`], [`drain`] and the arithmetic of [`budget`] are plain structs that are handed the time;
@@ -48,9 +51,11 @@ pub mod gather;
 pub mod inlet;
 pub mod lane;
 pub mod ledger;
+pub mod origin;
 mod orphans;
 pub mod outcome;
 pub mod outlet;
+mod pace;
 pub mod packed;
 pub mod payload;
 mod permits;
@@ -62,15 +67,17 @@ pub mod spool;
 pub mod stage;
 pub mod stats;
 pub mod stop;
+pub mod task;
 #[cfg(test)]
 mod testing;
 pub mod watch;
 
 pub use ack::Ack;
-pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal};
+pub use budget::{Budget, BudgetConfig, Level, Permit, Refusal, TenantsConfig};
 pub use exporter::{Attempt, Exporter, Scope};
 pub use inlet::{Accepted, Acknowledge, Funnel, Inlet};
 pub use ledger::Stock;
+pub use origin::Origin;
 pub use outcome::{Kind, Outcome, Why};
 pub use outlet::{Outgoing, Outlet};
 pub use packed::Codec;

@@ -21,7 +21,7 @@ use crate::permits::Permits;
 use crate::router::{Router, Routes, Target};
 use crate::scopes::Scopes;
 use crate::spool::{Incoming, Landing, Piece, Spool};
-use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock};
+use crate::{Ack, Batch, Kind, Outcome, Payload, Watch, Why, clock, task};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
@@ -131,6 +131,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             permits: Permits::new(config.workers),
             scopes: Scopes::default(),
             alarms: Arc::default(),
+            pace: Arc::default(),
             roster: lanes.clone(),
             alone: Stands::default(),
             retry: config.retry.clone(),
@@ -425,7 +426,8 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
         let Some(durable) = &self.context.durable else { return };
         let landing: Arc<dyn Landing> = self.clone();
         let turn = durable.spool.attach(Arc::downgrade(&landing));
-        tokio::spawn(feed(Arc::downgrade(&self), durable.spool.clone(), turn));
+        let (outlet, spool) = (Arc::downgrade(&self), durable.spool.clone());
+        task::keep("feed", move || feed(outlet.clone(), spool.clone(), turn));
     }
 
     fn close(&self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

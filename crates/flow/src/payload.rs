@@ -1,6 +1,6 @@
 //! What travels: an OTLP export request as bytes, with its signal, its record count and where it came from.
 
-use crate::Ack;
+use crate::{Ack, Origin};
 use std::sync::{Arc, LazyLock};
 use wire::{Chunks, Signal};
 
@@ -9,11 +9,27 @@ use wire::{Chunks, Signal};
 pub struct Meta {
     /// The tenant the sender named, when a tenant header is configured.
     pub tenant: Option<Arc<str>>,
+    /// What else is known of it, as far as anything asks for it.
+    pub origin: Origin,
 }
 
 static NO_META: LazyLock<Arc<Meta>> = LazyLock::new(Arc::default);
 
 impl Meta {
+    /// Of a tenant, and nothing else.
+    pub fn of_tenant(tenant: impl Into<Arc<str>>) -> Meta {
+        Meta { tenant: Some(tenant.into()), origin: Origin::default() }
+    }
+
+    /// Of these; without either it is shared.
+    #[must_use]
+    pub fn of(tenant: Option<&str>, origin: Origin) -> Arc<Meta> {
+        if tenant.is_none() && origin.is_empty() {
+            return Meta::none();
+        }
+        Arc::new(Meta { tenant: tenant.map(Into::into), origin })
+    }
+
     /// Nothing is known; shared, so that it costs a reference count.
     #[must_use]
     pub fn none() -> Arc<Meta> {

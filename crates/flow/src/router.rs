@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wire::Records;
 
 /// One destination: a backend's address, a log group and stream, a tenant. The name is unique within its exporter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target(Arc<str>);
 
 impl Target {
@@ -16,7 +16,7 @@ impl Target {
         Target(name.into())
     }
 
-    /// Its name.
+    /// Its name. It may hold credentials of senders ([`crate::origin`]): to people the target itself is shown.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0
@@ -25,7 +25,14 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let origin = self.origin();
+        if origin.is_empty() { f.write_str(&self.0) } else { write!(f, "{}{{{origin}}}", self.base().name()) }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
     }
 }
 

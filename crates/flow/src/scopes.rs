@@ -9,9 +9,9 @@
 //! It does not know lanes: whoever waits is somebody who can be nudged.
 
 use crate::breaker::{Admit, Breaker, State};
-use crate::clock;
 use crate::exporter::Scope;
 use crate::retry::RetryConfig;
+use crate::{clock, task};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -212,7 +212,10 @@ impl Shared {
         let is_new = state.breaker.state() != State::Passing && !std::mem::replace(&mut state.is_kept, true);
         drop(state);
         match is_new {
-            true => drop(tokio::spawn(keep(Arc::downgrade(self), self.changed.clone()))),
+            true => {
+                let (shared, changed) = (Arc::downgrade(self), self.changed.clone());
+                task::keep("scope", move || keep(shared.clone(), changed.clone()));
+            }
             false => self.changed.notify_one(),
         }
         began

@@ -81,7 +81,7 @@ fn request(signal: Signal, number: u64) -> Vec<u8> {
 }
 
 fn payload(signal: Signal, number: u64, tenant: Option<&str>) -> Payload {
-    let meta = Arc::new(Meta { tenant: tenant.map(Arc::from) });
+    let meta = Arc::new(Meta { tenant: tenant.map(Arc::from), ..Meta::default() });
     Payload { meta, ..Payload::new(signal, request(signal, number), 1) }
 }
 

@@ -72,7 +72,7 @@ fn payload(number: usize) -> Payload {
     message.resource_entry(&[], "test", |scope| {
         scope.log(&Log { severity_number: 9, ..Log::default() });
     });
-    let meta = Arc::new(Meta { tenant: Some(number.to_string().into()) });
+    let meta = Arc::new(Meta::of_tenant(number.to_string()));
     Payload { meta, ..Payload::new(Signal::Logs, message.finish(), 1) }
 }
 

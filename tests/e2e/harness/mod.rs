@@ -1,6 +1,8 @@
 //! What the tests share: processes, configurations, books, and a way to wait.
 
+pub mod backend;
 pub mod books;
+pub mod cgroup;
 pub mod config;
 pub mod dns;
 pub mod fleet;

@@ -79,6 +79,14 @@ impl Process {
         Process { name, child, stdout: Lines::follow(stdout), stderr: Lines::follow(stderr) }
     }
 
+    /// The same with outputs that are somebody else's to read.
+    pub fn start_onto(name: &'static str, args: &[&str], dir: &Path, stdout: Stdio, stderr: Stdio) -> Process {
+        let mut command = Command::new(BYWASH);
+        command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let child = command.kill_on_drop(true).spawn().unwrap();
+        Process { name, child, stdout: Lines::default(), stderr: Lines::default() }
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().expect("the process has ended");
@@ -95,6 +103,10 @@ impl Process {
     pub async fn ended(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("{} does not end", self.name)).unwrap().code()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process has ended")
     }
 
     pub fn is_alive(&mut self) -> bool {
@@ -153,6 +165,9 @@ impl Drop for Process {
     }
 }
 
+/// What it is started with.
+const RUN: [&str; 3] = ["run", "--config", "config.yaml"];
+
 /// Bywash with a configuration in a folder of its own.
 pub struct Bywash {
     pub process: Process,
@@ -174,8 +189,19 @@ impl Bywash {
 
     /// The same in a folder that there is, with the configuration and whatever else is in it.
     pub async fn start_in(dir: TempDir) -> Bywash {
-        let process = Bywash::begin_in(dir.path());
-        let address = async |what: &str| eventually(what, async || listening(&process.stderr, what)).await;
+        Bywash::start_with(dir, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn start_with(dir: TempDir, variables: &[(&str, &str)]) -> Bywash {
+        let process = Process::start_with("bywash", &RUN.map(String::from), dir.path(), variables);
+        let stderr = process.stderr.clone();
+        Bywash::ready(process, dir, || stderr.json()).await
+    }
+
+    /// Waits until a process is ready that logs to `log`.
+    pub async fn ready(process: Process, dir: TempDir, log: impl Fn() -> Vec<Value>) -> Bywash {
+        let address = async |what: &str| eventually(what, async || listening(&log(), what)).await;
         let (grpc, http) = (address("grpc").await, address("http").await);
         let (metrics, health) = (address("metrics").await, address("health_check").await);
         let bywash = Bywash { process, dir, grpc, http, metrics, health };
@@ -192,7 +218,7 @@ impl Bywash {
 
     /// The process alone, as it begins.
     pub fn begin_in(dir: &Path) -> Process {
-        Process::start("bywash", &["run", "--config", "config.yaml"].map(String::from), dir)
+        Process::start("bywash", &RUN.map(String::from), dir)
     }
 
     /// Kills it, at once, and waits until it is gone. Gives its folder.
@@ -278,10 +304,9 @@ impl Held {
 }
 
 /// The address that the log names for a transport or a page.
-fn listening(log: &Lines, what: &str) -> Option<SocketAddr> {
-    let lines = log.json();
+fn listening(log: &[Value], what: &str) -> Option<SocketAddr> {
     let line =
-        lines.iter().find(|l| l["message"] == "listening" && ["transport", "page"].iter().any(|k| l[k] == what))?;
+        log.iter().find(|l| l["message"] == "listening" && ["transport", "page"].iter().any(|k| l[k] == what))?;
     line["address"].as_str()?.parse().ok()
 }
 

@@ -4,12 +4,15 @@
 //! configuration did not change is the same stage; nothing is started for a plan that cannot be built whole.
 
 use crate::app::components::DestinationConfig;
+use crate::app::plan::auth::AuthPlan;
 use crate::app::plan::{OutletPlan, PipelinePlan, Plan, StagePlan};
 use crate::app::storage::Lease;
 use crate::app::summary::Summary;
 use crate::config::{ComponentId, PipelineId};
 use crate::exporters::load_balancing::LoadBalancing;
-use crate::exporters::{self, Built};
+use crate::exporters::{self, BuildError, Built};
+use crate::net::auth::AuthError;
+use crate::net::client::auth::Credentials;
 use crate::processors::Built as BuiltStage;
 use flow::inlet::Opening;
 use flow::outlet::OutletConfig;
@@ -28,6 +31,8 @@ pub struct LiveOutlet {
     pub outgoing: Arc<dyn Outgoing>,
     /// Its exporter, if that balances over backends.
     pub balancer: Option<LoadBalancing>,
+    /// What it shows to say who sends.
+    pub credentials: Option<Credentials>,
     /// Its queue on disk, if it has one.
     pub spool: Option<Lease>,
 }
@@ -88,6 +93,9 @@ pub fn outlets(
 ) -> Result<Vec<LiveOutlet>, AssembleError> {
     // The outlets of one exporter share its connections.
     let mut built: HashMap<&ComponentId, Built> = HashMap::new();
+    // Those of one authenticator share its credentials, and what was fetched for them.
+    let shown = |o: &LiveOutlet| Some((o.plan.auth.clone()?, o.credentials.clone()?));
+    let mut known: Vec<(AuthPlan, Credentials)> = old.iter().filter_map(shown).collect();
     let mut all = Vec::with_capacity(plan.outlets.len());
     for (wanted, spool) in plan.outlets.iter().zip(spools) {
         if let Some(same) = old.iter().find(|o| o.plan.is_same(wanted)) {
@@ -96,27 +104,31 @@ pub fn outlets(
         }
         let failed = |why| AssembleError::Exporter { id: wanted.id.clone(), why };
         // An exporter that balances over backends keeps them, and what is counted of them, also when only some of its signals change.
-        let same = old.iter().find(|o| o.plan.id == wanted.id && o.plan.config == wanted.config);
+        let same = old.iter().find(|o| o.plan.has_same_exporter(wanted));
         let balancer = same.and_then(|o| o.balancer.clone());
+        let credentials =
+            credentials(wanted.auth.as_ref(), &mut known).map_err(|e| failed(BuildError(e.to_string())))?;
         let durable = spool.as_ref().map(|lease| lease.spool().clone());
         let (outgoing, balancer) = match (&wanted.config, balancer) {
             (DestinationConfig::Summary, _) => (summary_outlet(wanted, budget, summary), None),
             (_, Some(balancer)) => {
                 let batch = wanted.batch.clone();
-                let outgoing = balancer.outlet(wanted.signal, budget.clone(), batch, durable).map_err(failed)?;
+                let outgoing =
+                    balancer.outlet(wanted.signal, budget.clone(), batch, &wanted.apart, durable).map_err(failed)?;
                 (outgoing, Some(balancer))
             }
             (DestinationConfig::Exporter(config), None) => {
                 if !built.contains_key(&wanted.id) {
-                    built.insert(&wanted.id, exporters::build(&wanted.id.to_string(), config).map_err(failed)?);
+                    let exporter = exporters::build(&wanted.id.to_string(), config, credentials.clone());
+                    built.insert(&wanted.id, exporter.map_err(failed)?);
                 }
-                let built = &built[&wanted.id];
-                let outgoing =
-                    built.outlet(wanted.signal, budget.clone(), wanted.batch.clone(), durable).map_err(failed)?;
+                let (built, batch) = (&built[&wanted.id], wanted.batch.clone());
+                let outgoing = built.outlet(wanted.signal, budget.clone(), batch, &wanted.apart, durable);
+                let outgoing = outgoing.map_err(failed)?;
                 (outgoing, built.load_balancer())
             }
         };
-        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, spool: spool.clone() });
+        all.push(LiveOutlet { plan: wanted.clone(), outgoing, balancer, credentials, spool: spool.clone() });
     }
     // Only now, when nothing can go wrong any more: a plan that cannot be built changes nothing.
     for outlet in &all {
@@ -125,6 +137,20 @@ pub fn outlets(
         }
     }
     Ok(all)
+}
+
+/// The credentials of a plan: those that are known for it already, else new ones.
+fn credentials(
+    plan: Option<&AuthPlan>,
+    known: &mut Vec<(AuthPlan, Credentials)>,
+) -> Result<Option<Credentials>, AuthError> {
+    let Some(plan) = plan else { return Ok(None) };
+    if let Some((_, credentials)) = known.iter().find(|(known, _)| known == plan) {
+        return Ok(Some(credentials.clone()));
+    }
+    let credentials = plan.credentials()?;
+    known.push((plan.clone(), credentials.clone()));
+    Ok(Some(credentials))
 }
 
 fn summary_outlet(plan: &OutletPlan, budget: &Budget, summary: &Summary) -> Arc<dyn Outgoing> {

@@ -39,6 +39,9 @@ const EXTENSIONS: &[Kind] = &[
     Kind::new(file_storage::KIND),
     Kind::new("bearertokenauth"),
     Kind::new("basicauth"),
+    Kind::new("headers_setter"),
+    Kind::new("oauth2client"),
+    Kind::new("sigv4auth"),
     Kind::new("zpages"),
     Kind::new("pprof"),
     Kind::new("memory_ballast"),
@@ -111,6 +114,20 @@ impl ReceiverConfig {
                 http.map(|c| keys::endpoint(&c.endpoint, &c.transport)).into_iter().collect()
             }
             ReceiverConfig::Nop(_) => vec![],
+        }
+    }
+
+    /// Whether it keeps headers of its senders.
+    #[must_use]
+    pub fn keeps_metadata(&self) -> bool {
+        match self {
+            ReceiverConfig::Otlp(otlp) => {
+                let grpc = otlp.protocols.grpc.as_ref().filter(|c| c.enabled);
+                let http = otlp.protocols.http.as_ref().filter(|c| c.enabled);
+                grpc.is_some_and(|c| c.include_metadata) || http.is_some_and(|c| c.include_metadata)
+            }
+            ReceiverConfig::Loki(loki) => loki.protocols.http.as_ref().is_some_and(|c| c.enabled && c.include_metadata),
+            ReceiverConfig::Nop(_) => false,
         }
     }
 
@@ -208,7 +225,7 @@ pub enum ExtensionConfig {
     HealthCheck(Box<health_check::Config>),
     /// `file_storage`.
     FileStorage(Box<file_storage::Config>),
-    /// `bearertokenauth` or `basicauth`.
+    /// One that says who may send, or what is shown.
     Authenticator(AuthConfig),
     /// One that is accepted and does nothing.
     Nothing,
@@ -224,6 +241,13 @@ impl ExtensionConfig {
                 Some(ExtensionConfig::Authenticator(AuthConfig::Bearer(decode_valid(at, diagnostics)?)))
             }
             "basicauth" => Some(ExtensionConfig::Authenticator(AuthConfig::Basic(decode_valid(at, diagnostics)?))),
+            "headers_setter" => {
+                Some(ExtensionConfig::Authenticator(AuthConfig::HeadersSetter(decode_valid(at, diagnostics)?)))
+            }
+            "oauth2client" => {
+                Some(ExtensionConfig::Authenticator(AuthConfig::OAuth2(Box::new(decode_valid(at, diagnostics)?))))
+            }
+            "sigv4auth" => Some(ExtensionConfig::Authenticator(AuthConfig::SigV4(decode_valid(at, diagnostics)?))),
             "memory_ballast" => {
                 let message = "`memory_ballast` has no effect, and was removed from the collector: memory is bounded by \
                                `service.budget`, and there is no garbage collector to calm";

@@ -8,12 +8,13 @@ use crate::app::plan::ReceiverPlan;
 use crate::app::registry::Registry;
 use crate::net::auth::{AuthError, Authenticator};
 use crate::net::listen::ListenStats;
+use crate::net::seats::Seats;
 use crate::receivers::loki::{self, Loki};
 use crate::receivers::nop::Nop;
 use crate::receivers::otlp::{self, Otlp};
 use crate::receivers::{BindError, Inlets};
 use flow::inlet::{InletConfig, Opening};
-use flow::{Budget, Inlet, Stop, Stopper};
+use flow::{Inlet, Stop, Stopper, task};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -116,7 +117,7 @@ impl Receiver {
 pub async fn bind(
     plan: &ReceiverPlan,
     inlets: ReceiverInlets,
-    budget: &Budget,
+    seats: &Seats,
     registry: &Registry,
 ) -> Result<Bound, ListenError> {
     let id = plan.id.to_string();
@@ -126,16 +127,16 @@ pub async fn bind(
         authenticators.insert(name.clone(), config.build().map_err(|e| failed(e.into()))?);
     }
     let (stopper, stop) = Stopper::new();
-    let (budget, tenant_header) = (budget.clone(), plan.tenant_header.clone());
+    let (seats, tenant_header, wanted) = (seats.clone(), plan.tenant_header.clone(), plan.wanted.clone());
     let receiver = match &plan.config {
         ReceiverConfig::Otlp(config) => {
             let (grpc, http) = (inlets.doors(&id, "grpc", registry, &stop), inlets.doors(&id, "http", registry, &stop));
-            let setup = otlp::Setup { grpc, http, budget, authenticators: &authenticators, tenant_header };
+            let setup = otlp::Setup { grpc, http, seats, authenticators: &authenticators, tenant_header, wanted };
             Otlp::bind(plan.id.clone(), config, setup).await.map(Receiver::Otlp)
         }
         ReceiverConfig::Loki(config) => {
             let inlet = inlets.doors(&id, "http", registry, &stop).logs;
-            let setup = loki::Setup { inlet, budget, authenticators: &authenticators, tenant_header };
+            let setup = loki::Setup { inlet, seats, authenticators: &authenticators, tenant_header, wanted };
             Loki::bind(plan.id.clone(), config, setup).await.map(Receiver::Loki)
         }
         ReceiverConfig::Nop(_) => Ok(Receiver::Nop(Nop)),
@@ -166,7 +167,8 @@ impl Bound {
         for (transport, stats) in receiver.stats() {
             registry.listener(&plan.id.to_string(), transport, stats);
         }
-        let task = tokio::spawn(run(receiver, authenticators, stopper.listen()));
+        // Its listeners go on after a panic of theirs; what else may break cannot be put together anew.
+        let task = task::vital("receiver", run(receiver, authenticators, stopper.listen()), || ());
         Listening { plan, inlets, addresses, stopper, task }
     }
 }
@@ -178,7 +180,7 @@ async fn run(receiver: Receiver, authenticators: Vec<Authenticator>, stop: Stop)
         let stop = stop.clone();
         watches.spawn(async move {
             if let Authenticator::Bearer(bearer) = authenticator {
-                bearer.watch(&stop).await;
+                task::again("tokens", || bearer.watch(&stop)).await;
             }
         });
     }
@@ -197,8 +199,6 @@ impl Listening {
 
     /// Waits until it has ended.
     pub async fn ended(self) {
-        if let Err(error) = self.task.await {
-            tracing::error!(receiver = %self.plan.id, %error, "receiver ended abnormally");
-        }
+        task::ended("receiver", self.task.await);
     }
 }

@@ -11,7 +11,7 @@ use crate::net::tls::{Acceptor, ServerTls, TlsError};
 use crate::telemetry::server::{self, MAX_CONNECTIONS, Page};
 use crate::telemetry::{exposition, metrics};
 use arc_swap::ArcSwap;
-use flow::Stopper;
+use flow::{Stopper, task};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,7 +134,7 @@ impl Pages {
             tracing::info!(page = plan.name(), address = address.map(tracing::field::display), "listening");
             let (plan, shared) = (Arc::new(ArcSwap::from_pointee(plan)), shared.clone());
             let shown = plan.clone();
-            let task = tokio::spawn(server::serve(listener, stop, move |path| shown.load().show(path, &shared)));
+            let task = task::spawn("page", server::serve(listener, stop, move |path| shown.load().show(path, &shared)));
             self.0.push(Served { plan, address, stopper, task });
         }
     }
@@ -151,9 +151,8 @@ impl Pages {
             served.stopper.stop(Duration::from_secs(1));
         }
         for served in self.0 {
-            if let Err(error) = served.task.await {
-                tracing::error!(%error, "a page ended abnormally");
-            }
+            // Whatever became of it, it was said then.
+            drop(served.task.await);
         }
     }
 }

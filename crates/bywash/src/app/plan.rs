@@ -5,6 +5,8 @@
 //!
 //! Invariants: a plan refers only to what it holds; each (exporter, signal) is one outlet, however many pipelines name it. It opens no socket and no file but those of the configuration.
 
+mod apart;
+pub mod auth;
 mod budget;
 mod storage;
 
@@ -15,14 +17,19 @@ use crate::config::node::Node;
 use crate::config::path::Path;
 use crate::config::service::{Acknowledge, Ingest, LogsConfig, ServiceConfig};
 use crate::config::{Component, ComponentId, Diagnostic, Diagnostics, Document, Kinds, PipelineId, load};
+use crate::exporters::Apart;
 use crate::extensions::authenticators::AuthConfig;
 use crate::extensions::health_check;
-use crate::processors::StageConfig;
+use crate::net::origin::is_header;
+use crate::processors::{StageConfig, batch};
+use apart::{NO_METADATA, wanted};
+use auth::{AuthPlan, Authenticators};
 use flow::batcher::BatchConfig;
 use flow::inlet::InletConfig;
 use flow::spool::StorageConfig;
 use http::HeaderName;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use wire::Signal;
 
@@ -81,6 +88,8 @@ pub struct ReceiverPlan {
     pub authenticators: Vec<(ComponentId, AuthConfig)>,
     /// The header that names a tenant.
     pub tenant_header: Option<HeaderName>,
+    /// What is asked of the origin of its requests.
+    pub wanted: Arc<[Arc<str>]>,
 }
 
 /// An exporter, for one signal.
@@ -94,6 +103,10 @@ pub struct OutletPlan {
     pub config: DestinationConfig,
     /// What a `batch` processor of its pipelines asks for.
     pub batch: Option<BatchConfig>,
+    /// What it shows to say who sends.
+    pub auth: Option<AuthPlan>,
+    /// Which of its requests never share a batch.
+    pub apart: Apart,
     /// Where it keeps what waits, if not in memory.
     pub storage: Option<StorageConfig>,
 }
@@ -103,8 +116,15 @@ impl OutletPlan {
     #[must_use]
     pub fn is_same(&self, other: &OutletPlan) -> bool {
         let directory = |plan: &OutletPlan| plan.storage.as_ref().map(|storage| storage.directory.clone());
-        (&self.id, self.signal, &self.config, &self.batch, directory(self))
-            == (&other.id, other.signal, &other.config, &other.batch, directory(other))
+        self.has_same_exporter(other)
+            && (self.signal, &self.batch, &self.apart, directory(self))
+                == (other.signal, &other.batch, &other.apart, directory(other))
+    }
+
+    /// Whether both are sent by the same exporter, for the same signal or another.
+    #[must_use]
+    pub fn has_same_exporter(&self, other: &OutletPlan) -> bool {
+        (&self.id, &self.config, &self.auth) == (&other.id, &other.config, &other.auth)
     }
 }
 
@@ -209,7 +229,10 @@ impl Decoded {
         let storages = storage::running(&service.extensions, &self.extensions, &document.extensions, diagnostics);
         let stored =
             storage::references(&self.exporters, &document.exporters, &storages, &document.extensions, diagnostics);
-        let (pipelines, mut outlets) = self.pipelines(service, root, diagnostics);
+        let auth = Authenticators { document, extensions: &self.extensions };
+        let shown = auth.of_exporters(&self.exporters, diagnostics);
+        let (pipelines, mut outlets) = self.pipelines(service, &shown, root, diagnostics);
+        let wanted = wanted(&outlets, &pipelines);
         for outlet in &mut outlets {
             let exporters = &document.exporters;
             outlet.storage = stored.get(&outlet.id).map(|config| {
@@ -217,7 +240,7 @@ impl Decoded {
             });
         }
         Plan {
-            receivers: self.receivers(document, diagnostics),
+            receivers: self.receivers(&auth, &wanted, diagnostics),
             inlet: InletConfig {
                 acknowledge: acknowledge(service, &outlets, root, diagnostics),
                 sync: service.ingest == Ingest::Sync,
@@ -244,42 +267,30 @@ impl Decoded {
     }
 
     /// The receivers that a pipeline names, with the authenticators that they name.
-    fn receivers(&self, document: &Document<'_>, diagnostics: &mut Diagnostics) -> Vec<ReceiverPlan> {
+    fn receivers(
+        &self,
+        auth: &Authenticators<'_>,
+        wanted: &Arc<[Arc<str>]>,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<ReceiverPlan> {
+        let document = auth.document;
         let service = &document.service;
         let header = service.budget.tenant.header.as_deref();
         let is_used = |id: &ComponentId| service.pipelines.0.iter().any(|(_, p)| p.receivers.contains(id));
         let mut plans = vec![];
         for component in &document.receivers {
             let Some(config) = self.receivers.get(&component.id) else { continue };
-            let mut authenticators = vec![];
-            for (key, id) in config.authenticators() {
-                match self.extensions.get(id) {
-                    Some(ExtensionConfig::Authenticator(auth))
-                        if service.extensions.contains(id) && auth.is_for_receivers() =>
-                    {
-                        authenticators.push((id.clone(), auth.clone()));
-                    }
-                    Some(ExtensionConfig::Authenticator(_)) if service.extensions.contains(id) => {
-                        let message =
-                            format!("the authenticator `{id}` has no `htpasswd`: it says what to send, not who may");
-                        let place = component.at.node.place(&Path::root().dotted(key));
-                        diagnostics.push(Diagnostic::error(message).at(place, &component.at.path.dotted(key)));
-                    }
-                    // What is wrong with it has been told.
-                    None if document.extensions.iter().any(|c| c.id == *id) && service.extensions.contains(id) => {}
-                    _ => {
-                        let message = format!("there is no authenticator `{id}` among the extensions of the service");
-                        let place = component.at.node.place(&Path::root().dotted(key));
-                        diagnostics.push(Diagnostic::error(message).at(place, &component.at.path.dotted(key)));
-                    }
-                }
-            }
+            let named = config.authenticators().into_iter();
+            let found =
+                named.filter_map(|(key, id)| Some((id.clone(), auth.of_receiver(component, (key, id), diagnostics)?)));
+            let authenticators = found.collect();
             if is_used(&component.id) {
                 plans.push(ReceiverPlan {
                     id: component.id.clone(),
                     config: config.clone(),
                     authenticators,
                     tenant_header: header.and_then(|name| HeaderName::try_from(name).ok()),
+                    wanted: wanted.clone(),
                 });
             }
         }
@@ -312,6 +323,7 @@ impl Decoded {
     fn pipelines(
         &self,
         service: &ServiceConfig,
+        shown: &HashMap<ComponentId, AuthPlan>,
         root: &Node,
         diagnostics: &mut Diagnostics,
     ) -> (Vec<PipelinePlan>, Vec<OutletPlan>) {
@@ -326,17 +338,24 @@ impl Decoded {
                 diagnostics.push(new(message).at(root.place(&path), &path));
             };
             let processors = || pipeline.processors.iter().filter_map(|id| Some((id, self.processors.get(id)?)));
-            let batches: Vec<BatchConfig> = processors()
-                .filter_map(|(_, p)| if let ProcessorConfig::Batch(batch) = p { Some(batch.batching()) } else { None })
+            let batches: Vec<&batch::Config> = processors()
+                .filter_map(|(_, p)| if let ProcessorConfig::Batch(batch) = p { Some(batch) } else { None })
                 .collect();
             if batches.len() > 1 {
                 let text = "of several batch processors only the last has an effect";
                 tell("processors", Diagnostic::warning, text.to_owned());
             }
-            let batch = batches.last().cloned();
+            let batch = batches.last().map(|batch| batch.batching());
+            let keeps = |config: &ReceiverConfig| config.keeps_metadata();
+            let has_metadata = pipeline.receivers.iter().any(|id| self.receivers.get(id).is_none_or(keeps));
             for receiver in &pipeline.receivers {
                 if self.receivers.get(receiver).is_some_and(|config| !config.gives(signal)) {
                     tell("receivers", Diagnostic::error, format!("receiver `{receiver}` does not take {signal}"));
+                }
+            }
+            for stage in &stages {
+                if !has_metadata && stage.config.wanted().iter().any(|name| is_header(name)) {
+                    tell("processors", Diagnostic::warning, format!("processor `{}` {NO_METADATA}", stage.id));
                 }
             }
             let mut ends = vec![];
@@ -351,9 +370,14 @@ impl Decoded {
                 }
                 let at = outlets.iter().position(|o| o.id == *exporter && o.signal == signal).unwrap_or_else(|| {
                     let (id, config, batch) = (exporter.clone(), config.clone(), batch.clone());
-                    outlets.push(OutletPlan { id, signal, config, batch, storage: None });
+                    let (auth, apart) = (shown.get(exporter).cloned(), Apart::default());
+                    outlets.push(OutletPlan { id, signal, config, batch, auth, apart, storage: None });
                     outlets.len() - 1
                 });
+                outlets[at].keep_apart(batches.last().copied());
+                if !has_metadata && outlets[at].apart.names.iter().any(|name| is_header(name)) {
+                    tell("exporters", Diagnostic::warning, format!("exporter `{exporter}` {NO_METADATA}"));
+                }
                 if outlets[at].batch != batch {
                     let text = "is batched as the first pipeline that names it asks for, not as this one does";
                     tell("exporters", Diagnostic::warning, format!("exporter `{exporter}` {text}"));

@@ -234,6 +234,7 @@ impl Registry {
                 bytes: views.iter().map(|v| v.bytes).sum(),
                 // Generations of an exporter share what is on disk.
                 spool: views.iter().rev().find_map(|v| v.spool.clone()),
+                halted_scopes: [0, 1, 2].map(|scope| views.iter().map(|v| v.halted_scopes[scope]).sum()),
                 lanes: views.into_iter().flat_map(|v| v.lanes).collect(),
             });
         }

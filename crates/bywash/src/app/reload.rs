@@ -17,11 +17,12 @@ use crate::app::assemble::{self, AssembleError, LiveOutlet, LiveStage};
 use crate::app::listening::{self, Bound, ListenError, ListenWhy, Listening};
 use crate::app::pages::{self, PageError, PagePlan};
 use crate::app::plan::{Plan, ReceiverPlan};
-use crate::app::service::{Service, Shared, close, note};
+use crate::app::service::{Service, Shared, close};
 use crate::app::storage::{StorageError, Taken};
 use crate::clock::since_epoch;
 use crate::net::handover;
 use crate::receivers::BindError;
+use flow::task;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ impl Service {
     /// See [`ReloadError`]; everything is as it was, and that is counted.
     pub async fn reload(&mut self, plan: Plan) -> Result<(), ReloadError> {
         while let Some(ended) = self.ending.try_join_next() {
-            note(ended);
+            task::ended("drain", ended);
         }
         match self.prepare(&plan).await {
             Ok(prepared) => {
@@ -132,7 +133,7 @@ impl Service {
     async fn bind_among(&self, receiver: &ReceiverPlan, leaving: &[Listening]) -> Result<Bound, ListenError> {
         let old = self.receivers.iter().chain(leaving).find(|old| old.plan.id == receiver.id);
         let inlets = old.map(|old| old.inlets.clone()).unwrap_or_default();
-        listening::bind(receiver, inlets, &self.shared.budget, &self.shared.registry).await
+        listening::bind(receiver, inlets, &self.shared.seats, &self.shared.registry).await
     }
 
     /// The same, with patience while its port is still taken.

@@ -2,7 +2,7 @@
 //!
 //! SIGTERM and SIGINT end it within the shutdown timeout; a second one ends it at once. SIGHUP, and with `--watch` a change of
 //! its files, reads the configuration again. Exit codes: 0 after a clean end, 1 if it could not start or records were given
-//! up at the end, 78 (`EX_CONFIG`) if the configuration is wrong.
+//! up at the end, 70 (`EX_SOFTWARE`) if a part of it broke that nothing can replace, 78 (`EX_CONFIG`) if the configuration is wrong.
 
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::service::Service;
@@ -10,10 +10,14 @@ use crate::app::watch::{self, Watch};
 use crate::app::{summary, terminal};
 use crate::config::{Diagnostics, ProcessEnvironment};
 use crate::telemetry::logs::{self, FILTER_VARIABLE};
+use crate::telemetry::writer::Writer;
 use anyhow::Context;
-use flow::Stopper;
+use flow::{Stopper, task};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A part of the program broke that nothing can replace: `EX_SOFTWARE` of sysexits.
+pub const EX_SOFTWARE: u8 = 70;
 
 /// The configuration is wrong: `EX_CONFIG` of sysexits.
 pub const EX_CONFIG: u8 = 78;
@@ -53,18 +57,24 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
     let mut signals = Signals::new().context("signals cannot be listened to")?;
     let mut watch = options.watch.then(|| Watch::new(plan.files.clone()));
     let mut service = Service::start(plan, Some(log), options.built_in).await?;
-    if options.built_in {
-        terminal::print(&summary::greeting(&service))?;
-    }
     let (shower, show) = Stopper::new();
-    let shown = options.built_in.then(|| {
-        let shared = service.shared();
-        tokio::spawn(summary::show(shared.summary.clone(), shared.registry.clone(), show))
-    });
+    let mut shown = None;
+    if options.built_in {
+        let (shared, terminal) = (service.shared(), Writer::open("stdout")?);
+        terminal.put(summary::greeting(&service).into());
+        let (summary, registry) = (shared.summary.clone(), shared.registry.clone());
+        shown = Some(task::keep("summary", move || {
+            summary::show(summary.clone(), registry.clone(), terminal.clone(), show.clone())
+        }));
+    }
     loop {
         tokio::select! {
             name = signals.end.next() => {
                 tracing::info!(signal = name, "told to end");
+                break;
+            }
+            name = task::broken() => {
+                tracing::error!(task = name, "a part that cannot be replaced is gone: ending");
                 break;
             }
             _ = signals.reload.recv() => reload(&mut service, &options.sources, &mut watch).await,
@@ -86,7 +96,8 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
     if let Some(shown) = shown {
         shown.await?;
     }
-    Ok(exit)
+    // Whatever could still be delivered: the program did not do what it promised.
+    Ok(if task::broken_now().is_some() { Exit::Code(EX_SOFTWARE) } else { exit })
 }
 
 /// Reads a configuration. Errors are printed, all of them.
@@ -117,10 +128,8 @@ async fn reload(service: &mut Service, sources: &Sources, watch: &mut Option<Wat
     let mut found = Diagnostics::new();
     let Some(plan) = plan::read(sources, &ProcessEnvironment, &mut found) else {
         service.shared().registry.not_configured();
-        tracing::error!("the new configuration is wrong: the old one stays in use");
-        if let Err(error) = terminal::complain(&found.render(terminal::has_colors()).to_string()) {
-            tracing::warn!(%error, "its errors cannot be shown");
-        }
+        let problems = found.to_string();
+        tracing::error!(problems = problems.trim_end(), "the new configuration is wrong: the old one stays in use");
         return;
     };
     warn(&found);

@@ -13,12 +13,14 @@ use crate::app::storage::{StorageError, Storages};
 use crate::app::summary::Summary;
 use crate::clock::since_epoch;
 use crate::extensions::file_storage::control::LetterBoxes;
+use crate::net::seats::Seats;
 use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::logs::Log;
 use crate::telemetry::metrics::{BudgetState, Snapshot};
 use crate::telemetry::process::ProcessStats;
+use crate::telemetry::writer;
 use flow::inlet::{InletConfig, Opening};
-use flow::{Acknowledge, Budget, Releaser};
+use flow::{Acknowledge, Budget, Releaser, task};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,6 +31,8 @@ use tokio::task::JoinSet;
 pub struct Shared {
     /// The memory budget.
     pub budget: Budget,
+    /// What connections and open calls take of it.
+    pub seats: Seats,
     /// The health.
     pub health: Health,
     /// What runs.
@@ -72,6 +76,8 @@ impl Shared {
             process: ProcessStats::read(),
             reloads: self.registry.reloads(),
             suppressed_lines: self.log.as_ref().map_or(0, Log::suppressed),
+            dropped_lines: writer::dropped(),
+            task_panics: task::panics(),
             leaked: flow::ack::leaked(),
         }
     }
@@ -127,6 +133,7 @@ impl Service {
         let budget = Budget::new(plan.budget.clone());
         let shared = Arc::new(Shared {
             health: Health::new(budget.clone(), flow::clock::now(), since_epoch()),
+            seats: Seats::new(budget.clone()),
             budget,
             registry: Arc::default(),
             storages: Storages::default(),
@@ -167,7 +174,8 @@ impl Service {
         let funnels = plan.pipelines.iter().map(|p| assemble::funnel(p, &outlets, &stages));
         shared.releaser.replace(funnels.collect(), plan.inlet.acknowledge);
         let mut releasing = JoinSet::new();
-        releasing.spawn(shared.releaser.clone().run());
+        let releaser = shared.releaser.clone();
+        releasing.spawn(task::again("releaser", move || releaser.clone().run()));
         shared.registry.configured(true, since_epoch());
         let receivers = receivers.into_iter().map(|receiver| receiver.start(&shared.registry)).collect();
         shared.health.enter(Phase::Running);
@@ -221,7 +229,7 @@ impl Service {
         }
         let all_ended = async {
             while let Some(ended) = ending.join_next().await {
-                note(ended);
+                task::ended("drain", ended);
             }
         };
         // What a reload with a longer timeout left behind must not hold up this end.
@@ -253,7 +261,7 @@ async fn bind_all(plan: &Plan, shared: &Shared) -> Result<Vec<Bound>, Vec<Listen
     let (mut bound, mut errors) = (vec![], vec![]);
     for receiver in &plan.receivers {
         let inlets = listening::ReceiverInlets::default();
-        match listening::bind(receiver, inlets, &shared.budget, &shared.registry).await {
+        match listening::bind(receiver, inlets, &shared.seats, &shared.registry).await {
             Ok(receiver) => bound.push(receiver),
             Err(error) => errors.push(error),
         }
@@ -277,14 +285,6 @@ pub(super) async fn close(outlet: LiveOutlet, shared: Arc<Shared>, deadline: Ins
     }
     if given_up > 0 {
         tracing::error!(exporter = %outlet.plan.id, signal = %outlet.plan.signal, given_up, "queued records were given up");
-    }
-}
-
-pub(super) fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a task panicked while ending");
     }
 }
 

@@ -8,8 +8,8 @@ use crate::app::plan::{Plan, StoragePlan};
 use crate::extensions::file_storage::control::{self, Control, LetterBoxes};
 use crate::extensions::file_storage::hold::{self, Held, HoldError};
 use crate::extensions::file_storage::names;
-use flow::Stopper;
 use flow::spool::{Spool, StorageConfig, StoreError};
+use flow::{Stopper, task};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -98,9 +98,9 @@ impl Drop for Inner {
     /// A lease that nobody released: a plan that came to nothing.
     fn drop(&mut self) {
         if let Some(spool) = self.0.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && tokio::runtime::Handle::try_current().is_ok()
         {
-            runtime.spawn(async move { spool.close().await });
+            task::spawn("close", async move { spool.close().await });
         }
     }
 }
@@ -156,7 +156,10 @@ impl Storages {
             let (stopper, stop) = Stopper::new();
             let served = Control::bind(held.directory());
             let task = match served {
-                Ok(control) => Some(tokio::spawn(control.serve(boxes.clone(), stop))),
+                Ok(control) => {
+                    let (control, boxes) = (Arc::new(control), boxes.clone());
+                    Some(task::keep("control", move || control.clone().serve(boxes.clone(), stop.clone())))
+                }
                 Err(error) => {
                     let path = control::path(held.directory());
                     tracing::warn!(path = %path.display(), %error, "dead letters cannot be looked after while this runs");
@@ -227,10 +230,8 @@ impl Storages {
         let directories = std::mem::take(&mut *self.directories.lock());
         for directory in directories {
             directory.stopper.stop(Duration::ZERO);
-            if let Some(task) = directory.task
-                && let Err(error) = task.await
-            {
-                tracing::error!(%error, "the control of a storage ended abnormally");
+            if let Some(task) = directory.task {
+                task::ended("control", task.await);
             }
         }
     }

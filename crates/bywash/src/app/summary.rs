@@ -1,12 +1,14 @@
 //! `bywash` without arguments: counts what comes in and shows it, as one line on a terminal or a line every ten seconds.
 //!
 //! [`Summary`] is the exporter that counts; [`show`] is the task that writes. Invariant: at most [`MAX_SOURCES`] sources are
-//! told apart, and their names never bring control characters to the terminal. It keeps no record.
+//! told apart, and their names never bring control characters to the terminal. While nobody reads, lines are left out. It keeps no
+//! record.
 
 use crate::app::registry::Registry;
 use crate::app::service::Service;
 use crate::app::terminal;
 use crate::telemetry::logs;
+use crate::telemetry::writer::Writer;
 use flow::{Attempt, Exporter, Payload, Stop, Target};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -130,7 +132,7 @@ pub fn greeting(service: &Service) -> String {
 }
 
 /// Shows what is counted until a stop is requested, and once more then.
-pub async fn show(summary: Summary, registry: Arc<Registry>, stop: Stop) {
+pub async fn show(summary: Summary, registry: Arc<Registry>, terminal: Writer, stop: Stop) {
     let interactive = terminal::is_interactive();
     if interactive {
         logs::share_the_line();
@@ -144,9 +146,10 @@ pub async fn show(summary: Summary, registry: Arc<Registry>, stop: Stop) {
         let now = (flow::clock::now(), summary.counts());
         let refused: u64 = registry.receivers().iter().map(|r| r.stats.refused.total() + r.stats.shed.total()).sum();
         let text = line(&before.1, &now.1, now.0.saturating_duration_since(before.0), refused);
-        let shown = if interactive && !ended { terminal::redraw(&text) } else { terminal::print(&format!("{text}\n")) };
-        if let Err(error) = shown {
-            return tracing::warn!(%error, "the summary cannot be shown");
+        // A line that would be read late tells nothing: the next one does.
+        if terminal.is_idle() {
+            let text = if interactive && !ended { terminal::redrawn(&text) } else { format!("{text}\n") };
+            terminal.put(text.into());
         }
         if ended {
             return;

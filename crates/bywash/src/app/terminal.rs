@@ -1,6 +1,7 @@
 //! Writing to standard output, for commands whose result is text.
 //!
-//! It does NOT write logs: those go to standard error by [`crate::telemetry::logs`].
+//! It does NOT write logs, nor anything while a service runs: whoever reads may have stopped, and [`crate::telemetry::writer`] does
+//! not wait for them.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -20,15 +21,12 @@ pub fn complain(text: &str) -> io::Result<()> {
     quiet(io::stderr().lock().write_all(text.as_bytes()))
 }
 
-/// Shows `line` in place of the line before, on a terminal.
-///
-/// # Errors
-/// Standard output cannot be written.
-pub fn redraw(line: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+/// A text that shows `line` in place of the line before, on a terminal.
+#[must_use]
+pub fn redrawn(line: &str) -> String {
     // Without wrapping, so that a long line is cut at the margin. The cursor goes back to the beginning, so that a line of the
     // log takes the place of this one rather than following it.
-    quiet(write!(out, "\x1b[?7l\x1b[2K{line}\r\x1b[?7h").and_then(|()| out.flush()))
+    format!("\x1b[?7l\x1b[2K{line}\r\x1b[?7h")
 }
 
 /// Whether standard output is a terminal.

@@ -16,6 +16,7 @@ pub mod tally;
 use super::interrupt::Interrupt;
 use super::progress::{Progress, part, short};
 use crate::config::{ComponentId, GoDuration};
+use crate::net::seats::Seats;
 use crate::receivers::Inlets;
 use crate::receivers::loki::{self, Loki};
 use crate::receivers::otlp::{Config, Otlp, Setup, config};
@@ -232,7 +233,7 @@ async fn watch_over(args: &Args, tally: &Tally, interrupt: &mut Interrupt) {
 }
 
 async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behaviour>]) -> anyhow::Result<Sink> {
-    let budget = Budget::new(BudgetConfig { soft: 1.0, ..BudgetConfig::default() });
+    let seats = Seats::new(Budget::new(BudgetConfig { soft: 1.0, ..BudgetConfig::default() }));
     let mut sink = Sink { receivers: vec![], lokis: vec![], grpc: vec![], http: vec![] };
     let (grpc, http) = args.endpoints()?;
     for (number, behaviour) in behaviours.iter().enumerate() {
@@ -254,7 +255,7 @@ async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behav
             ..config::Http::default()
         });
         if let Some(loki) = &args.loki {
-            sink.lokis.push(bind_loki(nth(loki, number)?, inlets.logs.clone(), &budget).await?);
+            sink.lokis.push(bind_loki(nth(loki, number)?, inlets.logs.clone(), &seats).await?);
         }
         if grpc.is_none() && http.is_none() {
             continue;
@@ -262,9 +263,10 @@ async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behav
         let setup = Setup {
             grpc: inlets.clone(),
             http: inlets,
-            budget: budget.clone(),
+            seats: seats.clone(),
             authenticators: &HashMap::new(),
             tenant_header: None,
+            wanted: Arc::new([]),
         };
         let receiver = Otlp::bind(ComponentId::unnamed("sink"), &config, setup).await?;
         sink.grpc.extend(receiver.grpc_addr().ok());
@@ -274,12 +276,18 @@ async fn bind(args: &Args, tally: &Arc<Tally>, behaviours: &[watch::Sender<Behav
     Ok(sink)
 }
 
-async fn bind_loki(endpoint: String, inlet: Inlet, budget: &Budget) -> anyhow::Result<Loki> {
+async fn bind_loki(endpoint: String, inlet: Inlet, seats: &Seats) -> anyhow::Result<Loki> {
     let http =
         loki::config::Http { endpoint, max_request_body_size: MAX_REQUEST << 20, ..loki::config::Http::default() };
     let protocols = loki::config::Protocols { http: Some(http), ..loki::config::Protocols::default() };
     let config = loki::Config { protocols, use_incoming_timestamp: true };
-    let setup = loki::Setup { inlet, budget: budget.clone(), authenticators: &HashMap::new(), tenant_header: None };
+    let setup = loki::Setup {
+        inlet,
+        seats: seats.clone(),
+        authenticators: &HashMap::new(),
+        tenant_header: None,
+        wanted: Arc::new([]),
+    };
     Ok(Loki::bind(ComponentId::unnamed("sink"), &config, setup).await?)
 }
 

@@ -118,21 +118,26 @@ impl Default for BudgetConfig {
     }
 }
 
+/// The largest of [`TenantConfig::weights`].
+const MAX_WEIGHT: f64 = 1000.0;
+
 /// `service.budget.tenant`: how senders are told apart, and what each may take.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantConfig {
     /// The request header that names the tenant, such as `X-Scope-OrgID`; none, the default: all senders are one.
     pub header: Option<String>,
-    /// The part of the budget that one tenant may hold, above 0 up to 1. Default 0.5.
+    /// The part of the budget that one tenant may hold if nobody else holds anything, above 0 up to 1. Default 0.5.
     pub share: f64,
+    /// Tenants that may hold so many times what the others may.
+    pub weights: BTreeMap<String, f64>,
     /// Tenants that are told apart; all further ones count as one. Default 10 000.
     pub max_tenants: usize,
 }
 
 impl Default for TenantConfig {
     fn default() -> Self {
-        TenantConfig { header: None, share: 0.5, max_tenants: 10_000 }
+        TenantConfig { header: None, share: 0.5, weights: BTreeMap::new(), max_tenants: 10_000 }
     }
 }
 
@@ -401,6 +406,14 @@ impl Validate for BudgetConfig {
         }
         if !part(self.tenant.share) {
             report.error("tenant.share", "a part of the budget: above 0, and 1 at most");
+        }
+        for (name, weight) in &self.tenant.weights {
+            if !(*weight > 0.0 && *weight <= MAX_WEIGHT) {
+                report.error(
+                    &format!("tenant.weights.{name}"),
+                    "how many times what others may hold: above 0, and 1000 at most",
+                );
+            }
         }
         if self.tenant.max_tenants == 0 {
             report.error("tenant.max_tenants", "must be 1 at least");

@@ -3,7 +3,8 @@
 //! The keys are the collector's; the layout is not, and is no interface: do not parse it. `basic` is a line for each request with its
 //! counts, `normal` a line for each record, `detailed` the whole request as OTLP/JSON.
 //!
-//! Invariant: it never refuses data. What cannot be shown (a closed output, a body that is not OTLP) is delivered all the same.
+//! Invariant: it never refuses data. What cannot be shown (an output that nobody reads, or that is closed, a body that is not OTLP) is
+//! delivered all the same.
 
 mod lines;
 #[cfg(test)]
@@ -12,11 +13,11 @@ mod tests;
 use super::queue::SendingQueue;
 use crate::config::service::LogLevel;
 use crate::config::validate::{Report, Validate};
+use crate::telemetry::writer::Writer;
 use flow::{Attempt, Exporter, Payload, Target};
 use parking_lot::Mutex;
 use serde::Deserialize;
-use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The keys (debugexporter), with the collector's defaults.
@@ -117,6 +118,8 @@ struct Shared {
     name: String,
     config: Config,
     sampler: Mutex<Sampler>,
+    /// Its outputs, by path, once they are needed.
+    writers: OnceLock<Vec<Writer>>,
 }
 
 impl Debug {
@@ -124,7 +127,14 @@ impl Debug {
     #[must_use]
     pub fn new(name: &str, config: &Config) -> Debug {
         let sampler = Mutex::new(Sampler::new(config.sampling_initial, config.sampling_thereafter));
-        Debug { shared: Arc::new(Shared { name: name.to_owned(), config: config.clone(), sampler }) }
+        Debug {
+            shared: Arc::new(Shared {
+                name: name.to_owned(),
+                config: config.clone(),
+                sampler,
+                writers: OnceLock::new(),
+            }),
+        }
     }
 
     /// Its one target.
@@ -134,23 +144,21 @@ impl Debug {
     }
 
     async fn write(&self, lines: &[String]) {
-        let text: Arc<str> = (lines.join("\n") + "\n").into();
-        for path in &self.shared.config.output_paths {
-            let (to, text) = (path.clone(), text.clone());
-            // Standard output may be a pipe that nobody reads.
-            let written = tokio::task::spawn_blocking(move || append(&to, text.as_bytes())).await;
-            if let Err(error) = written.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
-                tracing::warn!(exporter = self.shared.name, %path, %error, "telemetry cannot be shown");
-            }
+        let text = lines.join("\n") + "\n";
+        for writer in self.shared.writers.get_or_init(|| self.open()) {
+            writer.put_patiently(text.clone().into()).await;
         }
     }
-}
 
-fn append(path: &str, text: &[u8]) -> std::io::Result<()> {
-    match path {
-        "stdout" => std::io::stdout().write_all(text),
-        "stderr" => std::io::stderr().write_all(text),
-        file => std::fs::OpenOptions::new().create(true).append(true).open(file)?.write_all(text),
+    fn open(&self) -> Vec<Writer> {
+        let mut writers = vec![];
+        for path in &self.shared.config.output_paths {
+            match Writer::open(path) {
+                Ok(writer) => writers.push(writer),
+                Err(error) => tracing::error!(exporter = self.shared.name, %path, %error, "telemetry cannot be shown"),
+            }
+        }
+        writers
     }
 }
 

@@ -17,9 +17,10 @@ mod tests;
 pub use config::{Config, Format, Labels, Mapping};
 
 use super::BuildError;
+use crate::net::client::auth::{self, Credentials};
 use crate::net::client::compress::{Compression, compress};
 use crate::net::client::connect::{Resolve, SystemResolver};
-use crate::net::client::http::{Answer, HttpClient, HttpConfig};
+use crate::net::client::http::{Answer, Failure, HttpClient, HttpConfig, connect_timeout};
 use crate::net::client::proxy::Proxies;
 use crate::net::client::url::Url;
 use crate::net::client::{USER_AGENT, retry_after, tidy};
@@ -43,6 +44,7 @@ const PING: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct Loki {
     shared: Arc<Shared>,
+    credentials: Option<Credentials>,
 }
 
 struct Shared {
@@ -84,6 +86,7 @@ impl Loki {
             ping_every: PING,
             ping_timeout: PING,
             proxies: Arc::new(Proxies::written(&config.proxy_url).map_err(BuildError)?),
+            connect_timeout: connect_timeout(config.timeout.0),
         });
         let mut headers = HeaderMap::new();
         headers.insert(http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
@@ -95,7 +98,24 @@ impl Loki {
         }
         let fixed = headers.remove(TENANT).and_then(|value| value.to_str().ok().map(str::to_owned));
         let (sending, config) = (config.sending(), config.clone());
-        Ok(Loki { shared: Arc::new(Shared { client, url, headers, sending, config, fixed }) })
+        let shared = Arc::new(Shared { client, url, headers, sending, config, fixed });
+        Ok(Loki { shared, credentials: None })
+    }
+
+    /// The same with these credentials.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Option<Credentials>) -> Loki {
+        Loki { credentials, ..self }
+    }
+
+    /// Whether tenants are sent for with a credential that is not their own.
+    fn has_credential(&self) -> bool {
+        self.credentials.is_some() || self.shared.headers.contains_key(AUTHORIZATION)
+    }
+
+    /// Who waits if that is refused.
+    fn scope(&self, target: &Target) -> Scope {
+        auth::scope(self.credentials.as_ref(), target, &self.shared.authority())
     }
 
     /// What finds the tenant of each record.
@@ -121,26 +141,21 @@ impl Shared {
     fn authority(&self) -> Arc<str> {
         self.url.uri.authority().map_or("", |authority| authority.as_str()).into()
     }
-
-    /// Whether all tenants are sent for with one credential.
-    fn has_credential(&self) -> bool {
-        self.headers.contains_key(AUTHORIZATION)
-    }
 }
 
 impl Exporter for Loki {
-    fn scopes(&self, _: &Target) -> Vec<Scope> {
+    fn scopes(&self, target: &Target) -> Vec<Scope> {
         let at = self.shared.authority();
-        match self.shared.has_credential() {
-            true => vec![Scope::Endpoint(at.clone()), Scope::Credential(at)],
+        match self.has_credential() {
+            true => vec![self.scope(target), Scope::Endpoint(at)],
             false => vec![Scope::Endpoint(at)],
         }
     }
 
-    async fn send(&self, target: &Target, request: Payload, _: Instant) -> Attempt {
+    async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
         let shared = &self.shared;
         let mut headers = shared.headers.clone();
-        match target.name() {
+        match target.base().name() {
             NO_TENANT => {}
             BAD_TENANT => {
                 let why = Why::new(Kind::Auth, "the record names a tenant that Loki cannot have");
@@ -167,19 +182,25 @@ impl Exporter for Loki {
                 Ok(body) => body,
                 Err(e) => return Attempt::Reject { why: Why::new(Kind::Other, format!("cannot compress: {e}")) },
             };
-            let attempt = match shared.client.post(shared.url.uri.clone(), headers, body).await {
+            let credentials = self.credentials.as_ref();
+            let attempt = match shared
+                .client
+                .post_as(credentials, &target.origin(), &shared.url.uri, headers, body, deadline)
+                .await
+            {
                 Ok(answer) => match judge(&answer, u64::from(request.records)) {
                     // Whose credential it is that was refused: the one of all tenants, or this tenant's right to push.
-                    Attempt::Retry { after, why, .. } if answer.status == 401 && shared.has_credential() => {
-                        Attempt::Retry { after, why, scope: Scope::Credential(shared.authority()) }
+                    Attempt::Retry { after, why, .. } if answer.status == 401 && self.has_credential() => {
+                        Attempt::Retry { after, why, scope: self.scope(target) }
                     }
                     attempt => attempt,
                 },
                 // Without a connection no tenant can be served.
-                Err(why) if why.kind == Kind::Unreachable => {
+                Err(Failure::Unsigned(why)) => why.attempt(self.scope(target)),
+                Err(Failure::Broken(why)) if why.kind == Kind::Unreachable => {
                     Attempt::Retry { after: None, why, scope: Scope::Endpoint(shared.authority()) }
                 }
-                Err(why) => Attempt::Retry { after: None, why, scope: Scope::Target },
+                Err(Failure::Broken(why)) => Attempt::Retry { after: None, why, scope: Scope::Target },
             };
             match attempt {
                 Attempt::Sent => {}

@@ -17,7 +17,9 @@ mod tests;
 use crate::config::duration::GoDuration;
 use crate::config::validate::decode_valid;
 use crate::config::{ComponentId, Diagnostics, Kind, Located};
+use crate::net::client::auth::{Credentials, Road};
 use flow::batcher::BatchConfig;
+use flow::origin::Partitioned;
 use flow::outlet::OutletConfig;
 use flow::router::Direct;
 use flow::spool::Spool;
@@ -108,6 +110,42 @@ impl ExporterConfig {
         Some(("sending_queue.storage", queue.stored_in()?))
     }
 
+    /// The authenticator whose credentials it shows, with the key that names it.
+    #[must_use]
+    pub fn authenticator(&self) -> Option<(&'static str, &ComponentId)> {
+        let (key, auth) = match self {
+            ExporterConfig::OtlpGrpc(c) => ("auth.authenticator", &c.0.auth),
+            ExporterConfig::OtlpHttp(c) => ("auth.authenticator", &c.auth),
+            ExporterConfig::Loki(c) => ("auth.authenticator", &c.auth),
+            ExporterConfig::LoadBalancing(c) => ("protocol.otlp.auth.authenticator", &c.protocol.otlp.auth),
+            ExporterConfig::Prometheus(_) | ExporterConfig::Debug(_) | ExporterConfig::Nop(_) => return None,
+        };
+        Some((key, &auth.as_ref()?.authenticator))
+    }
+
+    /// How its credentials travel.
+    #[must_use]
+    pub fn road(&self) -> Road {
+        match self {
+            ExporterConfig::OtlpGrpc(c) if !c.0.uses_tls() => Road::PlainGrpc,
+            ExporterConfig::LoadBalancing(c) if !c.protocol.otlp.uses_tls() => Road::PlainGrpc,
+            ExporterConfig::OtlpGrpc(_) | ExporterConfig::LoadBalancing(_) => Road::Grpc,
+            _ => Road::Http,
+        }
+    }
+
+    /// The names of what the origin of requests says by whose values its batches are divided, of its own; and how many may differ.
+    #[must_use]
+    pub fn partition(&self) -> Option<&queue::Partition> {
+        match self {
+            ExporterConfig::OtlpGrpc(c) => c.0.sending_queue.partition(),
+            ExporterConfig::OtlpHttp(c) => c.sending_queue.partition(),
+            ExporterConfig::Loki(c) => c.sending_queue.partition(),
+            ExporterConfig::LoadBalancing(c) => c.partition(),
+            ExporterConfig::Prometheus(_) | ExporterConfig::Debug(_) | ExporterConfig::Nop(_) => None,
+        }
+    }
+
     /// Whether data waits in a queue in memory, which a crash would lose.
     #[must_use]
     pub fn queues_in_memory(&self) -> bool {
@@ -122,6 +160,15 @@ impl ExporterConfig {
         };
         is_on && self.stored_in().is_none()
     }
+}
+
+/// Requests whose batches and lanes stay apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Apart {
+    /// By the values of these names of their origin.
+    pub names: Arc<[Arc<str>]>,
+    /// So many may differ at once. 0: as many as there may be lanes.
+    pub limit: u64,
 }
 
 /// An exporter that was built: its connections are shared by the outlets of all signals.
@@ -143,31 +190,31 @@ enum BuiltKind {
     Nop(nop::Nop),
 }
 
-/// Builds the exporter called `name`, its component id. Nothing is connected to yet.
+/// Builds the exporter called `name`, its component id, which shows these credentials. Nothing is connected to yet.
 ///
 /// # Errors
 /// What is wrong with the configuration, such as a certificate file that cannot be read.
-pub fn build(name: &str, config: &ExporterConfig) -> Result<Built, BuildError> {
+pub fn build(name: &str, config: &ExporterConfig, credentials: Option<Credentials>) -> Result<Built, BuildError> {
     // Without a queue of their own, `debug` and `nop` are called by whoever brings the data.
     let off = || SendingQueue { enabled: false, ..SendingQueue::default() };
     let never = || RetryOnFailure { enabled: false, ..RetryOnFailure::default() };
     let (kind, timeout, queue, retry) = match config {
         ExporterConfig::OtlpGrpc(c) => {
             let c = &c.0;
-            let kind = BuiltKind::OtlpGrpc(otlp_client::OtlpGrpc::new(c)?);
+            let kind = BuiltKind::OtlpGrpc(otlp_client::OtlpGrpc::new(c)?.with_credentials(credentials));
             (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
         }
         ExporterConfig::OtlpHttp(c) => {
-            let kind = BuiltKind::OtlpHttp(otlp_http::OtlpHttp::new(c)?);
+            let kind = BuiltKind::OtlpHttp(otlp_http::OtlpHttp::new(c)?.with_credentials(credentials));
             (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
         }
         // It has the keys of two levels: it makes the configuration of its outlets itself.
         ExporterConfig::LoadBalancing(c) => {
-            let kind = BuiltKind::LoadBalancing(load_balancing::LoadBalancing::new(name, c)?);
+            let kind = BuiltKind::LoadBalancing(load_balancing::LoadBalancing::new(name, c, credentials)?);
             (kind, c.timeout, off(), never())
         }
         ExporterConfig::Loki(c) => {
-            let kind = BuiltKind::Loki(loki::Loki::new(c)?);
+            let kind = BuiltKind::Loki(loki::Loki::new(c)?.with_credentials(credentials));
             (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
         }
         ExporterConfig::Prometheus(c) => {
@@ -192,7 +239,7 @@ impl Built {
         }
     }
 
-    /// The outlet for one signal, within the budget of the process. `pipeline_batch` is what a `batch` processor of the
+    /// The outlet for one signal, within the budget of the process, with what is to stay `apart`. `pipeline_batch` is what a `batch` processor of the
     /// pipeline asks for; the exporter's own `sending_queue.batch` comes before it. What waits is kept in `durable`, if there is
     /// one. Must be called within a tokio runtime.
     ///
@@ -203,6 +250,7 @@ impl Built {
         signal: Signal,
         budget: Budget,
         pipeline_batch: Option<BatchConfig>,
+        apart: &Apart,
         durable: Option<Arc<Spool>>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
         let limit = budget.stock().limit();
@@ -210,50 +258,54 @@ impl Built {
             BuiltKind::Loki(exporter) => Some(exporter.batching(pipeline_batch.clone())),
             _ => pipeline_batch.clone(),
         };
-        let config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
+        let mut config = outlet_config(&self.name, self.timeout, &self.queue, &self.retry, limit, batch);
+        if apart.limit > 0 {
+            config.max_lanes = usize::try_from(apart.limit).unwrap_or(usize::MAX);
+        }
+        let within = (budget, apart, durable);
         Ok(match &self.kind {
-            BuiltKind::OtlpGrpc(exporter) => direct(config, budget, exporter.clone(), exporter.target(), durable),
+            BuiltKind::OtlpGrpc(exporter) => direct(config, within, exporter.clone(), exporter.target()),
             BuiltKind::OtlpHttp(exporter) if !exporter.takes(signal) => {
                 return Err(BuildError(format!(
                     "either `endpoint` or `{signal}_endpoint` must be specified to send {signal}"
                 )));
             }
-            BuiltKind::OtlpHttp(exporter) => direct(config, budget, exporter.clone(), exporter.target(), durable),
+            BuiltKind::OtlpHttp(exporter) => direct(config, within, exporter.clone(), exporter.target()),
             BuiltKind::Loki(_) if signal != Signal::Logs => {
                 return Err(BuildError(format!("loki takes logs only, not {signal}")));
             }
             BuiltKind::Loki(exporter) => {
                 let config = OutletConfig { max_lanes: exporter.max_lanes(), ..config };
-                routed(config, budget, exporter.clone(), exporter.router(), durable)
+                routed(config, within, exporter.clone(), exporter.router())
             }
-            BuiltKind::LoadBalancing(exporter) => exporter.outlet(signal, budget, pipeline_batch, durable)?,
+            BuiltKind::LoadBalancing(exporter) => {
+                let (budget, apart, durable) = within;
+                exporter.outlet(signal, budget, pipeline_batch, apart, durable)?
+            }
             BuiltKind::Prometheus(_) if signal != Signal::Metrics => {
                 return Err(BuildError(format!("prometheus takes metrics only, not {signal}")));
             }
-            BuiltKind::Prometheus(exporter) => direct(config, budget, exporter.clone(), exporter.target(), durable),
-            BuiltKind::Debug(exporter) => direct(config, budget, exporter.clone(), exporter.target(), durable),
-            BuiltKind::Nop(exporter) => direct(config, budget, *exporter, Target::new("nop"), durable),
+            BuiltKind::Prometheus(exporter) => direct(config, within, exporter.clone(), exporter.target()),
+            BuiltKind::Debug(exporter) => direct(config, within, exporter.clone(), exporter.target()),
+            BuiltKind::Nop(exporter) => direct(config, within, *exporter, Target::new("nop")),
         })
     }
 }
 
-fn direct<E: Exporter>(
-    config: OutletConfig,
-    budget: Budget,
-    exporter: E,
-    target: Target,
-    durable: Option<Arc<Spool>>,
-) -> Arc<dyn Outgoing> {
-    routed(config, budget, exporter, Direct(target), durable)
+/// Where an outlet stands: the budget, what stays apart, and what waits on disk.
+type Within<'a> = (Budget, &'a Apart, Option<Arc<Spool>>);
+
+fn direct<E: Exporter>(config: OutletConfig, within: Within<'_>, exporter: E, target: Target) -> Arc<dyn Outgoing> {
+    routed(config, within, exporter, Direct(target))
 }
 
 fn routed<E: Exporter, R: Router>(
     config: OutletConfig,
-    budget: Budget,
+    (budget, apart, durable): Within<'_>,
     exporter: E,
     router: R,
-    durable: Option<Arc<Spool>>,
 ) -> Arc<dyn Outgoing> {
+    let router = Partitioned::new(router, apart.names.clone());
     match durable {
         Some(spool) => Outlet::durable(config, budget, exporter, router, Arc::new(()), spool),
         None => Arc::new(Outlet::within(config, budget, exporter, router)),

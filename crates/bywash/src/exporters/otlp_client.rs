@@ -10,6 +10,7 @@ use super::queue::{RetryOnFailure, SendingQueue};
 use crate::config::duration::GoDuration;
 use crate::config::optional;
 use crate::config::validate::{Report, Validate};
+use crate::net::client::auth::{self, Credentials};
 use crate::net::client::compress::Compression;
 use crate::net::client::connect::{Dialer, HostPort, Resolve, SystemResolver};
 use crate::net::client::extensions::{Auth, Middleware};
@@ -20,7 +21,7 @@ use crate::net::client::pool::{Balancer, Keepalive, PoolConfig};
 use crate::net::client::proxy::Proxies;
 use crate::net::client::status::Code;
 use crate::net::tls::client::{ClientTls, TlsConfig};
-use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
+use flow::{Attempt, Exporter, Kind, Origin, Payload, Scope, Target, Why};
 use http::Uri;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -55,7 +56,7 @@ pub struct Config {
     pub balancer_name: String,
     /// The `:authority` of requests, in place of the endpoint.
     pub authority: String,
-    /// An extension that adds credentials: not supported yet.
+    /// An extension that adds credentials.
     #[serde(deserialize_with = "optional::block")]
     pub auth: Option<Auth>,
     /// An extension that wraps connections: not supported.
@@ -190,9 +191,6 @@ impl Validate for Config {
             let text = format!("invalid balancer_name {:?}; round_robin and pick_first exist", self.balancer_name);
             report.error("balancer_name", text);
         }
-        if self.auth.is_some() {
-            report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
-        }
         if self.dialer_middleware.is_some() {
             report.error("dialer_middleware", "middlewares are not supported");
         }
@@ -223,7 +221,8 @@ impl Validate for Config {
 impl Config {
     /// As in the collector TLS is on unless `insecure` is set without a CA, and always with `https://`. Unlike there,
     /// `http://` means no TLS as long as nothing in `tls` asks for it.
-    fn uses_tls(&self) -> bool {
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
         match parse_endpoint(&self.endpoint, None).ok().and_then(|(_, scheme)| scheme) {
             Some(Scheme::Https) => true,
             Some(Scheme::Http) if !self.tls.is_wanted() => false,
@@ -244,6 +243,7 @@ impl Config {
 #[derive(Clone)]
 pub struct OtlpGrpc {
     shared: Arc<Shared>,
+    credentials: Option<Credentials>,
 }
 
 struct Shared {
@@ -308,7 +308,14 @@ impl OtlpGrpc {
                 default_port,
                 clients,
             }),
+            credentials: None,
         })
+    }
+
+    /// The same with these credentials.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Option<Credentials>) -> OtlpGrpc {
+        OtlpGrpc { credentials, ..self }
     }
 
     /// The one target of an exporter with an endpoint of its own.
@@ -322,7 +329,7 @@ impl OtlpGrpc {
         self.shared.clients.lock().retain(|target, _| used(target));
     }
 
-    /// Makes the client of a target, if there is none yet. Nothing is connected to.
+    /// Makes the client of a target without an origin, if there is none yet. Nothing is connected to.
     ///
     /// # Errors
     /// Why there cannot be one.
@@ -343,7 +350,8 @@ impl OtlpGrpc {
     /// What is wrong with it.
     pub async fn check_health(&self, target: &Target, deadline: Instant) -> Result<(), Why> {
         let client = self.client(target).map_err(|e| Why::new(Kind::Unreachable, e.0))?;
-        match client.grpc.call(&client.health, &bytes::Bytes::new().into(), deadline).await {
+        let (credentials, nobody) = (self.credentials.as_ref(), Origin::default());
+        match client.grpc.call_as(credentials, &nobody, &client.health, &bytes::Bytes::new().into(), deadline).await {
             Ok(answer) if serving_status(&answer) == NOT_SERVING => {
                 Err(Why::new(Kind::Unavailable, "its health service says that it is not serving"))
             }
@@ -353,6 +361,8 @@ impl OtlpGrpc {
             }
             Err(Failure::Status(_)) => Ok(()),
             Err(Failure::Broken(why)) => Err(why),
+            // Without a credential it was not asked, which says nothing of it.
+            Err(Failure::Unsigned(_)) => Ok(()),
         }
     }
 
@@ -440,8 +450,13 @@ impl Shared {
 }
 
 impl Exporter for OtlpGrpc {
+    fn scopes(&self, target: &Target) -> Vec<Scope> {
+        self.credentials.iter().map(|credentials| credentials.scope(target)).collect()
+    }
+
     async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
-        let client = match self.client(target) {
+        let (backend, credentials) = (target.base(), self.credentials.as_ref());
+        let client = match self.client(&backend) {
             Ok(client) => client,
             Err(e) => {
                 return Attempt::Retry { after: None, why: Why::new(Kind::Unreachable, e.0), scope: Scope::Target };
@@ -452,11 +467,13 @@ impl Exporter for OtlpGrpc {
             Signal::Traces => &client.traces,
             Signal::Metrics => &client.metrics,
         };
-        match client.grpc.call(method, &request.body, deadline).await {
+        let scope = || auth::scope(credentials, target, backend.name());
+        match client.grpc.call_as(credentials, &target.origin(), method, &request.body, deadline).await {
             Ok(answer) => PartialSuccess::from_protobuf(&answer).attempt(),
+            Err(Failure::Unsigned(why)) => why.attempt(scope()),
             Err(failure) => match failure.attempt() {
                 Attempt::Retry { after, why, .. } if why.kind == Kind::Auth => {
-                    Attempt::Retry { after, why, scope: Scope::Credential(target.name().into()) }
+                    Attempt::Retry { after, why, scope: scope() }
                 }
                 attempt => attempt,
             },

@@ -13,9 +13,10 @@ mod tests;
 pub use config::{Config, Encoding};
 
 use super::BuildError;
+use crate::net::client::auth::{self, Credentials};
 use crate::net::client::compress::{Compression, compress};
 use crate::net::client::connect::{Resolve, SystemResolver};
-use crate::net::client::http::{Answer, HttpClient, HttpConfig};
+use crate::net::client::http::{Answer, Failure, HttpClient, HttpConfig, connect_timeout};
 use crate::net::client::partial::PartialSuccess;
 use crate::net::client::proxy::Proxies;
 use crate::net::client::url::Url;
@@ -35,6 +36,7 @@ const PING: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct OtlpHttp {
     shared: Arc<Shared>,
+    credentials: Option<Credentials>,
 }
 
 struct Shared {
@@ -78,6 +80,7 @@ impl OtlpHttp {
             ping_every: or(config.http2_read_idle_timeout.0),
             ping_timeout: or(config.http2_ping_timeout.0),
             proxies: Arc::new(Proxies::written(&config.proxy_url).map_err(BuildError)?),
+            connect_timeout: connect_timeout(config.timeout.0),
         });
         let mut headers = HeaderMap::new();
         headers.insert(http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
@@ -103,7 +106,14 @@ impl OtlpHttp {
                 traces,
                 metrics,
             }),
+            credentials: None,
         })
+    }
+
+    /// The same with these credentials.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Option<Credentials>) -> OtlpHttp {
+        OtlpHttp { credentials, ..self }
     }
 
     /// Its one target.
@@ -147,7 +157,11 @@ impl Shared {
 }
 
 impl Exporter for OtlpHttp {
-    async fn send(&self, _: &Target, request: Payload, _: Instant) -> Attempt {
+    fn scopes(&self, target: &Target) -> Vec<Scope> {
+        self.credentials.iter().map(|credentials| credentials.scope(target)).collect()
+    }
+
+    async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
         let shared = &self.shared;
         let Some(url) = shared.url(request.signal) else {
             return Attempt::Reject {
@@ -162,16 +176,18 @@ impl Exporter for OtlpHttp {
         if let (Some(value), false) = (&url.authorization, headers.contains_key(AUTHORIZATION)) {
             headers.insert(AUTHORIZATION, value.clone());
         }
-        match shared.client.post(url.uri.clone(), headers, body).await {
+        let credentials = self.credentials.as_ref();
+        let scope = || auth::scope(credentials, target, &shared.name);
+        match shared.client.post_as(credentials, &target.origin(), &url.uri, headers, body, deadline).await {
             Ok(answer) => match judge(&answer) {
                 // It is the credential that is wrong, not the data.
                 Attempt::Reject { why } if why.kind == Kind::Auth => {
-                    let scope = Scope::Credential(shared.name.as_str().into());
-                    Attempt::Retry { after: None, why, scope }
+                    Attempt::Retry { after: None, why, scope: scope() }
                 }
                 attempt => attempt,
             },
-            Err(why) => Attempt::Retry { after: None, why, scope: Scope::Target },
+            Err(Failure::Unsigned(why)) => why.attempt(scope()),
+            Err(Failure::Broken(why)) => Attempt::Retry { after: None, why, scope: Scope::Target },
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::config::ComponentId;
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
+use crate::net::origin::check_keys;
 use flow::batcher::BatchConfig;
 use flow::outlet::OutletConfig;
 use flow::retry::RetryConfig;
@@ -142,11 +143,12 @@ impl Default for Batch {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Partition {
-    /// Must stay empty.
+    /// Headers of the sender, which the receiver keeps with `include_metadata`: requests that differ in one of them never share a
+    /// batch.
     pub metadata_keys: Vec<String>,
-    /// Goes with `metadata_keys`; without effect.
+    /// No effect: lanes that have nothing to do end.
     pub cache_size: u64,
-    /// Goes with `metadata_keys`; without effect.
+    /// No effect: as above.
     pub idle_timeout: GoDuration,
 }
 
@@ -194,6 +196,12 @@ impl SendingQueue {
     #[must_use]
     pub fn stored_in(&self) -> Option<&ComponentId> {
         self.storage.as_ref().filter(|_| self.enabled)
+    }
+
+    /// What divides its batches.
+    #[must_use]
+    pub fn partition(&self) -> Option<&Partition> {
+        self.batch().filter(|_| self.enabled).map(|batch| &batch.partition)
     }
 
     fn batch(&self) -> Option<&Batch> {
@@ -252,8 +260,16 @@ impl SendingQueue {
             let text = format!("`max_size` ({max}) must be greater than or equal to `min_size` ({min})");
             report.error("batch.max_size", text);
         }
-        if !batch.partition.metadata_keys.is_empty() {
-            report.error("batch.partition.metadata_keys", "batches by metadata are not supported");
+        for key in ["batch.partition.cache_size", "batch.partition.idle_timeout"] {
+            if report.is_in_use(key) {
+                report.warning(
+                    key,
+                    "has no effect: what divides batches has lanes, and those end when they have been idle",
+                );
+            }
+        }
+        for (n, why) in check_keys(&batch.partition.metadata_keys) {
+            report.error(&format!("batch.partition.metadata_keys.{n}"), why);
         }
     }
 }
@@ -421,10 +437,10 @@ mod tests {
         assert_eq!(stored.stored_in(), Some(&ComponentId::unnamed("file_storage")));
         assert_eq!(queue("{storage: file_storage, enabled: false}").stored_in(), None);
         let bad = "{sizer: items, queue_size: 10, batch: {flush_timeout: 0s, min_size: 20, max_size: 15, \
-                   partition: {metadata_keys: [a]}}}";
+                   partition: {metadata_keys: ['a b']}}}";
         assert_eq!(
             errors(&queue(bad)),
-            ["batch.min_size", "batch.flush_timeout", "batch.max_size", "batch.partition.metadata_keys"]
+            ["batch.min_size", "batch.flush_timeout", "batch.max_size", "batch.partition.metadata_keys[0]"]
         );
         let retry: RetryOnFailure = decoded("{randomization_factor: 1.5, multiplier: -1, max_elapsed_time: 1s}");
         assert_eq!(errors(&retry), ["randomization_factor", "multiplier", "max_elapsed_time"]);

@@ -26,7 +26,7 @@ async fn every_type_of_the_table_can_be_built() {
         };
         let (config, found) = decode(kind.name, yaml);
         assert!(!found.has_errors(), "{}", found.render(false));
-        let built = build(kind.name, &config.unwrap()).unwrap();
+        let built = build(kind.name, &config.unwrap(), None).unwrap();
         for signal in Signal::ALL {
             let only = match kind.name {
                 "loki" => Some(Signal::Logs),
@@ -34,11 +34,14 @@ async fn every_type_of_the_table_can_be_built() {
                 _ => None,
             };
             if let Some(only) = only.filter(|only| *only != signal) {
-                let refused = built.outlet(signal, Budget::of(1 << 20), None, None);
+                let refused = built.outlet(signal, Budget::of(1 << 20), None, &Apart::default(), None);
                 assert!(refused.is_err_and(|e| e.0.contains(&format!("takes {only} only"))));
                 continue;
             }
-            assert_eq!(built.outlet(signal, Budget::of(1 << 20), None, None).unwrap().name(), kind.name);
+            assert_eq!(
+                built.outlet(signal, Budget::of(1 << 20), None, &Apart::default(), None).unwrap().name(),
+                kind.name
+            );
         }
     }
 }
@@ -47,9 +50,13 @@ async fn every_type_of_the_table_can_be_built() {
 #[tokio::test]
 async fn a_signal_without_an_endpoint_is_refused() {
     let (config, _) = decode("otlp_http", "traces_endpoint: http://localhost/x");
-    let built = build("otlp_http", &config.unwrap()).unwrap();
-    assert!(built.outlet(Signal::Traces, Budget::of(1), None, None).is_ok());
-    assert!(built.outlet(Signal::Logs, Budget::of(1), None, None).is_err_and(|e| e.0.contains("logs_endpoint")));
+    let built = build("otlp_http", &config.unwrap(), None).unwrap();
+    assert!(built.outlet(Signal::Traces, Budget::of(1), None, &Apart::default(), None).is_ok());
+    assert!(
+        built
+            .outlet(Signal::Logs, Budget::of(1), None, &Apart::default(), None)
+            .is_err_and(|e| e.0.contains("logs_endpoint"))
+    );
 }
 
 /// Scenario: an unknown key in each type. Guarantee: an error with the dotted path of the key.
@@ -104,9 +111,9 @@ async fn nothing_told_delivered_is_missing() {
          retry_on_failure: {{initial_interval: 1ms, max_interval: 2ms, max_elapsed_time: 0s}}}}",
         server.address
     );
-    let outlet = build("x", &decode("otlp_grpc", &yaml).0.unwrap())
+    let outlet = build("x", &decode("otlp_grpc", &yaml).0.unwrap(), None)
         .unwrap()
-        .outlet(Signal::Logs, Budget::of(1 << 30), None, None)
+        .outlet(Signal::Logs, Budget::of(1 << 30), None, &Apart::default(), None)
         .unwrap();
     let told: Vec<_> = (0..COUNT)
         .map(|id| {
@@ -136,9 +143,9 @@ async fn nothing_told_delivered_is_missing() {
 async fn closing_ends_by_its_deadline() {
     let server = grpc(Setup::default(), |_| Answer::Stall).await;
     let yaml = format!("{{endpoint: '{}', tls: {{insecure: true}}}}", server.address);
-    let outlet = build("x", &decode("otlp_grpc", &yaml).0.unwrap())
+    let outlet = build("x", &decode("otlp_grpc", &yaml).0.unwrap(), None)
         .unwrap()
-        .outlet(Signal::Logs, Budget::of(1 << 30), None, None)
+        .outlet(Signal::Logs, Budget::of(1 << 30), None, &Apart::default(), None)
         .unwrap();
     let told: Vec<_> = (0..30)
         .map(|id| {

@@ -1,12 +1,26 @@
-//! The `bearertokenauth` and `basicauth` extensions: configurations from which receivers' authenticators are made.
+//! The authenticators: extensions that say who may send to a receiver, or what an exporter shows to say who sends.
 //!
-//! What they check is in [`crate::net::auth`]; what an htpasswd file may hold, in [`crate::net::htpasswd`]. Whatever the start would
-//! refuse is refused when the configuration is read. They do NOT add credentials to what is sent: that is the exporters' `headers`.
+//! | to change | open |
+//! |---|---|
+//! | what receivers check | [`crate::net::auth`] |
+//! | `bearertokenauth` of exporters | [`bearer`] |
+//! | `basicauth` | [`basic`] |
+//! | `headers_setter` | [`headers_setter`] |
+//! | `oauth2client` | [`oauth2`] |
+//! | `sigv4auth` | [`sigv4`] |
+//!
+//! Whatever the start would refuse is refused when the configuration is read.
 
-use crate::config::{Report, Secret, Validate};
+pub mod basic;
+pub mod bearer;
+pub mod headers_setter;
+pub mod oauth2;
+pub mod sigv4;
+
+use crate::config::ComponentId;
 use crate::net::auth::{AuthError, Authenticator, Basic, Bearer, BearerConfig};
-use crate::net::htpasswd::Htpasswd;
-use serde::Deserialize;
+use crate::net::client::auth::{self as client, Road};
+use basic::BasicConfig;
 use std::sync::Arc;
 
 /// One authenticator's configuration.
@@ -16,117 +30,129 @@ pub enum AuthConfig {
     Bearer(BearerConfig),
     /// Names and passwords.
     Basic(BasicConfig),
+    /// Headers.
+    HeadersSetter(headers_setter::Config),
+    /// Tokens that are fetched.
+    OAuth2(Box<oauth2::Config>),
+    /// Signatures.
+    SigV4(sigv4::Config),
 }
 
 impl AuthConfig {
-    /// The authenticator.
+    /// The authenticator of a receiver.
     ///
     /// # Errors
-    /// There is no credential, or its file cannot be read.
+    /// There is no credential, its file cannot be read, or it is for exporters only.
     pub fn build(&self) -> Result<Authenticator, AuthError> {
         match self {
             AuthConfig::Bearer(config) => Ok(Authenticator::Bearer(Arc::new(Bearer::new(config)?))),
             AuthConfig::Basic(config) => Ok(Authenticator::Basic(Arc::new(Basic::new(config.users()?)))),
-        }
-    }
-
-    /// Whether it says who may send; otherwise it is for exporters.
-    #[must_use]
-    pub fn is_for_receivers(&self) -> bool {
-        match self {
-            AuthConfig::Bearer(_) => true,
-            AuthConfig::Basic(config) => config.htpasswd.is_some(),
-        }
-    }
-}
-
-/// The `basicauth` extension: one of the two.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BasicConfig {
-    /// Who may send.
-    pub htpasswd: Option<HtpasswdConfig>,
-    /// What an exporter sends: an exporter that asks for it is refused.
-    pub client_auth: Option<ClientAuth>,
-}
-
-/// Where the credentials are.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HtpasswdConfig {
-    /// In this file.
-    pub file: String,
-    /// In the configuration itself, besides the file; of one user, this comes first.
-    pub inline: Secret,
-    /// With an extension that keeps secrets: not supported.
-    pub secret_provider: Option<serde_json::Value>,
-}
-
-/// The credential of an exporter.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ClientAuth {
-    /// The user's name.
-    pub username: String,
-    /// A file with it.
-    pub username_file: String,
-    /// The user's password.
-    pub password: Secret,
-    /// A file with it.
-    pub password_file: String,
-    /// With an extension that keeps secrets.
-    pub secret_provider: Option<serde_json::Value>,
-}
-
-impl Validate for BasicConfig {
-    fn validate(&self, report: &mut Report<'_>) {
-        let Some(htpasswd) = &self.htpasswd else {
-            if self.client_auth.is_none() {
-                report.error("", "one of `htpasswd` and `client_auth` must be set");
+            AuthConfig::HeadersSetter(_) | AuthConfig::OAuth2(_) | AuthConfig::SigV4(_) => {
+                Err(AuthError::for_exporters())
             }
-            return;
-        };
-        if self.client_auth.is_some() {
-            report.error("client_auth", "only one of `htpasswd` and `client_auth` can be set");
         }
-        if htpasswd.secret_provider.is_some() {
-            report
-                .error("htpasswd.secret_provider", "there are no extensions that keep secrets; use `file` or `inline`");
-        } else if htpasswd.file.is_empty() && htpasswd.inline.is_empty() {
-            report.error("htpasswd", "one of `file` and `inline` must be set");
-        } else if let Err(error) = self.users() {
-            error.tell(report);
+    }
+
+    /// The authenticator of an exporter; what comes after it, where it has such a thing, is `next`.
+    ///
+    /// # Errors
+    /// There is no credential, its file cannot be read, or it is for receivers only.
+    pub fn client(
+        &self,
+        next: Option<Arc<dyn client::Authenticator>>,
+    ) -> Result<Arc<dyn client::Authenticator>, AuthError> {
+        Ok(match self {
+            AuthConfig::Bearer(config) => Arc::new(bearer::Bearer::new(config)?),
+            AuthConfig::Basic(config) => {
+                let client = config.client_auth.as_ref().ok_or_else(AuthError::for_receivers)?;
+                Arc::new(basic::Basic::new(client)?)
+            }
+            AuthConfig::HeadersSetter(config) => Arc::new(headers_setter::HeadersSetter::new(config, next)?),
+            AuthConfig::OAuth2(config) => Arc::new(oauth2::OAuth2::new(config)?),
+            AuthConfig::SigV4(config) => Arc::new(sigv4::SigV4::new(config)?),
+        })
+    }
+
+    /// Why a receiver cannot ask it, if that is so.
+    #[must_use]
+    pub fn refuses_receivers(&self) -> Option<&'static str> {
+        match self {
+            AuthConfig::Bearer(_) => None,
+            AuthConfig::Basic(config) if config.htpasswd.is_some() => None,
+            AuthConfig::Basic(_) => Some("has no `htpasswd`: it says what to send, not who may"),
+            AuthConfig::HeadersSetter(_) | AuthConfig::OAuth2(_) | AuthConfig::SigV4(_) => {
+                Some("is for exporters: it says what to send, not who may")
+            }
+        }
+    }
+
+    /// Why an exporter whose requests go this way cannot show what it gives, if that is so. The rule for plain gRPC is gRPC's own: it
+    /// refuses to send such credentials where everybody can read them.
+    #[must_use]
+    pub fn refuses_exporters(&self, road: Road) -> Option<&'static str> {
+        match self {
+            AuthConfig::Basic(config) if config.client_auth.is_none() => {
+                Some("has no `client_auth`: it says who may send, not what to send")
+            }
+            AuthConfig::SigV4(_) if road != Road::Http => Some("signs HTTP requests only, not gRPC"),
+            AuthConfig::Bearer(_) | AuthConfig::Basic(_) | AuthConfig::OAuth2(_) if road == Road::PlainGrpc => {
+                Some("needs TLS on gRPC: without it everybody on the way can read the credential")
+            }
+            _ => None,
+        }
+    }
+
+    /// What it asks of the origin of requests, for exporters.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Arc<str>> {
+        match self {
+            AuthConfig::HeadersSetter(config) => config.wanted(),
+            _ => vec![],
+        }
+    }
+
+    /// The authenticator that comes after it, for exporters.
+    #[must_use]
+    pub fn next(&self) -> Option<&ComponentId> {
+        match self {
+            AuthConfig::HeadersSetter(config) => config.additional_auth.as_ref(),
+            _ => None,
         }
     }
 }
 
-impl BasicConfig {
-    fn users(&self) -> Result<Htpasswd, AuthError> {
-        let htpasswd = self.htpasswd.clone().unwrap_or_default();
-        let wrong = |key| move |message| AuthError::Setting { key, message };
-        let inline = htpasswd.inline.expose();
-        if htpasswd.file.is_empty() {
-            return Htpasswd::parse(inline).map_err(wrong("htpasswd.inline"));
-        }
-        let file = &htpasswd.file;
-        let text = std::fs::read_to_string(file).map_err(|source| AuthError::File {
-            key: "htpasswd.file",
-            file: file.clone(),
-            source,
-        })?;
-        if inline.is_empty() {
-            return Htpasswd::parse(&text).map_err(wrong("htpasswd.file"));
-        }
-        Htpasswd::parse(inline).map_err(wrong("htpasswd.inline"))?;
-        Htpasswd::parse(&format!("{text}\n{inline}")).map_err(wrong("htpasswd.file"))
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What an authenticator shows.
+
+    use crate::net::client::auth::{Authenticator, Unsignable, Unsigned};
+    use flow::Origin;
+    use http::{HeaderMap, Uri};
+    use wire::Chunks;
+
+    /// The headers of a request of this origin that had these before.
+    pub async fn shown(
+        authenticator: &dyn Authenticator,
+        origin: &Origin,
+        mut headers: HeaderMap,
+    ) -> Result<HeaderMap, Unsignable> {
+        let (uri, body) = (Uri::from_static("https://backend.example/v1/logs"), Chunks::new());
+        let deadline = flow::clock::now() + std::time::Duration::from_secs(5);
+        authenticator.sign(Unsigned { uri: &uri, body: &body, origin, deadline }, &mut headers).await?;
+        Ok(headers)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::basic::{ClientAuth, HtpasswdConfig};
+    use super::testing::shown;
     use super::*;
-    use crate::config::testing::problems;
+    use crate::config::Secret;
+    use crate::config::testing::{decoded, problems};
     use base64::Engine;
+    use flow::Origin;
+    use http::HeaderMap;
 
     fn basic(inline: &str, file: &str) -> Result<Authenticator, AuthError> {
         let htpasswd =
@@ -168,9 +194,75 @@ mod tests {
             assert!(found[0].0 == key && !found[0].1.contains("hunter2"), "{text}: {found:?}");
         }
         assert_eq!(problems::<BasicConfig>("htpasswd: {inline: \"u:p\\nv:w\"}"), []);
-        assert_eq!(problems::<BasicConfig>("client_auth: {username: a, password: b}"), [], "told by who asks for it");
+        assert_eq!(problems::<BasicConfig>("client_auth: {username: a, password: b}"), []);
+        for (text, key) in [
+            ("client_auth: {username: 'a:b'}", "client_auth.username"),
+            ("client_auth: {username_file: /nonexistent}", "client_auth.username_file"),
+            ("client_auth: {username: a, password_file: /nonexistent}", "client_auth.password_file"),
+            ("client_auth: {secret_provider: x}", "client_auth.secret_provider"),
+        ] {
+            assert_eq!(problems::<BasicConfig>(text).iter().map(|(at, _)| at.as_str()).collect::<Vec<_>>(), [key]);
+        }
         assert!(problems::<BearerConfig>("{}")[0].1.contains("no bearer token"));
         assert_eq!(problems::<BearerConfig>("filename: /nonexistent")[0].0, "filename");
         assert_eq!(problems::<BearerConfig>("token: a"), []);
+    }
+
+    /// Scenario: the credentials of exporters: a token with and without a scheme, in another header, the first of several; a name and a
+    /// password. Guarantee: the header is what the collector sends, whatever `headers` said of it.
+    #[tokio::test]
+    async fn exporters_show_credentials() {
+        let bearer = |yaml: &str| AuthConfig::Bearer(decoded(yaml)).client(None).unwrap();
+        let basic = ClientAuth { username: "u".into(), password: Secret::new("p:q"), ..ClientAuth::default() };
+        let basic = AuthConfig::Basic(BasicConfig { htpasswd: None, client_auth: Some(basic) });
+        for (auth, name, value) in [
+            (bearer("token: t"), "authorization", "Bearer t"),
+            (bearer("tokens: [a, b]"), "authorization", "Bearer a"),
+            (bearer("{token: t, scheme: '', header: X-Key}"), "x-key", "t"),
+            (basic.client(None).unwrap(), "authorization", "Basic dTpwOnE="),
+        ] {
+            let before = HeaderMap::from_iter([(http::header::AUTHORIZATION, "old".parse().unwrap())]);
+            let headers = shown(&*auth, &Origin::default(), before).await.unwrap();
+            assert_eq!((headers[name].to_str().unwrap(), headers[name].is_sensitive()), (value, true));
+            assert!(!auth.renew(&headers).await, "there is nothing newer");
+        }
+    }
+
+    /// Scenario: the token file changes. Guarantee: the new token is shown after the pause, and at once after a refusal of the old one.
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_token_file_is_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "one").unwrap();
+        let auth = AuthConfig::Bearer(decoded(&format!("filename: {}", file.path().display()))).client(None).unwrap();
+        let first = shown(&*auth, &Origin::default(), HeaderMap::new()).await.unwrap();
+        std::fs::write(file.path(), "three").unwrap();
+        assert_eq!(shown(&*auth, &Origin::default(), HeaderMap::new()).await.unwrap(), first);
+        assert!(auth.renew(&first).await);
+        let second = shown(&*auth, &Origin::default(), HeaderMap::new()).await.unwrap();
+        assert!(second["authorization"] == "Bearer three" && !auth.renew(&second).await);
+    }
+
+    /// Scenario: each authenticator on each side and way. Guarantee: what receivers check is none of exporters' and the other way round;
+    /// credentials need TLS on gRPC, as in the collector, and headers do not.
+    #[test]
+    fn each_side_has_its_authenticators() {
+        let bearer = AuthConfig::Bearer(decoded("token: t"));
+        let server = AuthConfig::Basic(decoded("htpasswd: {inline: 'u:p'}"));
+        let client = AuthConfig::Basic(decoded("client_auth: {username: u}"));
+        let headers = AuthConfig::HeadersSetter(decoded("headers: [{key: a, value: b}]"));
+        let oauth2 = AuthConfig::OAuth2(Box::default());
+        let sigv4 = AuthConfig::SigV4(sigv4::Config::default());
+        let all = [&bearer, &server, &client, &headers, &oauth2, &sigv4];
+        let receivers = all.map(|auth| auth.refuses_receivers().is_none());
+        assert_eq!(receivers, [true, true, false, false, false, false]);
+        for (road, expected) in [
+            (Road::Http, [true, false, true, true, true, true]),
+            (Road::Grpc, [true, false, true, true, true, false]),
+            (Road::PlainGrpc, [false, false, false, true, false, false]),
+        ] {
+            let exporters = all.map(|auth| auth.refuses_exporters(road).is_none());
+            assert_eq!(exporters, expected, "{road:?}");
+        }
+        assert!(headers.build().is_err() && server.client(None).is_err());
     }
 }

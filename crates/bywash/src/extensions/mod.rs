@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `health_check` | [`health_check`] |
 //! | `file_storage` | [`file_storage`]: queues of exporters on disk |
-//! | `bearertokenauth`, `basicauth` | [`authenticators`]: who may send |
+//! | `bearertokenauth`, `basicauth`, `headers_setter`, `oauth2client`, `sigv4auth` | [`authenticators`]: who may send, and what exporters show |
 //! | `zpages`, `pprof` | accepted, with a warning: the metrics page takes their place |
 //!
 //! Extensions are siblings and never import each other.

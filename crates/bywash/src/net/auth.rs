@@ -46,6 +46,18 @@ pub enum AuthError {
 }
 
 impl AuthError {
+    /// What only exporters can use.
+    #[must_use]
+    pub fn for_exporters() -> AuthError {
+        AuthError::Setting { key: "", message: "it is for exporters only".into() }
+    }
+
+    /// What only receivers can use.
+    #[must_use]
+    pub fn for_receivers() -> AuthError {
+        AuthError::Setting { key: "", message: "it is for receivers only".into() }
+    }
+
     /// Tells a report: a file that is not there may only be absent from this machine.
     pub fn tell(self, report: &mut Report<'_>) {
         match self {
@@ -226,6 +238,19 @@ impl Authenticator {
             Authenticator::Bearer(bearer) => bearer.allows(headers),
             Authenticator::Basic(basic) => basic.allows(headers).await,
         }
+    }
+
+    /// What the credential in these headers, which was right, says of its sender under this name.
+    #[must_use]
+    pub fn attribute(&self, headers: &HeaderMap, name: &str) -> Option<String> {
+        let Authenticator::Basic(_) = self else { return None };
+        let value = headers.get(http::header::AUTHORIZATION)?.as_bytes();
+        let raw = std::str::from_utf8(after_scheme(value, "Basic")?).ok()?;
+        if name == "raw" {
+            return Some(raw.to_owned());
+        }
+        let pair = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(raw).ok()?).ok()?;
+        Some(pair.split_once(':')?.0.to_owned()).filter(|_| name == "username")
     }
 
     /// The value of `WWW-Authenticate` for those who may not.

@@ -4,7 +4,7 @@
 //! buffer. More pieces are copied once into an allocation that doubles up to the announced length.
 //!
 //! Invariant: what is allocated is never more than twice what really arrived (plus `FIRST`), whatever length was announced, and the
-//! permit granted it first; a request that has to wait is charged for waiting. So neither an announced 4 GiB nor ten thousand slow senders
+//! permit granted it first; what a request takes beside its body its call is charged for. So neither an announced 4 GiB nor ten thousand slow senders
 //! cost memory that is not accounted for.
 //! It does not read: the transports feed it.
 
@@ -14,9 +14,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Up to this length a piece is copied, so that it does not pin the buffer it was read into.
 pub const COPY_UP_TO: usize = 16 << 10;
-
-/// What a request is charged while it waits for its body: its task, its stream and its headers.
-pub const WAITING: usize = 4 << 10;
 
 /// What is allocated for the first piece of several.
 const FIRST: usize = 4 << 10;
@@ -63,8 +60,6 @@ pub struct Assembler {
     joined: Vec<u8>,
     /// The announced length.
     expected: Option<usize>,
-    /// [`WAITING`], once it was charged.
-    waiting: usize,
 }
 
 impl Assembler {
@@ -77,18 +72,6 @@ impl Assembler {
     /// Another length was announced.
     pub fn expect(&mut self, length: usize) {
         self.expected = Some(length);
-    }
-
-    /// Charges the permit for a request that has to wait; once.
-    ///
-    /// # Errors
-    /// The permit cannot grow.
-    pub fn wait(&mut self, permit: &mut Permit) -> Result<(), Refusal> {
-        if self.waiting == 0 {
-            permit.grow(WAITING)?;
-            self.waiting = WAITING;
-        }
-        Ok(())
     }
 
     /// Bytes so far.
@@ -125,7 +108,7 @@ impl Assembler {
         }
         if !self.first.is_empty() {
             self.joined.extend_from_slice(&self.first);
-            permit.shrink(self.joined.capacity() + self.waiting);
+            permit.shrink(self.joined.capacity());
             self.first = Bytes::new();
         }
         self.joined.extend_from_slice(&piece);
@@ -193,21 +176,6 @@ mod tests {
         all.push(Bytes::from_static(b"hello"), &mut permit).unwrap();
         all.push(Bytes::from_static(b"world"), &mut permit).unwrap();
         assert!(budget.bytes() <= FIRST as u64);
-    }
-
-    /// Scenario: a request waits several times. Guarantee: it is charged for waiting once, and for its bytes alone at the end.
-    #[test]
-    fn waiting_is_charged_once() {
-        let (budget, mut permit) = permit();
-        let mut all = Assembler::new(None);
-        all.wait(&mut permit).unwrap();
-        all.wait(&mut permit).unwrap();
-        assert_eq!(budget.bytes(), WAITING as u64);
-        all.push(Bytes::from_static(b"hello"), &mut permit).unwrap();
-        all.wait(&mut permit).unwrap();
-        assert_eq!(budget.bytes(), WAITING as u64 + 5);
-        all.finish(&ReadBuffers::default(), &mut permit);
-        assert_eq!(budget.bytes(), 5);
     }
 
     proptest! {

@@ -1,16 +1,18 @@
 //! Listeners: where connections come in, how many, and how they end.
 //!
 //! A [`Listener`] accepts until a stop is requested, runs one task per connection and waits for those tasks until the stop's
-//! deadline. It refuses connections above its limit, ends TLS handshakes that take too long, and survives a machine that is
+//! deadline. It refuses connections above its limit, and those that find no [`Seat`], ends TLS handshakes that take too long, and survives a machine that is
 //! out of file descriptors.
 //!
 //! Invariants: never more than `max_connections` tasks; when [`Listener::run`] returns, none is left.
 //! It does not know what is spoken on a connection.
 
+use crate::net::seats::{Seat, Seats};
 use crate::net::socket::{Socket, Stream};
 use crate::net::tls::Acceptor;
 use flow::Stop;
 use flow::stats::{Count, Gauge};
+use flow::task::{self, Restarts};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -54,6 +56,12 @@ pub struct ListenStats {
     pub accepted: Count,
     /// Connections refused because there were too many.
     pub refused: Count,
+    /// Connections closed because the memory had no room for them.
+    pub no_room: Count,
+    /// Connections closed for others, before they had finished a head.
+    pub closed_half_open: Count,
+    /// Connections closed for others while nothing was under way.
+    pub closed_idle: Count,
     /// Connections whose TLS handshake failed or took too long.
     pub handshake_failed: Count,
 }
@@ -63,6 +71,8 @@ pub struct Listener {
     socket: Socket,
     tls: Option<Arc<Acceptor>>,
     max_connections: usize,
+    /// Who pays for connections, and what each reads ahead at least.
+    seats: Option<(Seats, u32)>,
     stats: Arc<ListenStats>,
 }
 
@@ -78,7 +88,7 @@ impl Listener {
     ) -> Result<Listener, BindError> {
         let socket =
             Socket::bind(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
-        Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
+        Ok(Listener { socket, tls, max_connections: max_connections.max(1), seats: None, stats: Arc::default() })
     }
 
     /// The same at once, for who cannot wait: a name is looked up on the caller's thread. Must be called within a runtime.
@@ -88,7 +98,13 @@ impl Listener {
     pub fn bind_now(endpoint: &str, tls: Option<Arc<Acceptor>>, max_connections: usize) -> Result<Listener, BindError> {
         let socket =
             Socket::bind_now(endpoint).map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
-        Ok(Listener { socket, tls, max_connections: max_connections.max(1), stats: Arc::default() })
+        Ok(Listener { socket, tls, max_connections: max_connections.max(1), seats: None, stats: Arc::default() })
+    }
+
+    /// The same with connections that pay for what they take, and read ahead at least so many bytes.
+    #[must_use]
+    pub fn seated(self, seats: Seats, least_ahead: u32) -> Listener {
+        Listener { seats: Some((seats, least_ahead)), ..self }
     }
 
     /// The address it really has, for a port of 0.
@@ -115,51 +131,21 @@ impl Listener {
     /// are expected to end by themselves, and cuts off at the deadline what is left.
     pub async fn run<S, F>(self, stop: Stop, serve: S)
     where
-        S: Fn(Io, SocketAddr) -> F + Clone + Send + 'static,
+        S: Fn(Io, SocketAddr, Seat) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Listener { socket, tls, max_connections, stats } = self;
         let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                // First, so that what comes after a stop is the successor's.
-                biased;
-                _ = stop.requested() => break,
-                accepted = socket.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        // Those that have ended make room before anyone is refused.
-                        while let Some(ended) = connections.try_join_next() {
-                            note(ended);
-                        }
-                        if connections.len() >= max_connections {
-                            refuse(&stats, peer, max_connections);
-                            continue;
-                        }
-                        stats.accepted.add(1);
-                        let (tls, stats, serve) = (tls.clone(), stats.clone(), serve.clone());
-                        let stop = stop.clone();
-                        connections.spawn(async move {
-                            let _open = Open::count(stats.clone());
-                            let io = tokio::select! {
-                                biased;
-                                io = establish(stream, peer, tls, &stats) => io,
-                                () = hesitating(&stop) => None,
-                            };
-                            if let Some(io) = io {
-                                serve(io, peer).await;
-                            }
-                        });
-                    }
-                    Err(error) => survive(&error).await,
-                },
-                Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
-            }
+        let mut restarts = Restarts::new("listener");
+        // A panic closes neither the socket nor a connection.
+        while task::caught(self.accept(&stop, &mut connections, &serve)).await.is_none() {
+            restarts.pause().await;
         }
+        let Listener { socket, .. } = self;
         drop(socket);
         loop {
             tokio::select! {
                 ended = connections.join_next() => match ended {
-                    Some(ended) => note(ended),
+                    Some(ended) => drop(task::ended("connection", ended)),
                     None => return,
                 },
                 () = stop.expired() => break,
@@ -167,6 +153,62 @@ impl Listener {
         }
         tracing::warn!(connections = connections.len(), "connections cut off at the deadline");
         connections.shutdown().await;
+    }
+
+    /// Accepts until a stop is requested.
+    async fn accept<S, F>(&self, stop: &Stop, connections: &mut JoinSet<()>, serve: &S)
+    where
+        S: Fn(Io, SocketAddr, Seat) -> F + Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Listener { socket, tls, max_connections, seats, stats } = self;
+        loop {
+            tokio::select! {
+                // First, so that what comes after a stop is the successor's.
+                biased;
+                _ = stop.requested() => return,
+                accepted = socket.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        // Those that have ended make room before anyone is refused.
+                        while let Some(ended) = connections.try_join_next() {
+                            task::ended("connection", ended);
+                        }
+                        if connections.len() >= *max_connections {
+                            refuse(stats, peer, *max_connections);
+                            continue;
+                        }
+                        let seat = tokio::select! {
+                            biased;
+                            _ = stop.requested() => return,
+                            seat = seat(seats.as_ref(), tls.is_some(), stats) => seat,
+                        };
+                        let Some(seat) = seat else {
+                            no_room(stats, peer);
+                            continue;
+                        };
+                        stats.accepted.add(1);
+                        let closes = seat.closes();
+                        let (tls, stats, serve) = (tls.clone(), stats.clone(), serve.clone());
+                        let stop = stop.clone();
+                        closes(connections.spawn(async move {
+                            let _open = Open::count(stats.clone());
+                            let io = tokio::select! {
+                                biased;
+                                io = establish(stream, peer, tls, &stats) => io,
+                                () = hesitating(&stop) => None,
+                            };
+                            if let Some(io) = io {
+                                serve(io, peer, seat).await;
+                            }
+                        }));
+                    }
+                    Err(error) => survive(&error).await,
+                },
+                Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                    task::ended("connection", ended);
+                }
+            }
+        }
     }
 }
 
@@ -200,11 +242,18 @@ fn refuse(stats: &ListenStats, peer: SocketAddr, limit: usize) {
     }
 }
 
-fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a connection's task panicked");
+async fn seat(seats: Option<&(Seats, u32)>, is_tls: bool, stats: &Arc<ListenStats>) -> Option<Seat> {
+    match seats {
+        Some((seats, least)) => seats.take(is_tls, *least, stats).await,
+        None => Some(Seat::free()),
+    }
+}
+
+fn no_room(stats: &ListenStats, peer: SocketAddr) {
+    stats.no_room.add(1);
+    if stats.no_room.get().is_power_of_two() {
+        let refused = stats.no_room.get();
+        tracing::warn!(%peer, refused, "connection refused: connections take a quarter of the memory budget");
     }
 }
 
@@ -297,3 +346,6 @@ impl AsyncWrite for Io {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,9 @@ mod guard;
 pub mod keys;
 
 use super::body::ReadBuffers;
+use super::calls::HalfOpen;
 use super::listen::{Io, hesitating};
+use super::seats::Seat;
 use super::socket::FIRST;
 use bytes::Bytes;
 use cors::Cors;
@@ -26,7 +28,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -34,17 +36,16 @@ use std::time::Duration;
 
 /// Headers in one request.
 const MAX_HEADERS: usize = 100;
-/// The head of one request, and what is read ahead of a body, in bytes.
-const MAX_HEAD: usize = 64 << 10;
-/// The same for HTTP/2, after decompression.
-const MAX_HEADER_LIST: u32 = 16 << 10;
+/// What HTTP/1 reads ahead of a body at most, in bytes.
+const MAX_AHEAD: u32 = 64 << 10;
 /// The largest body that is passed over where a request is answered without it.
 const SMALL_BODY: usize = 4 << 10;
 /// Requests at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 1000;
-const MAX_FRAME: u32 = 1 << 20;
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+pub const MAX_STREAMS: u32 = 256;
+/// What one request, and one connection, may have under way before it is read, as multiples of what the connection reads ahead.
+pub const STREAM_WINDOW: u32 = 4;
+/// See [`STREAM_WINDOW`].
+pub const CONNECTION_WINDOW: u32 = 8;
 /// Pings on HTTP/2, so that a vanished client does not keep its connection.
 const PING_EVERY: Duration = Duration::from_secs(60);
 /// A client that was told to go has this long to do so, once its requests are answered.
@@ -68,6 +69,8 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Server<H> {
     /// What answers.
     pub handler: H,
+    /// The head of one request, in bytes; for HTTP/2 after decompression.
+    pub max_head: u32,
     /// For the headers of a request, counted from the end of the last one. `None`: no limit.
     pub header_timeout: Option<Duration>,
     /// An answer that cannot be written for this long ends the connection. `None`: no limit.
@@ -83,8 +86,10 @@ pub struct Server<H> {
 }
 
 /// What the requests of one connection share.
-#[derive(Default)]
 pub struct Connection {
+    peer: IpAddr,
+    seat: Seat,
+    half_open: HalfOpen,
     buffers: ReadBuffers,
     /// Requests under way, and requests so far.
     active: AtomicUsize,
@@ -94,6 +99,29 @@ pub struct Connection {
 }
 
 impl Connection {
+    fn new(seat: Seat, peer: SocketAddr) -> Connection {
+        let (half_open, buffers, unread) = (HalfOpen::default(), ReadBuffers::default(), Arc::default());
+        let (active, served) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Connection { peer: peer.ip(), seat, half_open, buffers, active, served, unread }
+    }
+
+    /// The address at its other end.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// The count of its half-open calls.
+    #[must_use]
+    pub fn half_open(&self) -> &HalfOpen {
+        &self.half_open
+    }
+
+    /// A request is under way, and its body is waited for, or has come.
+    fn is_busy(&self) {
+        self.seat.is_busy(self.active.load(Relaxed), &self.half_open);
+    }
+
     /// Says whether there is something of the request under way that was not read.
     pub fn set_unread(&self, unread: bool) {
         self.unread.store(unread, Relaxed);
@@ -108,7 +136,7 @@ enum Version {
 
 impl<H: Handler> Server<H> {
     /// Serves one connection until it ends.
-    pub async fn serve(self: Arc<Self>, mut io: Io, peer: SocketAddr, stop: Stop) {
+    pub async fn serve(self: Arc<Self>, mut io: Io, peer: SocketAddr, seat: Seat, stop: Stop) {
         let first_bytes = async {
             match self.header_timeout {
                 Some(limit) => tokio::time::timeout(limit, version(&mut io, peer)).await.unwrap_or_default(),
@@ -121,7 +149,8 @@ impl<H: Handler> Server<H> {
             () = hesitating(&stop) => None,
         };
         let Some(version) = version else { return };
-        let shared = Arc::new(Connection::default());
+        let ahead = seat.ahead();
+        let shared = Arc::new(Connection::new(seat, peer));
         let io = TokioIo::new(Guard::new(io, self.write_timeout, shared.unread.clone()));
         let service = {
             let (server, shared) = (self.clone(), shared.clone());
@@ -131,17 +160,17 @@ impl<H: Handler> Server<H> {
             Version::Http1 => {
                 let mut builder = hyper::server::conn::http1::Builder::new();
                 builder.timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
-                builder.keep_alive(self.keep_alive).max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD);
+                builder.keep_alive(self.keep_alive).max_headers(MAX_HEADERS).max_header_size(self.max_head as usize);
+                builder.max_buf_size(ahead.min(MAX_AHEAD.max(self.max_head)) as usize);
                 self.drive(builder.serve_connection(io, service), &shared, &stop, |c| c.graceful_shutdown()).await
             }
             Version::Http2 => {
                 let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                 builder.timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
+                builder.max_concurrent_streams(MAX_STREAMS).max_header_list_size(self.max_head).max_frame_size(ahead);
                 builder
-                    .max_concurrent_streams(MAX_STREAMS)
-                    .max_header_list_size(MAX_HEADER_LIST)
-                    .max_frame_size(MAX_FRAME);
-                builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+                    .initial_stream_window_size(STREAM_WINDOW * ahead)
+                    .initial_connection_window_size(CONNECTION_WINDOW * ahead);
                 self.drive(builder.serve_connection(io, service), &shared, &stop, |c| c.graceful_shutdown()).await
             }
         };
@@ -191,8 +220,7 @@ impl<H: Handler> Server<H> {
         request: Request<Incoming>,
         shared: Arc<Connection>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
-        shared.active.fetch_add(1, Relaxed);
-        let _active = Active(shared.clone());
+        let _active = Active::new(shared.clone());
         let origin = request.headers().get(http::header::ORIGIN).cloned();
         let ends = request.version() <= http::Version::HTTP_11 && !is_small(request.headers());
         let preflight = self.cors.as_ref().and_then(|cors| cors.preflight(&request));
@@ -242,9 +270,19 @@ async fn done(shared: &Connection) {
 /// A request under way.
 struct Active(Arc<Connection>);
 
+impl Active {
+    fn new(connection: Arc<Connection>) -> Active {
+        connection.active.fetch_add(1, Relaxed);
+        connection.is_busy();
+        Active(connection)
+    }
+}
+
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Relaxed);
+        if self.0.active.fetch_sub(1, Relaxed) == 1 {
+            self.0.seat.is_idle();
+        }
         self.0.served.fetch_add(1, Relaxed);
     }
 }

@@ -6,10 +6,13 @@
 //! It knows no request: what calls it shows it the attributes of one resource or record.
 
 use crate::config::{Report, Validate};
+use crate::net::origin;
+use flow::Origin;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use stages::go::regex::{Regex, Slots};
+use std::sync::Arc;
 use wire::field::{put_fixed64_field, put_len_field, put_varint_field};
 use wire::key::AnyValue;
 use wire::loki::text;
@@ -27,9 +30,10 @@ pub struct Action {
     pub value: Option<Value>,
     /// Another attribute to copy the value of.
     pub from_attribute: String,
-    /// Metadata of the sender: not supported.
+    /// What is known of the sender: `metadata.KEY` (a header, if the receiver has `include_metadata`), `client.address` or
+    /// `auth.ATTRIBUTE`; several values are joined with semicolons.
     pub from_context: String,
-    /// What is used where `from_attribute` is absent.
+    /// What is used where the source is absent.
     pub default_value: Option<Value>,
     /// For `extract` on the value, with named groups; for `delete` and `hash` on keys.
     pub pattern: String,
@@ -54,6 +58,7 @@ impl Action {
         let written = [
             ("value", self.value().is_some()),
             ("from_attribute", !self.from_attribute.is_empty()),
+            ("from_context", !self.from_context.is_empty()),
             ("default_value", self.default_value().is_some()),
             ("pattern", !self.pattern.is_empty()),
             ("converted_type", !self.converted_type.is_empty()),
@@ -64,11 +69,6 @@ impl Action {
 
     fn step(&self) -> Result<Step, Wrong> {
         let action = self.action.to_lowercase();
-        if !self.from_context.is_empty() {
-            let text =
-                "is not supported: a request's metadata, authentication and client address do not come along here";
-            return Err(("from_context", text.to_owned()));
-        }
         let needs_key = !matches!(action.as_str(), "delete" | "hash") || self.pattern.is_empty();
         if self.key.is_empty() && needs_key && ACTIONS.contains(&action.as_str()) {
             let or_pattern = if matches!(action.as_str(), "delete" | "hash") { "`key` or `pattern`" } else { "`key`" };
@@ -76,7 +76,7 @@ impl Action {
         }
         let key = self.key.clone().into_bytes();
         let used: &[&str] = match action.as_str() {
-            "insert" | "update" | "upsert" => &["value", "from_attribute", "default_value"],
+            "insert" | "update" | "upsert" => &["value", "from_attribute", "from_context", "default_value"],
             "delete" | "hash" | "extract" => &["pattern"],
             _ => &["converted_type"],
         };
@@ -101,14 +101,20 @@ impl Action {
     }
 
     fn source(&self) -> Result<Source, Wrong> {
-        match (self.value(), self.from_attribute.as_str(), self.default_value()) {
-            (None, "", None) => Err(("", "needs one of `value`, `from_attribute` and `default_value`".to_owned())),
-            (Some(_), from, _) if !from.is_empty() => {
-                Err(("from_attribute", "only one of `value` and `from_attribute` may be given".to_owned()))
+        let (value, from, context) = (self.value(), self.from_attribute.as_str(), self.from_context.as_str());
+        let default = self.default_value();
+        let only_one = "only one of `value`, `from_attribute` and `from_context` may be given";
+        match (value.is_some(), !from.is_empty(), !context.is_empty()) {
+            (true, true, _) => Err(("from_attribute", only_one.to_owned())),
+            (true, _, true) | (_, true, true) => Err(("from_context", only_one.to_owned())),
+            (false, false, false) if default.is_none() => {
+                let text = "needs one of `value`, `from_attribute`, `from_context` and `default_value`";
+                Err(("", text.to_owned()))
             }
-            (value, from, default) => Ok(Source {
+            _ => Ok(Source {
                 constant: value.map(encoded),
                 attribute: (!from.is_empty()).then(|| from.as_bytes().to_vec()),
+                origin: (!context.is_empty()).then(|| origin::named(context)),
                 default: default.map(encoded),
             }),
         }
@@ -194,6 +200,8 @@ enum To {
 struct Source {
     constant: Option<Vec<u8>>,
     attribute: Option<Vec<u8>>,
+    /// A name of what is known of the sender.
+    origin: Option<Arc<str>>,
     default: Option<Vec<u8>>,
 }
 
@@ -204,18 +212,23 @@ impl Actions {
         Actions(actions.iter().filter_map(|action| action.step().ok()).collect())
     }
 
-    /// Runs them.
-    pub fn run(&self, attributes: &mut Attributes<'_>) {
-        self.0.iter().for_each(|step| step.run(attributes));
+    /// Runs them on attributes of what came from this origin.
+    pub fn run(&self, attributes: &mut Attributes<'_>, origin: &Origin) {
+        self.0.iter().for_each(|step| step.run(attributes, origin));
+    }
+
+    /// What they ask of the origin of requests.
+    pub fn wanted(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.iter().filter_map(|step| if let Step::Put { source, .. } = step { source.origin.as_ref() } else { None })
     }
 }
 
 impl Step {
-    fn run(&self, attributes: &mut Attributes<'_>) {
+    fn run(&self, attributes: &mut Attributes<'_>, origin: &Origin) {
         match self {
             Step::Put { key, when, source } => {
                 let is_wanted = *when == When::Always || attributes.encoded(key).is_some() == (*when == When::Present);
-                if is_wanted && let Some(value) = source.find(attributes) {
+                if is_wanted && let Some(value) = source.find(attributes, origin) {
                     attributes.set(key, &value);
                 }
             }
@@ -262,9 +275,13 @@ fn is_meant(name: &[u8], key: &[u8], pattern: Option<&Regex>) -> bool {
 }
 
 impl Source {
-    fn find(&self, attributes: &Attributes<'_>) -> Option<Vec<u8>> {
+    fn find(&self, attributes: &Attributes<'_>, origin: &Origin) -> Option<Vec<u8>> {
         let copied = || attributes.encoded(self.attribute.as_deref()?).map(<[u8]>::to_vec);
-        self.constant.clone().or_else(copied).or_else(|| self.default.clone())
+        let known = || {
+            let values: Vec<&str> = origin.values(self.origin.as_deref()?).collect();
+            (!values.is_empty()).then(|| encoded_text(values.join(";").as_bytes()))
+        };
+        self.constant.clone().or_else(copied).or_else(known).or_else(|| self.default.clone())
     }
 }
 

@@ -8,6 +8,7 @@ use super::matching::{Choice, Matcher, Properties};
 use crate::config::{Report, Validate};
 use flow::{Stage, Staged};
 use serde::Deserialize;
+use std::sync::Arc;
 use wire::{Attributes as Pairs, Signal, edit};
 
 /// The collector's keys.
@@ -23,6 +24,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// What it asks of the origin of requests.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Arc<str>> {
+        Actions::new(&self.actions).wanted().cloned().collect()
+    }
+
     /// Why it cannot act on this signal, if that is so.
     #[must_use]
     pub fn refuses(&self, signal: Signal) -> Option<String> {
@@ -69,6 +76,7 @@ impl Attributes {
 
 impl Stage for Attributes {
     fn apply(&self, staged: &mut Staged) {
+        let meta = staged.payload.meta.clone();
         edited(staged, |signal, body, scratch| {
             let mut choice = Choice::new(self.include.as_ref(), self.exclude.as_ref());
             edit::records(signal, body, scratch, |record| {
@@ -76,7 +84,7 @@ impl Stage for Attributes {
                 if !choice.takes(record, &attributes) {
                     return None;
                 }
-                self.actions.run(&mut attributes);
+                self.actions.run(&mut attributes, &meta.origin);
                 attributes.finish()
             })
         });

@@ -5,11 +5,14 @@
 //! | `timeout` | a request waits at most this long for a fuller batch; 0 sends at once |
 //! | `send_batch_size` | so many records make a batch; 0 sends at once |
 //! | `send_batch_max_size` | a request never holds more records; 0 is no limit |
+//! | `metadata_keys` | requests that differ in one of these headers of their senders have lanes of their own |
+//! | `metadata_cardinality_limit` | so many combinations of their values have one at once; what is beyond is refused |
 //!
 //! An exporter's own `sending_queue.batch` comes before it. Unlike in the collector nothing is lost between processor and
 //! queue: records wait for their batch in the queue itself, counted against it.
 
 use crate::config::{GoDuration, Report, Validate};
+use crate::net::origin::check_keys;
 use flow::batcher::BatchConfig;
 use serde::Deserialize;
 
@@ -23,9 +26,10 @@ pub struct Config {
     pub send_batch_size: u64,
     /// Records that a request never exceeds. Default 0: no limit.
     pub send_batch_max_size: u64,
-    /// Batches by metadata of the sender: not supported.
+    /// Headers of the sender, which the receiver keeps with `include_metadata`: requests that differ in one of them never share a
+    /// batch, nor a lane.
     pub metadata_keys: Vec<String>,
-    /// Goes with `metadata_keys`; without effect.
+    /// So many combinations of their values have a lane at once. Default 1000; 0: as many as there may be lanes.
     pub metadata_cardinality_limit: u64,
 }
 
@@ -46,11 +50,11 @@ impl Validate for Config {
         if self.send_batch_max_size > 0 && self.send_batch_max_size < self.send_batch_size {
             report.error("send_batch_max_size", "must not be less than `send_batch_size`");
         }
-        if report.is_set("metadata_cardinality_limit") {
-            report.warning("metadata_cardinality_limit", "has no effect here: batches by metadata are not supported");
+        if self.metadata_keys.is_empty() && report.is_set("metadata_cardinality_limit") {
+            report.warning("metadata_cardinality_limit", "has no effect without `metadata_keys`");
         }
-        if !self.metadata_keys.is_empty() {
-            report.error("metadata_keys", "batches by metadata are not supported");
+        for (n, why) in check_keys(&self.metadata_keys) {
+            report.error(&format!("metadata_keys.{n}"), why);
         }
     }
 }

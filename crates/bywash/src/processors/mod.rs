@@ -53,6 +53,16 @@ impl StageConfig {
         }
     }
 
+    /// What it asks of the origin of requests.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Arc<str>> {
+        match self {
+            StageConfig::LokiStages(_) => vec![],
+            StageConfig::Resource(config) => config.wanted(),
+            StageConfig::Attributes(config) => config.wanted(),
+        }
+    }
+
     /// Builds the stage of one pipeline. One that takes the place of `before` goes on with what that remembers and has counted.
     ///
     /// # Errors

@@ -7,10 +7,11 @@ use super::actions::{Action, Actions};
 use super::edited;
 use crate::config::{Report, Validate};
 use flow::stats::Count;
-use flow::{Stage, Staged};
+use flow::{Origin, Stage, Staged};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::sync::Arc;
 use wire::{Attributes, edit};
 
 /// The collector's keys.
@@ -19,6 +20,14 @@ use wire::{Attributes, edit};
 pub struct Config {
     /// What is done, in order.
     pub attributes: Vec<Action>,
+}
+
+impl Config {
+    /// What it asks of the origin of requests.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Arc<str>> {
+        Actions::new(&self.attributes).wanted().cloned().collect()
+    }
 }
 
 impl Validate for Config {
@@ -41,6 +50,8 @@ const ATTRIBUTES: u32 = 1;
 #[derive(Debug)]
 pub struct Resource {
     actions: Actions,
+    /// What a resource becomes depends on its sender, and is not remembered.
+    varies: bool,
     known: Mutex<Known>,
     /// Resources whose result was remembered, and those whose was not.
     hits: Count,
@@ -59,17 +70,23 @@ impl Resource {
     #[must_use]
     pub fn new(config: &Config) -> Resource {
         let (known, hits, misses) = Default::default();
-        Resource { actions: Actions::new(&config.attributes), known, hits, misses }
+        let (actions, varies) = (Actions::new(&config.attributes), !config.wanted().is_empty());
+        Resource { actions, varies, known, hits, misses }
     }
 
-    fn edit(&self, resource: &[u8]) -> Option<Vec<u8>> {
+    fn edit(&self, resource: &[u8], origin: &Origin) -> Option<Vec<u8>> {
+        if self.varies {
+            let mut attributes = Attributes::of(resource, ATTRIBUTES);
+            self.actions.run(&mut attributes, origin);
+            return attributes.finish();
+        }
         if let Some(known) = self.known.lock().by_bytes.get(resource) {
             self.hits.add(1);
             return known.clone();
         }
         self.misses.add(1);
         let mut attributes = Attributes::of(resource, ATTRIBUTES);
-        self.actions.run(&mut attributes);
+        self.actions.run(&mut attributes, origin);
         let edited = attributes.finish();
         let bytes = resource.len() + edited.as_ref().map_or(0, Vec::len);
         let known = &mut *self.known.lock();
@@ -86,7 +103,10 @@ impl Resource {
 
 impl Stage for Resource {
     fn apply(&self, staged: &mut Staged) {
-        edited(staged, |signal, body, scratch| edit::resources(signal, body, scratch, |resource| self.edit(resource)));
+        let meta = staged.payload.meta.clone();
+        edited(staged, |signal, body, scratch| {
+            edit::resources(signal, body, scratch, |resource| self.edit(resource, &meta.origin))
+        });
     }
 }
 

@@ -2,16 +2,21 @@
 //!
 //! The keys are those of `service.telemetry.logs`. The environment variable [`FILTER_VARIABLE`] takes precedence over the level,
 //! as `debug` or `info,flow=debug`. Files are appended to, a line per write, so that they may be truncated by whoever rotates
-//! them. Colours appear only on a terminal, and never if `NO_COLOR` is set.
+//! them. Colours appear only on a terminal, and never if `NO_COLOR` is set. Panics are logged as well.
 //!
-//! It does NOT decide what is logged: who takes a decision logs it, once.
+//! Invariant: whoever logs never waits for whoever reads: each output has a thread ([`super::writer`]), and what that has no room
+//! for is dropped and counted. It does NOT decide what is logged: who takes a decision logs it, once.
 
+mod line;
 mod sampler;
 
 use crate::config::service::{LogEncoding, LogLevel, LogsConfig};
+use crate::telemetry::writer::Writer;
+use line::Line;
 use sampler::Sampler;
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tracing::Subscriber;
@@ -78,10 +83,21 @@ impl Log {
 /// # Errors
 /// An output cannot be opened, the filter is none, or it was set up before.
 pub fn init(config: &LogsConfig, filter: Option<&str>) -> Result<Log, LogError> {
-    let outputs = config.output_paths.iter().map(|path| Output::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let json = config.encoding == LogEncoding::Json;
+    let outputs = config.output_paths.iter().map(|path| Output::open(path, json)).collect::<Result<Vec<_>, _>>()?;
     let (subscriber, log) = subscriber(config, outputs, filter)?;
     subscriber.try_init().map_err(|_| LogError::Twice)?;
+    std::panic::set_hook(Box::new(panicked));
     Ok(log)
+}
+
+/// Logs a panic. The standard library's own words would wait for whoever reads standard error.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let (thread, place) = (std::thread::current(), panic.location().map(tracing::field::display));
+    let problem = panic.payload_as_str().unwrap_or("it does not say why");
+    let trace = Some(Backtrace::capture()).filter(|trace| trace.status() == BacktraceStatus::Captured);
+    let trace = trace.as_ref().map(tracing::field::display);
+    tracing::error!(thread = thread.name(), place, problem, trace, "panic");
 }
 
 fn subscriber(
@@ -115,7 +131,7 @@ fn layer<S>(encoding: LogEncoding, output: Output) -> Box<dyn Layer<S> + Send + 
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let layer = tracing_subscriber::fmt::layer().with_ansi(output.is_terminal());
+    let layer = tracing_subscriber::fmt::layer().with_ansi(output.has_colors());
     match encoding {
         LogEncoding::Console => layer.with_writer(output).boxed(),
         LogEncoding::Json => layer.json().flatten_event(true).with_writer(output).boxed(),
@@ -133,53 +149,53 @@ pub fn share_the_line() {
 /// Where lines go.
 #[derive(Clone)]
 enum Output {
-    Stderr,
-    Stdout,
-    File(Arc<File>),
+    Thread {
+        writer: Writer,
+        is_terminal: bool,
+    },
     #[cfg(test)]
     Memory(Arc<parking_lot::Mutex<Vec<u8>>>),
 }
 
 impl Output {
-    fn open(path: &str) -> Result<Output, LogError> {
-        match path {
-            "stderr" => Ok(Output::Stderr),
-            "stdout" => Ok(Output::Stdout),
-            _ => match OpenOptions::new().create(true).append(true).open(path) {
-                Ok(file) => Ok(Output::File(Arc::new(file))),
-                Err(source) => Err(LogError::Open { path: path.to_owned(), source }),
-            },
-        }
+    fn open(path: &str, json: bool) -> Result<Output, LogError> {
+        let failed = |source| LogError::Open { path: path.to_owned(), source };
+        let writer = Writer::open_now(path, json).map_err(failed)?;
+        let is_terminal = match path {
+            "stderr" => io::stderr().is_terminal(),
+            "stdout" => io::stdout().is_terminal(),
+            _ => false,
+        };
+        Ok(Output::Thread { writer, is_terminal })
     }
 
     fn is_terminal(&self) -> bool {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         match self {
-            Output::Stderr => wanted && io::stderr().is_terminal(),
-            Output::Stdout => wanted && io::stdout().is_terminal(),
-            _ => false,
+            Output::Thread { is_terminal, .. } => *is_terminal,
+            #[cfg(test)]
+            Output::Memory(_) => false,
+        }
+    }
+
+    fn has_colors(&self) -> bool {
+        self.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    }
+
+    fn put(&self, text: Vec<u8>) {
+        match self {
+            Output::Thread { writer, .. } => writer.put(text),
+            #[cfg(test)]
+            Output::Memory(memory) => memory.lock().extend_from_slice(&text),
         }
     }
 }
 
 impl<'a> MakeWriter<'a> for Output {
-    type Writer = Box<dyn io::Write + 'a>;
+    type Writer = Line<'a>;
 
-    fn make_writer(&'a self) -> Self::Writer {
-        match self {
-            Output::Stderr => {
-                let mut stderr = io::stderr().lock();
-                if SHARED_LINE.load(Relaxed) && stderr.is_terminal() {
-                    // If this cannot be written, neither can the line.
-                    let _ = stderr.write_all(b"\x1b[2K");
-                }
-                Box::new(stderr)
-            }
-            Output::Stdout => Box::new(io::stdout().lock()),
-            Output::File(file) => Box::new(file.as_ref()),
-            #[cfg(test)]
-            Output::Memory(memory) => Box::new(tests::Memory(memory.clone())),
-        }
+    fn make_writer(&'a self) -> Line<'a> {
+        let clears = SHARED_LINE.load(Relaxed) && self.is_terminal();
+        Line::new(self, if clears { "\x1b[2K" } else { "" })
     }
 }
 
@@ -188,19 +204,6 @@ mod tests {
     use super::*;
     use crate::config::service::LogSampling;
     use parking_lot::Mutex;
-
-    pub(super) struct Memory(pub(super) Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Memory {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     /// What `work` logs under this configuration, and the handle.
     fn logged(config: &LogsConfig, filter: Option<&str>, work: impl FnOnce(&Log)) -> (String, Log) {
@@ -275,7 +278,7 @@ mod tests {
     fn what_cannot_be_is_named() {
         let error = subscriber(&LogsConfig::default(), vec![], Some("flow=loud")).map(|_| ()).unwrap_err();
         assert!(error.to_string().starts_with("BYWASH_LOG is not a filter"), "{error}");
-        let error = Output::open("/nonexistent/x.log").map(|_| ()).unwrap_err();
+        let error = Output::open("/nonexistent/x.log", false).map(|_| ()).unwrap_err();
         assert!(error.to_string().starts_with("cannot write the log to /nonexistent/x.log"), "{error}");
     }
 }

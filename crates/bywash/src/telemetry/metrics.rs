@@ -57,6 +57,10 @@ pub struct Snapshot {
     pub reloads: ReloadState,
     /// Lines that the log left out.
     pub suppressed_lines: u64,
+    /// Lines that were not written, by output.
+    pub dropped_lines: Vec<(String, u64)>,
+    /// Panics of tasks that belong to no exporter, by task.
+    pub task_panics: Vec<(&'static str, u64)>,
     /// Acknowledgements dropped unsettled.
     pub leaked: u64,
 }
@@ -82,6 +86,12 @@ pub struct BudgetState {
     pub tenants: u64,
     /// Who may enter.
     pub level: Level,
+    /// Of those bytes, what open calls take beside their bodies.
+    pub call_bytes: u64,
+    /// What connections, and what lanes, take off the limit.
+    pub connection_bytes: u64,
+    /// See `connection_bytes`.
+    pub lane_bytes: u64,
 }
 
 impl BudgetState {
@@ -99,6 +109,9 @@ impl BudgetState {
             max_requests: config.requests,
             tenants: budget.tenants() as u64,
             level: budget.level(),
+            call_bytes: budget.call_bytes(),
+            connection_bytes: budget.connection_bytes(),
+            lane_bytes: budget.lane_bytes(),
         }
     }
 }
@@ -144,6 +157,8 @@ pub struct ExporterState {
     pub bytes: u64,
     /// Its lanes.
     pub lanes: Vec<LaneView>,
+    /// What lanes share and that does not pass now, in the order of [`Scope::SHARED`](flow::Scope::SHARED).
+    pub halted_scopes: [u64; 3],
     /// What it keeps on disk, if it does.
     pub spool: Option<SpoolView>,
 }

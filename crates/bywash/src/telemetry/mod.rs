@@ -7,6 +7,7 @@
 //! | when the program says that it takes data | [`health`] |
 //! | what the operating system says of the process | [`process`] |
 //! | how the log looks, where it goes, what is left out of it | [`logs`] |
+//! | who writes it, and what happens when nobody reads | [`writer`] |
 //! | how pages are served | [`server`] |
 //!
 //! It counts nothing itself: the numbers are kept by `flow` and the components. It does not know how the program is built.
@@ -17,3 +18,4 @@ pub mod logs;
 pub mod metrics;
 pub mod process;
 pub mod server;
+pub mod writer;

@@ -58,7 +58,7 @@ where
     P: Fn(&str) -> Option<Page> + Clone + Send + Sync + 'static,
 {
     let stopping = stop.clone();
-    listener.run(stop, move |io, _| connection(io, stopping.clone(), page.clone())).await;
+    listener.run(stop, move |io, _, _| connection(io, stopping.clone(), page.clone())).await;
 }
 
 async fn connection<P>(io: Io, stop: Stop, page: P)

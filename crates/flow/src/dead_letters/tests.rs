@@ -20,7 +20,7 @@ fn open(disk: &SimDisk, bounds: DeadLettersConfig) -> DeadLetters {
 
 /// A letter with a body of so many bytes.
 fn letter(target: &str, reason: Kind, bytes: usize, at: u64) -> Letter {
-    let meta = Arc::new(Meta { tenant: Some("t".into()) });
+    let meta = Arc::new(Meta::of_tenant("t"));
     let payload = Payload { meta, ..Payload::new(Signal::Traces, vec![7; bytes], 3) };
     Letter {
         payload,

@@ -1,7 +1,10 @@
 use super::*;
 use crate::capacity::Sizer;
+use crate::clock::Calendar;
 use crate::outlet::{Outlet, OutletConfig};
-use crate::router::Direct;
+use crate::router::{Direct, Router, Routes};
+use crate::spool::testing::SimDisk;
+use crate::spool::{Spool, StorageConfig};
 use crate::testing::{Destination, Script, logs, unavailable};
 use crate::{Attempt, Budget, BudgetConfig, Target, clock};
 
@@ -221,6 +224,89 @@ async fn a_dead_queue_says_ten_seconds() {
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
         house.close().await;
+    }
+}
+
+/// Offers `refused` for twelve seconds, to an inlet whose exporter is full, and fails unless each is refused with ten seconds, a fifth more or less.
+async fn says_ten_seconds(inlet: &Inlet, budget: &Budget, kind: Kind) {
+    let offer = || async {
+        // An error: routine records would be shed before.
+        let payload = logs("s", &["!2"]);
+        let mut permit = budget.open(None).unwrap();
+        permit.grow(payload.len()).unwrap();
+        inlet.offer(payload, permit).await
+    };
+    for _ in 0..10_000 {
+        if offer().await.is_err() {
+            break;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for n in 0..4_000 {
+        let refusal = offer().await.unwrap_err();
+        let delay = refusal.retry_after.unwrap().as_secs_f64();
+        assert_eq!(refusal.why.kind, kind);
+        assert!((8.0..=12.0).contains(&delay), "{kind:?} {n}: {delay}");
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+}
+
+fn single(outlet: Arc<dyn Outgoing>, acknowledge: Acknowledge) -> Inlet {
+    let funnel = Funnel { name: "logs".into(), stages: vec![], outlets: vec![outlet] };
+    Inlet::new(Signal::Logs, Opening { funnels: vec![funnel], config: config(acknowledge, false) }, Arc::default())
+}
+
+/// Scenario: the backend is dead and the queue on disk is full; a lane of one of many targets is; there is no target at all and the queue of those who
+/// wait for one is full. Thousands of requests are refused meanwhile. Guarantee: each is told ten seconds, a fifth more or less.
+#[tokio::test(start_paused = true)]
+async fn whatever_is_full_says_ten_seconds() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let budget = Budget::of(1 << 20);
+
+    let storage = StorageConfig { max_bytes: 5_000, ..StorageConfig::new("/spool") };
+    let disk = Arc::new(SimDisk::new(1));
+    let spool = Spool::open_on(disk, Calendar::new(), storage, Signal::Logs, "x").unwrap();
+    let watch = Arc::new(());
+    let durable =
+        Outlet::durable(queue(u64::MAX), budget.clone(), d.clone(), Direct(Target::new("t")), watch, spool.clone());
+    says_ten_seconds(&single(durable.clone(), Acknowledge::Durable), &budget, Kind::QueueFull).await;
+    durable.close(clock::now()).await;
+    spool.close().await;
+
+    let mut known = queue(u64::MAX);
+    known.retry.max_elapsed_time = Duration::ZERO;
+    let many = Arc::new(Outlet::within(known, budget.clone(), d.clone(), Named));
+    says_ten_seconds(&single(many.clone(), Acknowledge::Queued), &budget, Kind::LaneFull).await;
+    many.close(clock::now()).await;
+
+    let none = Arc::new(Outlet::within(queue(10), budget.clone(), d, Nowhere));
+    says_ten_seconds(&single(none.clone(), Acknowledge::Queued), &budget, Kind::NoTarget).await;
+    none.close(clock::now()).await;
+    assert_eq!(budget.bytes(), 0);
+}
+
+/// All to one of many targets, known before.
+struct Named;
+
+impl Router for Named {
+    fn route(&self, payload: Payload, out: &mut Routes) {
+        out.push((Target::new("t"), payload));
+    }
+
+    fn only(&self, _: &Payload) -> Option<Target> {
+        Some(Target::new("t"))
+    }
+}
+
+/// There is no target now.
+struct Nowhere;
+
+impl Router for Nowhere {
+    fn route(&self, _: Payload, _: &mut Routes) {}
+
+    fn ready(&self) -> Result<(), Why> {
+        Err(Why::new(Kind::NoTarget, "no backend is known"))
     }
 }
 

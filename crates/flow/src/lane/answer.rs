@@ -111,6 +111,7 @@ impl<E: Exporter> Worker<E> {
                 self.stands(Standing::Proven);
                 if self.breaker.success() {
                     tracing::info!(target = %self.shared.target, "destination passes again");
+                    self.context.pace.went_well();
                     self.context.watch.passing(&self.shared.target);
                 }
                 for probe in &probes {

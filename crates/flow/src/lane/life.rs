@@ -15,15 +15,13 @@ use super::{Durable, Item, Lane, Left, Shared, strike};
 use crate::exporter::Exporter;
 use crate::scopes::Nudge;
 use crate::spool::Key;
+use crate::task::{self, caught};
 use crate::{Kind, Why, clock};
 use parking_lot::Mutex;
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -103,13 +101,13 @@ impl Nudge for Shared {
 
 impl<E: Exporter> Resting for Worker<E> {
     fn resume(self: Box<Self>) {
-        tokio::spawn(live(self));
+        task::spawn("lane", live(self));
     }
 }
 
 /// Starts the task of a lane.
 pub(super) fn start<E: Exporter>(worker: Worker<E>) {
-    tokio::spawn(live(Box::new(worker)));
+    task::spawn("lane", live(Box::new(worker)));
 }
 
 /// Runs a worker until it rests or has ended.
@@ -193,15 +191,4 @@ impl Shared {
     pub(super) fn sleeper(self: &Arc<Shared>) -> std::sync::Weak<dyn Nudge> {
         Arc::downgrade(self) as _
     }
-}
-
-/// What a future gives, or nothing if it panics.
-async fn caught<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
-        Err(_) => Poll::Ready(None),
-    })
-    .await
 }

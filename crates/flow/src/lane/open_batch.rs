@@ -41,7 +41,8 @@ pub(crate) struct Sorted<'a> {
 
 /// See the module.
 pub(super) struct OpenBatch {
-    sheaf: Sheaf,
+    /// Apart, so that lanes without a batch are small.
+    sheaf: Box<Sheaf>,
     signal: Signal,
     permit: Permit,
     slot: Slot,
@@ -51,10 +52,10 @@ pub(super) struct OpenBatch {
 
 impl OpenBatch {
     /// An empty one. A sheaf that was used before has its tables already.
-    fn new(sorted: &Sorted<'_>, used: Option<Sheaf>) -> OpenBatch {
+    fn new(sorted: &Sorted<'_>, used: Option<Box<Sheaf>>) -> OpenBatch {
         let BatchConfig { max_records, max_bytes, .. } = *sorted.config;
         OpenBatch {
-            sheaf: used.unwrap_or_else(|| Sheaf::new(PackLimits { max_records, max_bytes })),
+            sheaf: used.unwrap_or_else(|| Box::new(Sheaf::new(PackLimits { max_records, max_bytes }))),
             signal: sorted.signal,
             permit: sorted.budget.open_anyway(0),
             slot: sorted.slot.nothing(),
@@ -92,7 +93,7 @@ impl OpenBatch {
     }
 
     /// The request that it is, and its sheaf for the next one. Takes a while: not to be called under a lock.
-    pub(super) fn close(self, cause: Cause) -> (Item, Sheaf) {
+    pub(super) fn close(self, cause: Cause) -> (Item, Box<Sheaf>) {
         let (records, OpenBatch { mut sheaf, signal, mut permit, slot, at }) = (self.records(), self);
         let (body, held) = sheaf.finish();
         let payload = Payload::new(signal, body, records);

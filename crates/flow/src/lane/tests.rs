@@ -25,6 +25,7 @@ impl Bench {
             permits: Permits::new(2),
             scopes: Scopes::default(),
             alarms: Arc::default(),
+            pace: Arc::default(),
             roster: Arc::default(),
             alone: Stands::default(),
             retry,
@@ -442,4 +443,12 @@ async fn a_backlog_is_unpacked_one_by_one_while_memory_is_short() {
         assert_eq!(most, expected);
         assert!(b.end().await.is_empty());
     }
+}
+
+/// Scenario: the sizes of what there is for each of ten thousand lanes that wait. Guarantee: with their maps and the allocator's headers they stay
+/// below the 2 KiB that `just many-targets` measures.
+#[test]
+fn a_lane_is_small() {
+    assert!(size_of::<Shared>() <= 640, "{}", size_of::<Shared>());
+    assert!(size_of::<worker::Worker<Destination>>() <= 960, "{}", size_of::<worker::Worker<Destination>>());
 }

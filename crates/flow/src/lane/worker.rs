@@ -17,7 +17,7 @@ use crate::permits::Pool;
 use crate::scopes::{self, Entry, Probe};
 use crate::spool::Key;
 use crate::watch::Cause;
-use crate::{Kind, Why, clock};
+use crate::{Kind, Why, clock, pace};
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -96,6 +96,8 @@ pub(super) struct Worker<E> {
     place: Option<(Arc<scopes::Shared>, u64)>,
     /// When it is to be woken, if it rests.
     alarm: Option<Alarm>,
+    /// For its next probe, once that is due.
+    turn: Option<pace::Turn>,
     sends: JoinSet<Landed>,
     pub(super) flights: HashMap<Id, Flight>,
     /// A permit that was waited for and not used yet.
@@ -128,6 +130,7 @@ impl<E: Exporter> Worker<E> {
             breaker: Breaker::default(),
             place: None,
             alarm: None,
+            turn: None,
             sends: JoinSet::new(),
             flights: HashMap::new(),
             held: None,
@@ -384,7 +387,12 @@ impl<E: Exporter> Worker<E> {
             }
         }
         self.step_out();
-        Ok(own == Admit::Probe)
+        if own == Admit::Pass || !self.context.limits.has_siblings() {
+            self.turn = None;
+            return Ok(own == Admit::Probe);
+        }
+        let turn = *self.turn.get_or_insert_with(|| self.context.pace.ask(now, || self.shared.sleeper()));
+        if self.context.pace.has_come(turn) { Ok(true) } else { Err(self.next_expiry()) }
     }
 
     /// Waits for no scope any more.
@@ -394,7 +402,9 @@ impl<E: Exporter> Worker<E> {
 
     /// Whether nothing may go out now.
     fn is_shut(&self, now: Instant) -> bool {
-        matches!(self.breaker.admit(now), Admit::Wait(_)) || self.scopes.iter().any(|scope| scope.is_halted(now))
+        matches!(self.breaker.admit(now), Admit::Wait(_))
+            || self.turn.is_some_and(|turn| !self.context.pace.has_come(turn))
+            || self.scopes.iter().any(|scope| scope.is_halted(now))
     }
 
     /// Asks all scopes to send one request: none if one of them lets nothing through.
@@ -428,6 +438,7 @@ impl<E: Exporter> Worker<E> {
         request.first.get_or_insert(now);
         if probe {
             self.breaker.probe();
+            self.turn = None;
         }
         let (context, shared) = (self.context.clone(), self.shared.clone());
         let (payload, stored, unpack) = (request.payload.clone(), request.stored.clone(), request.unpack);

@@ -7,7 +7,7 @@ use crate::exporter::Exporter;
 use crate::gather::Gathered;
 use crate::lane::{Item, Lane, Left};
 use crate::router::{Router, Target};
-use crate::{Kind, Outcome, Why, clock};
+use crate::{Kind, Outcome, Why, clock, task};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -34,7 +34,8 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         // Each as soon as it has ended: one that drains slowly keeps nobody's data back.
         let mut ends = JoinSet::new();
         gone.into_iter().for_each(|lane| drop(ends.spawn(async move { (lane.clone(), lane.ended().await) })));
-        while let Some(Ok((lane, left))) = ends.join_next().await {
+        while let Some(ended) = ends.join_next().await {
+            let Some((lane, left)) = task::ended("drain", ended) else { continue };
             let Left { items, keys } = left;
             items.into_iter().for_each(|item| drop(self.reroute(Some(lane.target()), item)));
             if let Some(durable) = &self.context.durable {

@@ -10,7 +10,7 @@ use crate::capacity::{CapacityConfig, Held, Slot};
 use crate::exporter::Exporter;
 use crate::lane::{Item, Lane};
 use crate::ledger::{Lack, Place, Standing, Terms};
-use crate::router::{Router, Target};
+use crate::router::{Router, Routes, Target};
 use crate::spool::WhenFull;
 use crate::{Kind, Payload, Why};
 
@@ -61,10 +61,11 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
             })
     }
 
-    /// Whether a lane has room for a piece that has its part of the exporter's room already.
+    /// Whether a lane has room for a piece that has its part of the exporter's room already. Where senders wait for room they have done so:
+    /// what is pushed then enters, even if others were faster, or its stages gave it another target.
     pub(super) fn has_room(&self, lane: &Lane, item: &Item) -> bool {
         let own = item.slot.held();
-        self.capacity.place() == Place::Alone || self.lane_allows(lane, own, own, 1.0)
+        self.config.block_on_overflow || self.capacity.place() == Place::Alone || self.lane_allows(lane, own, own, 1.0)
     }
 
     /// The least that a lane may hold now, and whether all lanes together hold no more: then none is full.
@@ -143,7 +144,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         };
         let Some(durable) = self.context.durable.as_ref().filter(|_| stored) else {
             self.router.ready()?;
-            if !self.may_be_pushed(payload) {
+            if self.full_lane(payload).is_some() {
                 let text = format!("the lane of its target in exporter {} is full", self.config.name);
                 return Err(Why::new(Kind::LaneFull, text));
             }
@@ -158,11 +159,25 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         self.capacity.take_beside(durable.spool.held(), payload.records, payload.len(), times, None).map_err(full)
     }
 
-    /// Whether the lane of a request with a known target has room for it. A request that would be divided is looked at piece by piece.
-    fn may_be_pushed(&self, payload: &Payload) -> bool {
-        self.capacity.place() == Place::Alone
-            || self.is_roomy(payload)
-            || self.only_lane(payload).is_none_or(|lane| self.lane_allows(&lane, one(payload), Held::default(), 1.0))
+    /// A lane that has no room for its part of a request. One that would be divided is looked at piece by piece only where its sender waits;
+    /// elsewhere the pieces are, when they are pushed.
+    fn full_lane(&self, payload: &Payload) -> Option<Lane> {
+        if self.capacity.place() == Place::Alone || self.is_roomy(payload) {
+            return None;
+        }
+        let is_full = |(target, piece): (Target, Payload)| {
+            let lane = self.lane_of_known(&target)?;
+            (!self.lane_allows(&lane, one(&piece), Held::default(), 1.0)).then_some(lane)
+        };
+        if let Some(target) = self.router.only(payload) {
+            return is_full((target, payload.clone()));
+        }
+        if !self.config.block_on_overflow {
+            return None;
+        }
+        let mut routes = Routes::new();
+        self.router.route(payload.clone(), &mut routes);
+        routes.into_iter().find_map(is_full)
     }
 
     fn take(&self, payload: &Payload, times: u32) -> Result<Slot, Lack> {
@@ -175,12 +190,12 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         if let Some(durable) = self.context.durable.as_ref().filter(|_| stored) {
             return durable.spool.until(|| self.room(&payload, true, times).ok()).await;
         }
-        let attempt = || match self.may_be_pushed(&payload) {
-            true => self.take(&payload, times),
-            false => Err(Lack::Shared),
+        let attempt = || match self.full_lane(&payload) {
+            None => self.take(&payload, times),
+            Some(_) => Err(Lack::Shared),
         };
         // Who waits for one target does not stand before those who wait for another.
-        match self.only_lane(&payload) {
+        match self.full_lane(&payload).or_else(|| self.only_lane(&payload)) {
             Some(lane) => self.capacity.stock().wait(lane.line(), attempt).await,
             None => self.capacity.wait(attempt).await,
         }

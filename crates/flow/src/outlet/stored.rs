@@ -10,6 +10,7 @@ use crate::lane::{Item, Lane, Stored};
 use crate::router::{Router, Routes, Target};
 use crate::spool::{Fresh, Incoming, Key, Landing, Piece, Spool, Ticket, WhenFull};
 use crate::{Ack, Batch, Kind, Outcome, Payload, Why, clock};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -41,7 +42,8 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
         let mut routes = Routes::new();
         self.router.route(payload.clone(), &mut routes);
         if routes.is_empty() {
-            return vec![(Target::new(""), payload)];
+            // Whatever divides what is written today may divide it by other names when it is read.
+            return vec![(Target::new("").within(&payload.meta.origin), payload)];
         }
         let cut = |(target, payload): (Target, Payload)| {
             let pieces = self.config.batch.split(&payload);
@@ -74,9 +76,9 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
     }
 
     /// Gives loose pieces to lanes. What cannot be placed now comes back.
-    async fn place(&self, spool: &Arc<Spool>, keys: Vec<Key>) -> Vec<Key> {
+    async fn place(&self, spool: &Arc<Spool>, keys: &mut Taken) -> Vec<Key> {
         let mut left = vec![];
-        for key in keys {
+        while let Some(key) = keys.keys.pop_front() {
             let Some(look) = spool.look(key) else { continue };
             let known = match self.router.is_dynamic() {
                 true => self.router.knows(&look.target).then_some(look.target),
@@ -131,7 +133,7 @@ impl<E: Exporter, R: Router> Outlet<E, R> {
                 true
             }
         };
-        if found && !piece.target.name().is_empty() {
+        if found && !piece.target.base().name().is_empty() {
             self.context.watch.rerouted(records, true);
         }
         found
@@ -191,6 +193,20 @@ fn durable_only(fresh: Fresh) {
     fresh.held.settle(Outcome::Delivered);
 }
 
+/// Pieces that are being placed: if that panics those that are left are loose again.
+struct Taken {
+    spool: Arc<Spool>,
+    keys: VecDeque<Key>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.spool.loosen(self.keys.drain(..));
+        }
+    }
+}
+
 /// Gives what is loose to the lanes, for as long as the outlet lives and it is its turn.
 pub(super) async fn feed<E: Exporter, R: Router>(outlet: Weak<Outlet<E, R>>, spool: Arc<Spool>, turn: u64) {
     loop {
@@ -201,7 +217,8 @@ pub(super) async fn feed<E: Exporter, R: Router>(outlet: Weak<Outlet<E, R>>, spo
             if keys.is_empty() {
                 break;
             }
-            let left = outlet.place(&spool, keys).await;
+            let mut taken = Taken { spool: spool.clone(), keys: keys.into() };
+            let left = outlet.place(&spool, &mut taken).await;
             if left.is_empty() {
                 continue;
             }

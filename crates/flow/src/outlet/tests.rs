@@ -106,6 +106,48 @@ async fn one_lane_cannot_take_the_whole_queue() {
     }
 }
 
+/// Scenario: the same where senders wait for room, with requests that are routed only when they are pushed. Guarantee: who sends to the full lane
+/// waits, who sends to another does not, and nothing is shed.
+#[tokio::test(start_paused = true)]
+async fn a_full_lane_is_waited_for() {
+    let d = Destination::default();
+    d.always(Some(Script::Stall));
+    let mut config = OutletConfig::new("x", 20_000);
+    (config.block_on_overflow, config.timeout) = (true, MS(1000));
+    config.retry.max_elapsed_time = Duration::ZERO;
+    let outlet = Arc::new(Outlet::new(config, d.clone(), ByService));
+    let mut waits = vec![];
+    let kind = loop {
+        let payload = logs("target-1", &["x"]);
+        let (ack, rx) = Ack::watched(None);
+        match outlet.reserve(&payload, false) {
+            Ok(slot) => assert_eq!(outlet.push(payload, slot, ack, false), Outcome::Delivered),
+            Err(why) => {
+                ack.settle(Outcome::Delivered);
+                break why.kind;
+            }
+        }
+        waits.push(rx);
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(kind, Kind::LaneFull);
+    let waiting = outlet.clone();
+    let waiter = tokio::spawn(async move { waiting.wait(&logs("target-1", &["x"]), false, 1).await });
+    tokio::time::sleep(MS(500)).await;
+    assert!(!waiter.is_finished());
+    let other = logs("target-2", &["y"]);
+    let slot = tokio::time::timeout(MS(1), outlet.wait(&other, false, 1));
+    let slot = slot.await.expect("it has nothing to do with the full lane");
+    assert_eq!(outlet.push(other, slot, Ack::unwatched(None), false), Outcome::Delivered);
+    d.always(None);
+    drop(waiter.await.unwrap());
+    for rx in waits {
+        assert_eq!(rx.await.unwrap(), Outcome::Delivered);
+    }
+    assert_eq!(outlet.view().stats.enqueue_failed.iter().count(), 0);
+    outlet.close(clock::now()).await;
+}
+
 /// Scenario: nine hundred tenants are dead and fill up, in an exporter whose queue counts requests; a tenant that answers, and one that is new, go on
 /// sending. Guarantee: the dead leave room: not one record of the others is refused, whatever the number of the dead.
 #[tokio::test(start_paused = true)]
@@ -578,4 +620,37 @@ async fn a_lane_that_breaks_is_mended() {
     assert_eq!((d.taken_ids().concat(), outlet.view().stats.lane_panics.get()), ("123".to_owned(), 1));
     outlet.close(clock::now()).await;
     assert_eq!((outlet.view().queue_size, outlet.view().bytes), (0, 0));
+}
+
+/// Scenario: two thousand targets that are down, on a schedule of a second, for two minutes; then all are well. Guarantee: they are tried a bounded number of times
+/// a second, in turn, and once the first of them is found well all are within three seconds.
+#[tokio::test(start_paused = true)]
+async fn many_dead_targets_are_tried_in_turn() {
+    let d = Destination::default();
+    d.always(Some(Script::Answer(unavailable())));
+    let mut config = OutletConfig::new("x", 1 << 30);
+    config.capacity.size = 10_000;
+    (config.retry.initial_interval, config.retry.max_interval) = (MS(1000), MS(1000));
+    config.retry.max_elapsed_time = Duration::ZERO;
+    let outlet = Outlet::new(config, d.clone(), Switch::default());
+    let waits: Vec<_> = (0..2000)
+        .map(|n| {
+            *outlet.router().0.lock() = Some(Target::new(format!("t{n}")));
+            push(&outlet, logs("s", &[&n.to_string()]))
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let before = d.tries().len();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let tries = d.tries().split_off(before);
+    assert!((3_000..=4_000).contains(&tries.len()), "{}", tries.len());
+    let tried: std::collections::HashSet<_> = tries.iter().map(|(_, ids)| ids[0].clone()).collect();
+    assert!(tried.len() >= 1_990, "{} of 2000 had their turn", tried.len());
+    let start = clock::now();
+    d.always(None);
+    for rx in waits {
+        assert_eq!(rx.await.unwrap(), Outcome::Delivered);
+    }
+    assert!(clock::now() - start < Duration::from_secs(3), "{:?}", clock::now() - start);
+    outlet.close(clock::now()).await;
 }

@@ -235,10 +235,13 @@ impl Header {
         let (note_at, payload_at) = (target_len + self.tenant(), self.names_len());
         let text = |range: &[u8]| String::from_utf8_lossy(range).into_owned();
         let tenant = (self.tenant_len != NO_TENANT).then(|| Arc::from(text(&body[target_len..note_at])));
-        let meta = if tenant.is_some() { Arc::new(Meta { tenant }) } else { Meta::none() };
+        let target = Target::new(text(&body[..target_len]));
+        let origin = target.origin();
+        let is_known = tenant.is_some() || !origin.is_empty();
+        let meta = if is_known { Arc::new(Meta { tenant, origin }) } else { Meta::none() };
         Piece {
             payload: Payload { meta, ..Payload::new(self.signal, body.slice(payload_at..), self.records) },
-            target: Target::new(text(&body[..target_len])),
+            target,
             at: self.at,
             first: self.first,
             note: (self.note_len > 0).then(|| body.slice(note_at..payload_at)),
@@ -246,12 +249,20 @@ impl Header {
     }
 }
 
+/// Bytes of the body of a piece's frame; none if it, or one of its names, is larger than the format can say.
+pub fn body_len(piece: &Piece) -> Option<u32> {
+    let tenant = piece.payload.meta.tenant.as_deref().unwrap_or_default();
+    let names = [piece.target.name().len(), tenant.len()];
+    let note = piece.note.as_deref().unwrap_or_default();
+    let all = names.iter().sum::<usize>() + note.len() + piece.payload.len();
+    u32::try_from(all).ok().filter(|_| names.iter().all(|name| *name < NO_TENANT.into()))
+}
+
 /// Puts the header and names of a piece behind what is in `out`: the payload follows them on disk. None if it cannot be written.
 pub fn begin(piece: &Piece, id: u64, seed: u32, out: &mut Vec<u8>) -> Option<Header> {
     let (target, tenant) = (piece.target.name().as_bytes(), piece.payload.meta.tenant.as_deref());
     let note = piece.note.as_deref().unwrap_or_default();
-    let body_len = target.len() + tenant.map_or(0, str::len) + note.len() + piece.payload.len();
-    let fits = target.len() < NO_TENANT.into() && tenant.is_none_or(|t| t.len() < NO_TENANT.into());
+    let body_len = body_len(piece)?;
     let mut crc = crc32c::crc32c(target);
     for part in [tenant.unwrap_or_default().as_bytes(), note] {
         crc = crc32c::crc32c_append(crc, part);
@@ -261,7 +272,7 @@ pub fn begin(piece: &Piece, id: u64, seed: u32, out: &mut Vec<u8>) -> Option<Hea
     }
     let header = Header {
         body_crc: crc,
-        body_len: u32::try_from(body_len).ok().filter(|_| fits)?,
+        body_len,
         flags: 0,
         signal: piece.payload.signal,
         id,

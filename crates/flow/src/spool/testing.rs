@@ -31,6 +31,8 @@ pub enum Fault {
     ReadFiles,
     /// The file system is read-only.
     ReadOnly,
+    /// Syncs panic, as they would if there were a bug.
+    Bug,
 }
 
 #[derive(Clone, Default)]
@@ -309,6 +311,8 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         let gate = self.0.0.lock().gate.clone();
         gate.pass();
+        let is_bug = self.0.0.lock().fault == Some(Fault::Bug);
+        assert!(!is_bug, "a bug");
         let fails = matches!(self.0.0.lock().fault, Some(Fault::Sync | Fault::Stuck));
         self.with(&[], |contents| {
             let new = contents.synced..contents.bytes.len();

@@ -8,6 +8,9 @@
 //! and its senders are told to come back; every live piece has one owner: a lane, or the list of the *loose* ones, which the
 //! outlet takes over. A piece whose [`Ticket`] is dropped becomes loose again: at worst it is sent twice, never lost.
 //!
+//! If its task panics nothing more is taken, whoever waits is told to come back, and the program ends: what is on disk is whole, and
+//! is sent after the next start.
+//!
 //! It does not decide when a piece is sent or given up (that is the lane's) nor how it lies on disk (that is the store's).
 
 mod group;
@@ -16,13 +19,14 @@ mod loose;
 mod replay;
 
 use super::config::{StorageConfig, WhenFull};
+use super::frame;
 use super::stats::SpoolStats;
 use super::store::{Key, Look, Piece, Store, StoreConfig, StoreError, Totals};
 use super::view::SpoolView;
 use crate::capacity::Held;
 use crate::clock::{self, Calendar};
 use crate::dead_letters::DeadLetters;
-use crate::{Kind, Target, Why};
+use crate::{Kind, Target, Why, task};
 use arc_swap::ArcSwap;
 use group::refuse;
 pub use group::{Fresh, Incoming, Landing};
@@ -35,7 +39,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use wire::Signal;
 
 /// How long the mark of a finished piece may wait to be written: what a crash can make be sent twice, beside what was under way.
@@ -147,7 +151,8 @@ impl Spool {
             task: Mutex::new(None),
         });
         spool.loosened.notify_one();
-        let task = tokio::spawn(spool.clone().run());
+        let broken = spool.clone();
+        let task = task::vital("spool", spool.clone().run(), move || broken.refuse_all());
         *spool.task.lock() = Some(task);
         Ok(spool)
     }
@@ -205,8 +210,7 @@ impl Spool {
     /// What it holds, as the queue of an exporter counts it.
     #[must_use]
     pub fn held(&self) -> Held {
-        let totals = self.totals();
-        Held { requests: totals.pieces, records: totals.records, bytes: totals.bytes, places: 0 }
+        self.store.held()
     }
 
     /// Why the disk is not written to at present.
@@ -225,7 +229,7 @@ impl Spool {
         {
             return Err(why.clone());
         }
-        let (held, limit) = (self.store.totals().bytes, self.config.load().max_bytes);
+        let (held, limit) = (self.store.held().bytes, self.config.load().max_bytes);
         // An empty spool takes a request of any size: nothing is wedged for ever by being large.
         if limit == 0 || held == 0 || held + bytes as u64 <= limit {
             return Ok(());
@@ -238,7 +242,7 @@ impl Spool {
     pub fn fill(&self) -> f64 {
         match self.config.load().max_bytes {
             0 => 0.0,
-            limit => self.store.totals().bytes as f64 / limit as f64,
+            limit => self.store.held().bytes as f64 / limit as f64,
         }
     }
 
@@ -254,8 +258,12 @@ impl Spool {
         self.store.fattest()
     }
 
-    /// Hands something over to be kept. Never waits: what is handed over is bounded by the room it holds.
+    /// Hands something over to be kept. Never waits: what is handed over is bounded by the room it holds. What the format cannot hold is
+    /// refused here, so that nothing else of its group is.
     pub fn store(&self, incoming: Incoming) {
+        if frame::body_len(&incoming.piece).is_none() {
+            return self.reject(incoming);
+        }
         let mut orders = self.orders.lock();
         if orders.closed {
             drop(orders);
@@ -355,10 +363,8 @@ impl Spool {
         self.wake.notify_one();
         self.loosened.notify_waiters();
         let task = self.task.lock().take();
-        if let Some(task) = task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the spool's task ended abnormally");
+        if let Some(task) = task {
+            task::ended("spool", task.await);
         }
         // Others may still hold it; the directory is free for the next one all the same.
         self.store.close();
@@ -467,8 +473,16 @@ impl Spool {
                 self.disk_failed(&error);
                 self.mark();
             }
-            Err(error) => tracing::error!(%error, "tending the spool failed"),
+            Err(error) => resume(error),
         }
+    }
+}
+
+/// Work on another thread panicked: so does the task. It cannot know what became of the disk's files.
+fn resume(error: JoinError) {
+    // Otherwise the runtime ends, and the task with it.
+    if let Ok(panic) = error.try_into_panic() {
+        std::panic::resume_unwind(panic);
     }
 }
 

@@ -1,9 +1,10 @@
 //! How much memory there is to be: `service.budget` and the memory limiters as one.
 
-use crate::config::service::BudgetConfig;
+use crate::config::service::{BudgetConfig, TenantConfig};
 use crate::config::{Component, Diagnostic, Diagnostics};
 use crate::processors::memory_limiter;
 use crate::telemetry::process::total_memory;
+use std::sync::Arc;
 
 /// From this limit on the whole process is meant to stay within it; below, the program alone takes too large a part of it.
 const WHOLE_PROCESS: u64 = 256 << 20;
@@ -11,6 +12,10 @@ const WHOLE_PROCESS: u64 = 256 << 20;
 /// What of the limit requests may hold: a sixteenth is set aside for the program itself and for the allocator.
 fn for_requests(limit: u64) -> u64 {
     if limit >= WHOLE_PROCESS { limit - limit / 16 } else { limit }
+}
+
+fn tenants(config: &TenantConfig) -> flow::TenantsConfig {
+    flow::TenantsConfig { share: config.share, most: config.max_tenants, weights: config.weights.clone() }
 }
 
 /// The budget. A limiter's limit takes the place of the default one; of several limits that are written, the smallest holds.
@@ -42,8 +47,7 @@ pub(super) fn budget<'a>(
         sheds,
         records: config.max_records,
         requests: config.max_requests,
-        tenant_share: config.tenant.header.is_some().then_some(config.tenant.share),
-        max_tenants: config.tenant.max_tenants,
+        tenants: config.tenant.header.is_some().then(|| Arc::new(tenants(&config.tenant))),
         ..flow::BudgetConfig::default()
     }
 }

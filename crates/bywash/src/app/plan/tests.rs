@@ -4,6 +4,7 @@ mod secrets;
 use super::*;
 use crate::app::components::KINDS;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A world of files.
 struct World(HashMap<&'static str, &'static str>);
@@ -30,6 +31,11 @@ pub(super) fn planned(text: &'static str) -> (Plan, Vec<String>) {
     let (plan, found) = read_text(text);
     let warnings = found.warnings().map(|w| format!("{}: {}", w.path, w.message)).collect();
     (plan.unwrap_or_else(|| panic!("{found}")), warnings)
+}
+
+/// All that is told of a text.
+fn told(text: &'static str) -> String {
+    read_text(text).1.to_string()
 }
 
 /// Where the errors of a text are.
@@ -125,7 +131,7 @@ fn every_mistake_is_told_at_once() {
 receivers:
   otlp: {protocols: {grpc: {endpoint: nowhere, auth: {authenticator: bearertokenauth}}}}
 processors:
-  batch: {send_batch_size: 10, send_batch_max_size: 5, metadata_keys: [a]}
+  batch: {send_batch_size: 10, send_batch_max_size: 5, metadata_keys: [a, 'b c', A]}
   memory_limiter: {limit_mib: 10, spike_limit_mib: 10}
   transform: {}
 exporters:
@@ -142,7 +148,8 @@ service:
     for path in [
         "receivers.otlp.protocols.grpc.endpoint",
         "processors.batch.send_batch_max_size",
-        "processors.batch.metadata_keys",
+        "processors.batch.metadata_keys[1]",
+        "processors.batch.metadata_keys[2]",
         "processors.memory_limiter.spike_limit_mib",
         "processors.transform",
         "exporters.otlp_grpc.endpoint",
@@ -176,6 +183,80 @@ service:
     let path = ["receivers.otlp.protocols.http.auth.authenticator"];
     assert_eq!(errors(text("bearertokenauth", "health_check")), path);
     assert_eq!(errors(text("health_check", "health_check")), path);
+    let near = told(text("bearertokenaut", "bearertokenauth"));
+    assert!(
+        near.contains("bearertokenaut") && near.contains("did you mean") && near.contains("`bearertokenauth`"),
+        "{near}"
+    );
+}
+
+/// Scenario: exporters that name an authenticator: of their side; of receivers only; none; one that comes after itself; bearer tokens
+/// on gRPC without TLS, also behind `headers_setter`; a block that is switched off. Guarantee: only what can work is in order.
+#[test]
+fn an_exporter_shows_what_can_be_shown() {
+    let text = |exporter: &str, auth: &str| -> &'static str {
+        format!(
+            "
+receivers: {{otlp: {{protocols: {{http: {{include_metadata: true}}}}}}}}
+exporters: {{{exporter}: {{{}, auth: {auth}}}}}
+extensions:
+  bearertokenauth: {{token: t}}
+  basicauth/server: {{htpasswd: {{inline: 'u:p'}}}}
+  headers_setter: {{headers: [{{key: a, from_context: b}}], additional_auth: bearertokenauth}}
+  headers_setter/self: {{headers: [{{key: a, value: b}}], additional_auth: headers_setter/self}}
+service:
+  extensions: [bearertokenauth, basicauth/server, headers_setter, headers_setter/self]
+  pipelines: {{logs: {{receivers: [otlp], exporters: [{exporter}]}}}}
+",
+            if exporter == "otlp_http" { "endpoint: 'http://a'" } else { "endpoint: 'a:1', tls: {insecure: true}" }
+        )
+        .leak()
+    };
+    let (plan, _) = planned(text("otlp_http", "{authenticator: headers_setter}"));
+    let auth = plan.outlets[0].auth.as_ref().unwrap();
+    assert_eq!(
+        (auth.id.kind.as_str(), auth.next.as_ref().unwrap().id.kind.as_str()),
+        ("headers_setter", "bearertokenauth")
+    );
+    assert_eq!(plan.receivers[0].wanted, plan.outlets[0].apart.names);
+    assert_eq!(plan.outlets[0].apart.names, [Arc::from("metadata.b")].into());
+    for (exporter, auth, text_of_error) in [
+        ("otlp_http", "{authenticator: basicauth/server}", "it says who may send"),
+        ("otlp_http", "{authenticator: basicauth}", "there is no authenticator `basicauth`"),
+        ("otlp_http", "{authenticator: headers_setter/self}", "comes after itself"),
+        ("otlp_grpc", "{authenticator: bearertokenauth}", "needs TLS on gRPC"),
+        ("otlp_grpc", "{authenticator: headers_setter}", "needs TLS on gRPC"),
+        ("otlp_grpc", "{}", "`authenticator` is required"),
+    ] {
+        let found = told(text(exporter, auth));
+        assert!(found.contains(text_of_error) && found.contains(&format!("exporters.{exporter}")), "{auth}: {found}");
+    }
+    for off in ["null", "{enabled: false}", "{enabled: false, authenticator: nobody}"] {
+        assert_eq!(planned(text("otlp_grpc", off)).0.outlets[0].auth, None);
+    }
+}
+
+/// Scenario: batches by metadata of the processor and of the exporter, from a receiver that keeps headers and from one that does not.
+/// Guarantee: the exporter's requests stay apart by both, within the processor's limit; what can never be there is warned of.
+#[test]
+fn what_divides_batches_is_planned() {
+    let text = |metadata: bool| -> &'static str {
+        format!(
+            "
+receivers: {{otlp: {{protocols: {{http: {{include_metadata: {metadata}}}}}}}}}
+processors: {{batch: {{metadata_keys: [X-Team], metadata_cardinality_limit: 7}}}}
+exporters: {{otlp_http: {{endpoint: 'http://a', sending_queue: {{batch: {{partition: {{metadata_keys: [x-team, X-Zone]}}}}}}}}}}
+service: {{pipelines: {{logs: {{receivers: [otlp], processors: [batch], exporters: [otlp_http]}}}}}}
+"
+        )
+        .leak()
+    };
+    let (plan, warnings) = planned(text(true));
+    let names = ["metadata.x-team", "metadata.x-zone"].map(Arc::from);
+    assert_eq!((plan.outlets[0].apart.names.to_vec(), plan.outlets[0].apart.limit), (names.to_vec(), 7));
+    assert!(!warnings.iter().any(|w| w.contains("include_metadata")), "{warnings:?}");
+    let (_, warnings) = planned(text(false));
+    assert!(warnings.iter().any(|w| w.contains("set `include_metadata`")), "{warnings:?}");
 }
 
 /// Scenario: the same configuration, moved about; and one with another endpoint. Guarantee: equal plans are equal, so that a reload changes only what changed.
@@ -288,4 +369,37 @@ fn loki_is_for_logs() {
     let text = format!("{PARTS}service: {{pipelines: {{logs: {{receivers: [loki], exporters: [loki]}}}}}}");
     let (plan, warnings) = planned(text.leak());
     assert_eq!((plan.outlets.len(), warnings.len()), (1, 0));
+}
+
+/// Scenario: the configurations on the pages of the authenticators, completed by what a page leaves out. Guarantee: each is in order, but for
+/// files and variables that are not on this machine, and the exporter shows what the page says.
+#[test]
+fn the_pages_of_authenticators_are_right() {
+    let service = |extensions: &str, exporter: &str| {
+        format!(
+            "{{receivers: {{nop: }}, service: {{extensions: [{extensions}], pipelines: {{traces: {{receivers: [nop], exporters: \
+             [{exporter}]}}}}}}}}"
+        )
+    };
+    for (page, block, extensions, exporter) in [
+        (
+            include_str!("../../../../../docs/extensions/headers_setter.md"),
+            0,
+            "headers_setter, bearertokenauth",
+            "otlp_http",
+        ),
+        (include_str!("../../../../../docs/extensions/oauth2client.md"), 0, "oauth2client", "otlp_grpc"),
+        (include_str!("../../../../../docs/extensions/sigv4auth.md"), 0, "sigv4auth", "otlp_http"),
+        (include_str!("../../../../../docs/extensions/basicauth.md"), 1, "basicauth/backend", "otlp_http"),
+    ] {
+        let text = page.split("```yaml\n").nth(block + 1).unwrap().split("```").next().unwrap();
+        let rest: &'static str = service(extensions, exporter).leak();
+        let configs = ["page.yaml", "rest.yaml"].map(str::to_owned).to_vec();
+        let sources = Sources { configs, sets: vec![], gates: vec![], kinds: KINDS };
+        let mut found = Diagnostics::new();
+        found.absent_files_are_warnings();
+        read(&sources, &World([("page.yaml", text), ("rest.yaml", rest)].into()), &mut found);
+        let errors: Vec<_> = found.errors().map(|e| format!("{}: {}", e.path, e.message)).collect();
+        assert!(errors.is_empty(), "{text}\n{errors:?}");
+    }
 }

@@ -211,7 +211,7 @@ service:
   budget:
     limit: 512 MB/s
     soft_limit: 1.5
-    tenant: {header: 'X Scope', share: 0}
+    tenant: {header: 'X Scope', share: 0, weights: {acme: 0}}
   telemetry:
     logs: {level: verbose, encoding: xml, colour: true}
     metrics:

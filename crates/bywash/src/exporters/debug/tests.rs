@@ -74,6 +74,7 @@ async fn lines_are_appended_to_files() {
     for _ in 0..2 {
         assert_eq!(debug.send(&debug.target(), payload(Signal::Logs, LOGS), flow::clock::now()).await, Attempt::Sent);
     }
+    crate::telemetry::writer::flush(Duration::from_secs(10));
     assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 2);
 }
 

@@ -152,23 +152,24 @@ impl Backends {
     pub fn resolved(&self, now: Instant, resolution: Resolution) {
         self.stats.resolution(now, resolution.is_ok());
         let mut members = self.members.lock();
-        match resolution {
+        let told = match resolution {
             Ok(names) => {
                 members.resolved = names.into_iter().map(Target::new).collect();
                 members.resolved.sort();
                 members.resolved.dedup();
                 members.resolved.truncate(super::ring::MAX_BACKENDS);
                 members.cause = "the list is empty".to_owned();
+                None
             }
             Err(why) => {
-                if members.cause != why {
-                    let (exporter, backends) = (&self.exporter, members.resolved.len());
-                    tracing::warn!(exporter, %why, backends, "backends not resolved, the last list stays");
-                }
-                members.cause = why;
+                let is_news = std::mem::replace(&mut members.cause, why.clone()) != why;
+                is_news.then_some((why, members.resolved.len()))
             }
-        }
+        };
         drop(members);
+        if let Some((why, backends)) = told {
+            tracing::warn!(exporter = self.exporter, %why, backends, "backends not resolved, the last list stays");
+        }
         self.news.notify_one();
     }
 
@@ -271,9 +272,25 @@ impl Backends {
     /// Makes the next snapshot. `prepare` makes the client of a backend; one that cannot be made keeps its backend out of the
     /// ring. Gives the time at which it wants to be called again even without news.
     pub fn refresh(&self, now: Instant, prepare: impl Fn(&Target) -> Result<(), String>) -> Option<Instant> {
+        let (next, words) = self.make(now, prepare);
+        let exporter = &self.exporter;
+        for (backend, why) in words.left_out {
+            tracing::warn!(exporter, %backend, %why, "backend left out: its client cannot be made");
+        }
+        if words.begins_to_fail_open {
+            tracing::warn!(exporter, "too many backends quarantined, all are used");
+        }
+        if let Some((backends, used)) = words.changed {
+            tracing::info!(exporter, backends, used, "backends changed");
+        }
+        next
+    }
+
+    /// The same without a word: lanes wait for the lock.
+    fn make(&self, now: Instant, prepare: impl Fn(&Target) -> Result<(), String>) -> (Option<Instant>, Words) {
         let mut members = self.members.lock();
         members.prune();
-        members.prepare(now, prepare);
+        let mut words = Words { left_out: members.prepare(now, prepare), ..Words::default() };
         self.any_on_trial.store(!members.on_trial.is_empty(), Relaxed);
         let present: Vec<&Target> = members.resolved.iter().filter(|t| members.has_client(t)).collect();
         let eligible: Vec<Target> =
@@ -282,7 +299,7 @@ impl Backends {
         let present: Vec<Target> = present.into_iter().cloned().collect();
         let fails_open = members.fails_open(now, &self.health, present.len(), eligible.len());
         let used = if fails_open { present } else { eligible };
-        self.stats.fails_open(fails_open);
+        words.begins_to_fail_open = self.stats.fails_open(fails_open);
         self.stats.quarantined(sick);
         let next = members.next_event(&self.health);
         let before = self.snapshot.load();
@@ -290,7 +307,7 @@ impl Backends {
             && before.resolved == members.resolved
             && (*before.cause == members.cause || !used.is_empty())
         {
-            return next;
+            return (next, words);
         }
         let ring = if before.ring.backends()[..] == used[..] {
             before.ring.clone()
@@ -299,15 +316,15 @@ impl Backends {
             self.shape.ring(used)
         };
         let snapshot = Snapshot { ring, resolved: members.resolved.clone(), cause: members.cause.as_str().into() };
-        let (exporter, backends, used) = (&self.exporter, snapshot.resolved.len(), snapshot.ring.backends().len());
-        if (before.resolved.len(), before.ring.backends().len()) != (backends, used) || before.ring != snapshot.ring {
-            tracing::info!(exporter, backends, used, "backends changed");
-        }
+        let (backends, used) = (snapshot.resolved.len(), snapshot.ring.backends().len());
+        let is_news =
+            (before.resolved.len(), before.ring.backends().len()) != (backends, used) || before.ring != snapshot.ring;
+        words.changed = is_news.then_some((backends, used));
         self.stats.backends(&snapshot.resolved, snapshot.ring.backends().len());
         self.snapshot.store(Arc::new(snapshot));
         drop(members);
         self.changed.send_modify(|n| *n += 1);
-        next
+        (next, words)
     }
 
     /// The quarantined backends that were resolved.
@@ -316,6 +333,16 @@ impl Backends {
         let members = self.members.lock();
         members.resolved.iter().filter(|t| members.sick.contains_key(t)).cloned().collect()
     }
+}
+
+/// What there is to be said of a new snapshot, once nobody waits for it.
+#[derive(Default)]
+struct Words {
+    /// Backends without a client, with why.
+    left_out: Vec<(Target, String)>,
+    begins_to_fail_open: bool,
+    /// How many backends there are now, and how many are used.
+    changed: Option<(usize, usize)>,
 }
 
 impl Members {
@@ -335,7 +362,9 @@ impl Members {
         on_trial.retain(|target| resolved.binary_search(target).is_ok());
     }
 
-    fn prepare(&mut self, now: Instant, prepare: impl Fn(&Target) -> Result<(), String>) {
+    /// Makes the clients that are missing. Gives those that cannot be made, with why.
+    fn prepare(&mut self, now: Instant, prepare: impl Fn(&Target) -> Result<(), String>) -> Vec<(Target, String)> {
+        let mut left_out = vec![];
         for target in &self.resolved {
             let wait = match self.clients.get(target) {
                 Some(None) => continue,
@@ -344,11 +373,12 @@ impl Members {
                 None => FIRST_WAIT,
             };
             let broken = prepare(target).err().map(|why| {
-                tracing::warn!(backend = %target, %why, "backend left out: its client cannot be made");
+                left_out.push((target.clone(), why));
                 Broken { again: now + wait, wait }
             });
             self.clients.insert(target.clone(), broken);
         }
+        left_out
     }
 
     /// Whether all backends are used because too many of them are quarantined, now or just before: the first ones that come back

@@ -13,7 +13,7 @@ use crate::config::ComponentId;
 use crate::config::duration::GoDuration;
 use crate::config::validate::{Report, Validate};
 use crate::exporters::otlp_client::{self, check_endpoint};
-use crate::exporters::queue::{RetryOnFailure, SendingQueue, outlet_config};
+use crate::exporters::queue::{Partition, RetryOnFailure, SendingQueue, outlet_config};
 use crate::resolvers::ResolverConfig;
 use flow::Codec;
 use flow::batcher::BatchConfig;
@@ -239,6 +239,12 @@ impl Config {
         let inner = self.protocol.otlp.sending_queue.stored_in();
         let inner = || inner.map(|id| ("protocol.otlp.sending_queue.storage", id));
         own.map(|id| ("sending_queue.storage", id)).or_else(inner)
+    }
+
+    /// What divides its batches.
+    #[must_use]
+    pub fn partition(&self) -> Option<&Partition> {
+        self.queue().partition()
     }
 
     /// Whether its queue is on.

@@ -11,22 +11,27 @@ use super::probe;
 use super::ring::Shape;
 use super::router::RingRouter;
 use super::stats::Stats;
-use crate::exporters::BuildError;
 use crate::exporters::otlp_client::{self, OtlpGrpc};
+use crate::exporters::{Apart, BuildError};
+use crate::net::client::auth::Credentials;
 use crate::resolvers::{Resolution, Resolver};
 use crate::telemetry::metrics::load_balancing::LoadBalancerState;
 use flow::batcher::{BatchConfig, Request};
 use flow::capacity::Slot;
 use flow::dead_letters::LetterBox;
 use flow::lane::LaneView;
+use flow::origin::Partitioned;
 use flow::outlet::OutletView;
 use flow::spool::Spool;
+use flow::task::{self, Restarts};
 use flow::watch::Cause;
-use flow::{Ack, Attempt, Budget, Exporter, Kind, Outcome, Outgoing, Outlet, Payload, Target, Watch, Why, clock};
+use flow::{
+    Ack, Attempt, Budget, Exporter, Kind, Outcome, Outgoing, Outlet, Payload, Scope, Target, Watch, Why, clock,
+};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -82,6 +87,9 @@ impl<B: Backend> Clone for LoadBalancing<B> {
     }
 }
 
+/// The ring of the moment, divided by where requests came from.
+type Router = Partitioned<RingRouter>;
+
 /// Makes the resolver whenever the tasks begin.
 type MakeResolver = Box<dyn Fn() -> Box<dyn Resolver> + Send + Sync>;
 
@@ -106,12 +114,12 @@ impl Drop for Life {
 }
 
 impl LoadBalancing<OtlpGrpc> {
-    /// The exporter called `name`. Nothing is resolved or connected to yet.
+    /// The exporter called `name`, which shows these credentials. Nothing is resolved or connected to yet.
     ///
     /// # Errors
     /// If the TLS material cannot be loaded.
-    pub fn new(name: &str, config: &Config) -> Result<LoadBalancing, BuildError> {
-        let backend = OtlpGrpc::with_default_port(&config.protocol.otlp, DEFAULT_PORT)?;
+    pub fn new(name: &str, config: &Config, credentials: Option<Credentials>) -> Result<LoadBalancing, BuildError> {
+        let backend = OtlpGrpc::with_default_port(&config.protocol.otlp, DEFAULT_PORT)?.with_credentials(credentials);
         let resolver = config.resolver.clone();
         Ok(LoadBalancing::of(name, config, backend, Box::new(move || resolver.build())))
     }
@@ -138,7 +146,7 @@ impl<B: Backend> LoadBalancing<B> {
         LoadBalancing { shared: Arc::new(shared) }
     }
 
-    /// The outlet for one signal, within the budget of the process. What waits is kept in
+    /// The outlet for one signal, within the budget of the process, with what is to stay `apart`. What waits is kept in
     /// `durable`, if there is one. Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -148,6 +156,7 @@ impl<B: Backend> LoadBalancing<B> {
         signal: Signal,
         budget: Budget,
         pipeline_batch: Option<BatchConfig>,
+        apart: &Apart,
         durable: Option<Arc<Spool>>,
     ) -> Result<Arc<dyn Outgoing>, BuildError> {
         let Shared { name, config, backend, backends, stats, .. } = &*self.shared;
@@ -155,6 +164,7 @@ impl<B: Backend> LoadBalancing<B> {
         let life = self.shared.live();
         let ignore_trace_id = signal == Signal::Logs && config.log_routing.ignore_trace_id;
         let router = RingRouter::new(backends.clone(), key, config.routing_attributes.clone(), ignore_trace_id);
+        let router = Partitioned::new(router, apart.names.clone());
         let sender = Sender { backend: backend.clone(), backends: backends.clone(), stats: stats.clone() };
         let listener = Listener { signal, backends: backends.clone(), stats: stats.clone() };
         let config = config.outlet(name, signal, budget.stock().limit(), pipeline_batch);
@@ -163,7 +173,7 @@ impl<B: Backend> LoadBalancing<B> {
             None => Arc::new(Outlet::watched(config, budget, sender, router, Arc::new(listener))),
         };
         let (stop, stopped) = watch::channel(());
-        tokio::spawn(follow(self.shared.clone(), outlet.clone(), backends.follow(), stopped));
+        task::spawn("routes", follow(self.shared.clone(), outlet.clone(), backends.follow(), stopped));
         let outlet: Arc<dyn Outgoing> = Arc::new(Balanced { outlet, running: Mutex::new(Some((life, stop))) });
         let mut outlets = self.shared.outlets.lock();
         outlets.retain(|(_, outlet)| outlet.strong_count() > 0);
@@ -174,7 +184,7 @@ impl<B: Backend> LoadBalancing<B> {
     /// A look at its backends, for the metrics page.
     #[must_use]
     pub fn view(&self) -> LoadBalancerState {
-        let address = |target: &Target| otlp_client::address(target.name(), DEFAULT_PORT);
+        let address = |target: &Target| otlp_client::address(target.base().name(), DEFAULT_PORT);
         let mut view = self.shared.stats.view(&self.shared.name, self.shared.config.resolver.kind(), address);
         let mut lanes: BTreeMap<(&'static str, String), (Signal, LaneView)> = BTreeMap::new();
         for (signal, outlet) in self.shared.outlets.lock().iter() {
@@ -203,14 +213,17 @@ impl<B: Backend> Shared<B> {
         }
         self.backends.refresh(clock::now(), |target| self.backend.prepare(target));
         let (answers, heard) = mpsc::channel(1);
+        let (mut first, shared) = (Some(resolver), self.clone());
+        let resolving = move || resolve(first.take().unwrap_or_else(|| (shared.resolver)()), answers.clone());
         let mut tasks = vec![
-            tokio::spawn(resolve(resolver, answers)).abort_handle(),
-            tokio::spawn(keep(self.clone(), heard)).abort_handle(),
+            task::keep("resolver", resolving).abort_handle(),
+            task::spawn("backends", keep(self.clone(), heard)).abort_handle(),
         ];
         let probes = &self.config.endpoint_health.active_probe;
         if self.config.endpoint_health.enabled && probes.enabled {
-            let probing = probe::run(probes.clone(), self.backends.clone(), self.backend.clone());
-            tasks.push(tokio::spawn(probing).abort_handle());
+            let (probes, backends, backend) = (probes.clone(), self.backends.clone(), self.backend.clone());
+            let probing = move || probe::run(probes.clone(), backends.clone(), backend.clone());
+            tasks.push(task::keep("probe", probing).abort_handle());
         }
         let new = Arc::new(Life(tasks));
         *life = Arc::downgrade(&new);
@@ -227,8 +240,15 @@ async fn resolve(mut resolver: Box<dyn Resolver>, answers: mpsc::Sender<Resoluti
     }
 }
 
-/// Makes the snapshots, and asks backends whose quarantine is over.
+/// Makes the snapshots, and asks backends whose quarantine is over. Goes on after a panic, with the same resolver.
 async fn keep<B: Backend>(shared: Arc<Shared<B>>, mut answers: mpsc::Receiver<Resolution>) {
+    let mut restarts = Restarts::new("backends");
+    while task::caught(make_snapshots(&shared, &mut answers)).await.is_none() {
+        restarts.pause().await;
+    }
+}
+
+async fn make_snapshots<B: Backend>(shared: &Arc<Shared<B>>, answers: &mut mpsc::Receiver<Resolution>) {
     let mut sweep = tokio::time::interval(SWEEP);
     let mut questions = JoinSet::new();
     loop {
@@ -243,8 +263,10 @@ async fn keep<B: Backend>(shared: Arc<Shared<B>>, mut answers: mpsc::Receiver<Re
         let again = shared.backends.refresh(now, |target| shared.backend.prepare(target));
         tokio::select! {
             Some(answer) = answers.recv() => shared.backends.resolved(clock::now(), answer),
-            Some(Ok((target, is_there))) = questions.join_next() => {
-                shared.backends.answered(clock::now(), &target, is_there);
+            Some(asked) = questions.join_next() => {
+                if let Some((target, is_there)) = task::ended("question", asked) {
+                    shared.backends.answered(clock::now(), &target, is_there);
+                }
             }
             () = shared.backends.news() => {}
             () = clock::sleep_until(again) => {}
@@ -259,16 +281,17 @@ async fn keep<B: Backend>(shared: Arc<Shared<B>>, mut answers: mpsc::Receiver<Re
 /// Retires the lanes of backends that are not used any more, until the outlet is closed; then waits for the drains.
 async fn follow<B: Backend>(
     shared: Arc<Shared<B>>,
-    outlet: Arc<Outlet<Sender<B>, RingRouter>>,
+    outlet: Arc<Outlet<Sender<B>, Router>>,
     mut changed: watch::Receiver<u64>,
     mut stopped: watch::Receiver<()>,
 ) {
     let mut drains = JoinSet::new();
+    let mut kept = pin!(task::again("gather", || outlet.keep()));
     loop {
         tokio::select! {
             _ = stopped.changed() => break,
-            Some(_) = drains.join_next() => {}
-            () = outlet.keep() => {}
+            Some(ended) = drains.join_next() => drop(task::ended("drain", ended)),
+            () = &mut kept => {}
             news = changed.changed() => {
                 if news.is_err() {
                     break;
@@ -277,16 +300,21 @@ async fn follow<B: Backend>(
             }
         }
     }
-    while drains.join_next().await.is_some() {}
+    while let Some(ended) = drains.join_next().await {
+        task::ended("drain", ended);
+    }
 }
 
 /// One change: what waits for backends that are gone is sent for a while yet, what waits for quarantined ones leaves at once.
-async fn retire<B: Backend>(shared: Arc<Shared<B>>, outlet: Arc<Outlet<Sender<B>, RingRouter>>) {
+async fn retire<B: Backend>(shared: Arc<Shared<B>>, outlet: Arc<Outlet<Sender<B>, Router>>) {
     let snapshot = shared.backends.snapshot().clone();
-    let gone = outlet.retire(|target| snapshot.is_resolved(target), shared.config.drain_timeout.0);
+    let gone = outlet.retire(|target| snapshot.is_resolved(&target.base()), shared.config.drain_timeout.0);
     let health = &shared.config.endpoint_health;
     if health.enabled && health.reroute_on_failure {
-        let is_sick = |target: &Target| snapshot.is_resolved(target) && !snapshot.is_used(target);
+        let is_sick = |target: &Target| {
+            let backend = target.base();
+            snapshot.is_resolved(&backend) && !snapshot.is_used(&backend)
+        };
         // Before it may be tried again, so that what leaves it does not come back to it.
         let leave = LEAVE.min(health.quarantine_duration.0 / 2);
         tokio::join!(gone, outlet.retire(|target| !is_sick(target), leave));
@@ -305,11 +333,15 @@ pub struct Sender<B> {
 }
 
 impl<B: Backend> Exporter for Sender<B> {
+    fn scopes(&self, target: &Target) -> Vec<Scope> {
+        self.backend.scopes(target)
+    }
+
     async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {
         let began = clock::now();
         // Counted even if the lane drops this at the deadline.
-        let (backends, stats) = (&*self.backends, &*self.stats);
-        let mut counted = Counted { backends, stats, target, request: request.clone(), began, is_over: false };
+        let (backends, stats, backend) = (&*self.backends, &*self.stats, &target.base());
+        let mut counted = Counted { backends, stats, backend, request: request.clone(), began, is_over: false };
         let attempt = self.backend.send(target, request, deadline).await;
         counted.end(&attempt);
         attempt
@@ -320,7 +352,7 @@ impl<B: Backend> Exporter for Sender<B> {
 struct Counted<'a> {
     backends: &'a Backends,
     stats: &'a Stats,
-    target: &'a Target,
+    backend: &'a Target,
     request: Payload,
     began: Instant,
     is_over: bool,
@@ -331,8 +363,8 @@ impl Counted<'_> {
         self.is_over = true;
         let now = clock::now();
         let took = now.saturating_duration_since(self.began);
-        self.stats.backend(self.target).attempted(took, &self.request, attempt);
-        self.backends.tried(now, self.target, attempt);
+        self.stats.backend(self.backend).attempted(took, &self.request, attempt);
+        self.backends.tried(now, self.backend, attempt);
     }
 }
 
@@ -340,7 +372,7 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             let why = Why::new(flow::Kind::Timeout, "");
-            self.end(&Attempt::Retry { after: None, why, scope: flow::Scope::Target });
+            self.end(&Attempt::Retry { after: None, why, scope: Scope::Target });
         }
     }
 }
@@ -354,19 +386,19 @@ struct Listener {
 
 impl Watch for Listener {
     fn formed(&self, target: &Target, request: &Request, age: Duration, cause: Cause) {
-        self.stats.backend(target).batches(self.signal).formed(&request.payload, age, cause);
+        self.stats.backend(&target.base()).batches(self.signal).formed(&request.payload, age, cause);
     }
 
     fn halted(&self, target: &Target, why: &Why) {
-        self.backends.halted(clock::now(), target, why);
+        self.backends.halted(clock::now(), &target.base(), why);
     }
 
     fn passing(&self, target: &Target) {
-        self.backends.passing(target);
+        self.backends.passing(&target.base());
     }
 
     fn lost(&self, target: &Target, why: &Why, records: u64) {
-        self.stats.backend(target).batches(self.signal).dropped.add(why.kind, records);
+        self.stats.backend(&target.base()).batches(self.signal).dropped.add(why.kind, records);
     }
 
     fn rerouted(&self, records: u64, found: bool) {
@@ -376,7 +408,7 @@ impl Watch for Listener {
 
 /// An outlet that ends what follows it when it is closed.
 struct Balanced<B: Backend> {
-    outlet: Arc<Outlet<Sender<B>, RingRouter>>,
+    outlet: Arc<Outlet<Sender<B>, Router>>,
     running: Mutex<Option<(Arc<Life>, watch::Sender<()>)>>,
 }
 

@@ -6,7 +6,7 @@
 use super::backends::Backends;
 use super::config::ActiveProbe;
 use super::exporter::Backend;
-use flow::Target;
+use flow::{Target, task};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -60,7 +60,7 @@ pub async fn run<B: Backend>(config: ActiveProbe, backends: Arc<Backends>, backe
             });
         }
         while let Some(done) = round.join_next().await {
-            let Ok((target, answer)) = done else { continue };
+            let Some((target, answer)) = task::ended("question", done) else { continue };
             let record = records.entry(target.clone()).or_default();
             if let Some(is_up) = record.answer(answer.is_ok(), config.fall, config.rise) {
                 let why = answer.err().unwrap_or_default();

@@ -262,13 +262,14 @@ impl Stats {
         resolved.iter().for_each(|target| drop(self.backend(target)));
     }
 
-    /// Whether all backends are used because too many are quarantined.
-    pub fn fails_open(&self, now: bool) {
-        if now && !self.failing_open.swap(now, Relaxed) {
+    /// Whether all backends are used because too many are quarantined. True if that begins now.
+    pub fn fails_open(&self, now: bool) -> bool {
+        let begins = now && !self.failing_open.swap(now, Relaxed);
+        if begins {
             self.fail_opens.add(1);
-            tracing::warn!("too many backends quarantined, all are used");
         }
         self.failing_open.store(now, Relaxed);
+        begins
     }
 
     /// Records were routed again.

@@ -83,7 +83,7 @@ pub struct Config {
     /// Must stay off: cookies are not kept.
     #[serde(deserialize_with = "optional::block")]
     pub cookies: Option<Cookies>,
-    /// An extension that adds credentials: not supported yet.
+    /// An extension that adds credentials.
     #[serde(deserialize_with = "optional::block")]
     pub auth: Option<Auth>,
     /// An extension that wraps connections: not supported.
@@ -285,9 +285,6 @@ impl Validate for Config {
             && let Err(why) = Proxy::parse(&self.proxy_url)
         {
             report.error("proxy_url", why);
-        }
-        if self.auth.is_some() {
-            report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
         }
         if self.cookies.is_some() {
             report.error("cookies", "cookies are not supported");

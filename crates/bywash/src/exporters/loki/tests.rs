@@ -143,8 +143,7 @@ fn routes(config: &str, payload: Payload) -> Vec<(String, u32)> {
 /// Scenario: each way to name a tenant, and all of them together. Guarantee: what the record says, then the headers, then the sender, then the default.
 #[test]
 fn the_tenant_is_found_in_order() {
-    let from =
-        |payload: Payload, tenant: &str| Payload { meta: Arc::new(Meta { tenant: Some(tenant.into()) }), ..payload };
+    let from = |payload: Payload, tenant: &str| Payload { meta: Arc::new(Meta::of_tenant(tenant)), ..payload };
     let one = |name: &str| vec![(name.to_owned(), 1)];
     assert_eq!(routes("", logs(&[], 1)), one(NO_TENANT));
     assert_eq!(routes("tenant_id: d", logs(&[], 1)), one("d"));
@@ -194,4 +193,29 @@ fn keys_are_checked() {
         ["endpoint", "external_labels", "tenant_id", "batch_wait", "proxy_url"]
     );
     assert_eq!(problems::<Config>("labels: {}").len(), 1);
+}
+
+/// A source of addresses that never answers.
+struct Silent;
+
+impl Resolve for Silent {
+    fn resolve<'a>(
+        &'a self,
+        _: &'a crate::net::client::connect::HostPort,
+    ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<Vec<std::net::SocketAddr>>> + Send + 'a>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Scenario: no connection comes about, and nothing says so. Guarantee: it is known for the endpoint's trouble before the request's time is up, so that it
+/// does not look like that of the one tenant who asked.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_comes_is_the_endpoints() {
+    let config = decoded("{endpoint: 'http://loki.example/loki/api/v1/push', timeout: 4s}");
+    let exporter = Loki::with_resolver(&config, Arc::new(Silent)).unwrap();
+    let start = flow::clock::now();
+    let attempt = send(&exporter, "acme", logs(&[], 1)).await;
+    let Attempt::Retry { why, scope: flow::Scope::Endpoint(at), .. } = attempt else { panic!("{attempt:?}") };
+    assert_eq!((why.kind, &*at), (Kind::Unreachable, "loki.example"));
+    assert_eq!(flow::clock::now() - start, Duration::from_secs(3));
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::testing::{decoded, problems};
+use crate::net::client::auth::Unsignable;
 use crate::net::client::testing::{Answer, Names, Server, Setup, grpc, nowhere, raw, retry_info, says};
 use bytes::{Bytes, BytesMut};
 use h2::Reason;
@@ -381,14 +382,12 @@ tls: {min_version: '1.1', ca_pem: x, ca_file: y}
 headers: {'a b': x}
 balancer_name: grpclb
 authority: 'a b'
-auth: {authenticator: x}
 middlewares: [{id: x}]
 sending_queue: {num_consumers: 0}
 retry_on_failure: {multiplier: -1}";
     let mut paths: Vec<String> = problems::<Config>(yaml).into_iter().map(|(path, _)| path).collect();
     paths.sort();
     let expected = [
-        "auth",
         "authority",
         "balancer_name",
         "compression",
@@ -411,4 +410,77 @@ async fn slices_are_one_message() {
     let mut whole = BytesMut::new();
     body.iter().for_each(|slice| whole.extend_from_slice(slice));
     assert!(server.next().await.message == whole);
+}
+
+/// Gives out a token by number; a refusal of the present one brings the next.
+struct Numbered(std::sync::atomic::AtomicU32);
+
+impl crate::net::client::auth::Authenticator for Numbered {
+    fn sign<'a>(
+        &'a self,
+        request: crate::net::client::auth::Unsigned<'a>,
+        headers: &'a mut http::HeaderMap,
+    ) -> crate::net::client::auth::Pending<'a, Result<(), Unsignable>> {
+        let team = request.origin.values("metadata.x-team").next().unwrap_or("nobody");
+        let number = self.0.load(std::sync::atomic::Ordering::SeqCst);
+        headers.insert("authorization", format!("{team}-{number}").parse().unwrap());
+        Box::pin(std::future::ready(if number < 10 {
+            Ok(())
+        } else {
+            Err(Unsignable::later(Kind::Unavailable, "no more numbers"))
+        }))
+    }
+
+    fn renew<'a>(&'a self, _: &'a http::HeaderMap) -> crate::net::client::auth::Pending<'a, bool> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Box::pin(std::future::ready(true))
+    }
+
+    fn varies(&self) -> bool {
+        true
+    }
+}
+
+/// Scenario: a credential that a server refuses once, then for ever, then one that cannot be had; of data of one team and of nobody.
+/// Guarantee: the request is sent again once with the next one; then the credential, by name and origin, is what fails; what cannot be
+/// signed is not sent.
+#[tokio::test]
+async fn a_refused_credential_is_renewed_once() {
+    let refuses = Arc::new(Mutex::new(1));
+    let left = refuses.clone();
+    let mut server = grpc(Setup::default(), move |_| {
+        let mut left = left.lock();
+        match *left {
+            0 => Answer::Ok(vec![]),
+            _ => {
+                *left -= 1;
+                Answer::Status(16, "no", None)
+            }
+        }
+    })
+    .await;
+    let numbered = Arc::new(Numbered(std::sync::atomic::AtomicU32::new(0)));
+    let credentials = Some(Credentials::new("numbered", numbered.clone()));
+    let exporter = exporter(&server).with_credentials(credentials);
+    let origin = Origin::new([("metadata.x-team".into(), "red".into())]);
+    let target = exporter.target().within(&origin);
+    assert_eq!(exporter.send(&target, logs(vec![0x0a, 0]), deadline()).await, Attempt::Sent);
+    for shown in ["red-0", "red-1"] {
+        assert_eq!(server.next().await.head.headers["authorization"], shown);
+    }
+    assert_eq!(exporter.clients(), 1, "a backend has one client, whoever the data is of");
+    *refuses.lock() = 1000;
+    let scope = Scope::Credential("numbered{metadata.x-team=\"red\"}".into());
+    let attempt = exporter.send(&target, logs(vec![0x0a, 0]), deadline()).await;
+    assert!(
+        matches!(&attempt, Attempt::Retry { why, scope: of, .. } if why.kind == Kind::Auth && *of == scope),
+        "{attempt:?}"
+    );
+    assert_eq!(exporter.scopes(&target), [scope.clone()]);
+    numbered.0.store(10, std::sync::atomic::Ordering::SeqCst);
+    let attempt = exporter.send(&target, logs(vec![0x0a, 0]), deadline()).await;
+    let expected = Why::new(Kind::Unavailable, "no more numbers");
+    assert_eq!(attempt, Attempt::Retry { after: None, why: expected, scope });
+    let attempt = exporter.send(&exporter.target(), logs(vec![0x0a, 0]), deadline()).await;
+    assert!(matches!(attempt, Attempt::Retry { scope: Scope::Credential(name), .. } if &*name == "numbered"));
 }

@@ -66,7 +66,7 @@ pub struct Config {
     pub force_attempt_http2: bool,
     /// Must stay off: cookies are not kept.
     pub cookies: Cookies,
-    /// An extension that adds credentials: not supported yet.
+    /// An extension that adds credentials.
     #[serde(deserialize_with = "optional::block")]
     pub auth: Option<Auth>,
     /// An extension that wraps connections: not supported.
@@ -209,9 +209,6 @@ impl Validate for Config {
             && let Err(why) = Proxy::parse(&self.proxy_url)
         {
             report.error("proxy_url", why);
-        }
-        if self.auth.is_some() {
-            report.error("auth", "authenticators are not supported yet; a fixed token can be set in `headers`");
         }
         if self.dialer_middleware.is_some() {
             report.error("dialer_middleware", "middlewares are not supported");

@@ -358,13 +358,11 @@ compression: gzip
 compression_params: {level: 30}
 proxy_url: socks5://p:1
 cookies: {enabled: true}
-auth: {authenticator: x}
 headers: {te: x}
 sending_queue: {queue_size: 0}";
     let mut paths: Vec<String> = problems::<Config>(bad).into_iter().map(|(path, _)| path).collect();
     paths.sort();
     let expected = [
-        "auth",
         "compression_params.level",
         "cookies.enabled",
         "headers.te",

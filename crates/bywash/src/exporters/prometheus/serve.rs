@@ -13,7 +13,7 @@ use crate::telemetry::server::{MAX_CONNECTIONS, speak};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use flow::{Stop, Stopper};
+use flow::{Stop, Stopper, task};
 use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -111,7 +111,7 @@ fn open_server(exporter: &str, config: &Config) -> Result<Arc<Server>, String> {
     let (endpoint, tls) = (config.endpoint.clone(), config.tls.clone());
     let server = Arc::new(Server { endpoint, tls, sources: Mutex::default(), _stopper: stopper });
     let weak = Arc::downgrade(&server);
-    tokio::spawn(listener.run(stop.clone(), move |io, _| connection(io, stop.clone(), weak.clone())));
+    task::spawn("page", listener.run(stop.clone(), move |io, _, _| connection(io, stop.clone(), weak.clone())));
     Ok(server)
 }
 

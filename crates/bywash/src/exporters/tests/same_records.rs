@@ -1,6 +1,7 @@
 //! What comes out of each exporter is what went in: random requests of few names, over real sockets, record by record.
 
 use super::decode;
+use crate::exporters::Apart;
 use crate::exporters::build;
 use crate::net::client::testing::{Answer, Server, Setup, grpc, http};
 use bytes::Bytes;
@@ -100,8 +101,8 @@ impl Way<'_> {
         let (config, found) = decode(self.kind, &self.yaml);
         let config = config.unwrap_or_else(|| panic!("{}: {}", self.yaml, found.render(false)));
         let durable = self.place.map(|place| Spool::open(StorageConfig::new(place), signal, "x").unwrap());
-        let built = build("x", &config).unwrap();
-        let outlet = built.outlet(signal, Budget::of(1 << 30), None, durable).unwrap();
+        let built = build("x", &config, None).unwrap();
+        let outlet = built.outlet(signal, Budget::of(1 << 30), None, &Apart::default(), durable).unwrap();
         send(&*outlet, signal, bodies).await;
         let mut found = Found::default();
         while found.records.len() < wanted {

@@ -7,7 +7,7 @@
 
 use super::letters::{self, Answer, Boxed, Request};
 use bytes::Bytes;
-use flow::Stop;
+use flow::{Stop, task};
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -74,12 +74,15 @@ impl Control {
     }
 
     /// Answers until a stop is requested, and removes the socket.
-    pub async fn serve(self, boxes: Arc<dyn LetterBoxes>, stop: Stop) {
+    pub async fn serve(self: Arc<Self>, boxes: Arc<dyn LetterBoxes>, stop: Stop) {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => accepted,
-                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+                Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                    task::ended("connection", ended);
+                    continue;
+                }
                 _ = stop.requested() => break,
             };
             match accepted {
@@ -187,7 +190,7 @@ pub async fn ask(directory: &Path, request: &Request) -> Result<Answer, AskError
     let asked = async {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
-        let connection = tokio::spawn(connection);
+        let connection = task::spawn("client", connection);
         let body = serde_json::to_vec(request).map_err(|e| e.to_string())?;
         let question = http::Request::post("/dlq")
             .header(http::header::HOST, "bywash")

@@ -241,7 +241,7 @@ impl Boxed {
             id: format!("{}/{}/{}", self.exporter, self.signal, letter.id),
             exporter: self.exporter.clone(),
             signal: self.signal.as_str().to_owned(),
-            target: letter.target.name().to_owned(),
+            target: letter.target.to_string(),
             reason: letter.reason.as_str().to_owned(),
             text: letter.text.chars().take(MAX_TEXT).collect(),
             first: letter.first,

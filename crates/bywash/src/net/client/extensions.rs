@@ -1,13 +1,14 @@
-//! References to extensions in the configuration of a client. None is supported yet: the exporters say so.
+//! References to extensions in the configuration of a client. Of middlewares none exists: the exporters say so.
 
+use crate::config::ComponentId;
 use serde::Deserialize;
 
 /// The collector's `auth` of a client.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Auth {
     /// The id of an extension.
-    pub authenticator: String,
+    pub authenticator: ComponentId,
 }
 
 /// The collector's `middlewares` of a client.

@@ -9,13 +9,14 @@
 //! It does NOT retry, with one exception: a request that the peer says it has not looked at (GOAWAY, REFUSED_STREAM) goes to
 //! another connection once. It does NOT keep time: the deadline is only passed on to the server.
 
+use super::auth::{Credentials, Unsignable, Unsigned};
 use super::compress::{Compression, compress};
 use super::connect::{Dialer, MAX_ADDRESSES};
 use super::join::joined;
 use super::pool::{Lease, Pool, PoolConfig};
 use super::status::{Code, Status};
 use bytes::{BufMut, Bytes, BytesMut};
-use flow::{Attempt, Kind, Scope, Why};
+use flow::{Attempt, Kind, Origin, Scope, Why};
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AGENT};
@@ -62,6 +63,8 @@ pub enum Failure {
     Status(Status),
     /// No answer, or none that makes sense.
     Broken(Why),
+    /// It was not sent: there is no credential for it.
+    Unsigned(Unsignable),
 }
 
 impl Failure {
@@ -76,6 +79,7 @@ impl Failure {
             Failure::Status(status) => status.attempt(),
             Failure::Broken(why) if why.kind == Kind::TooLarge => Attempt::Reject { why: why.clone() },
             Failure::Broken(why) => Attempt::Retry { after: None, why: why.clone(), scope: Scope::Target },
+            Failure::Unsigned(why) => why.clone().attempt(Scope::Target),
         }
     }
 }
@@ -126,24 +130,69 @@ impl GrpcClient {
     /// # Errors
     /// What the server said, or what went wrong on the way.
     pub async fn call(&self, method: &Uri, message: &Chunks, deadline: Instant) -> Result<Bytes, Failure> {
+        self.call_as(None, &Origin::default(), method, message, deadline).await
+    }
+
+    /// The same with these credentials, of what came from this origin. If the server refuses the credentials, and there are newer ones
+    /// by then, it is sent once more.
+    ///
+    /// # Errors
+    /// What the server said, or what went wrong on the way.
+    pub async fn call_as(
+        &self,
+        credentials: Option<&Credentials>,
+        origin: &Origin,
+        method: &Uri,
+        message: &Chunks,
+        deadline: Instant,
+    ) -> Result<Bytes, Failure> {
         let body = compress(self.compression, None, message)
             .await
             .map_err(|e| Failure::broken(Kind::Other, format!("cannot compress: {e}")))?;
         let body = framed(body, self.compression != Compression::None)?;
-        match self.once(method, &body, deadline).await {
+        let Some(credentials) = credentials else {
+            return self.exchange(method, &body, &self.headers, deadline).await;
+        };
+        let request = Unsigned { uri: method, body: &body, origin, deadline };
+        let signed = async || credentials.signed(request, &self.headers).await.map_err(Failure::Unsigned);
+        let headers = signed().await?;
+        match self.exchange(method, &body, &headers, deadline).await {
+            Err(Failure::Status(status))
+                if status.code == Code::Unauthenticated && credentials.renew(&headers, deadline).await =>
+            {
+                self.exchange(method, &body, &signed().await?, deadline).await
+            }
+            other => other,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: &Uri,
+        body: &Chunks,
+        headers: &HeaderMap,
+        deadline: Instant,
+    ) -> Result<Bytes, Failure> {
+        match self.once(method, body, headers, deadline).await {
             Err((Failure::Broken(_), Seen::Not)) => {
-                self.once(method, &body, deadline).await.map_err(|(failure, _)| failure)
+                self.once(method, body, headers, deadline).await.map_err(|(failure, _)| failure)
             }
             other => other.map_err(|(failure, _)| failure),
         }
     }
 
-    async fn once(&self, method: &Uri, body: &Chunks, deadline: Instant) -> Result<Bytes, (Failure, Seen)> {
+    async fn once(
+        &self,
+        method: &Uri,
+        body: &Chunks,
+        headers: &HeaderMap,
+        deadline: Instant,
+    ) -> Result<Bytes, (Failure, Seen)> {
         let (mut lease, mut sender) = self.ready().await.map_err(|why| (Failure::Broken(why), Seen::Maybe))?;
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = method.clone();
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = headers.clone();
         if let Some(timeout) = timeout_header(deadline.saturating_duration_since(flow::clock::now())) {
             request.headers_mut().insert(HeaderName::from_static("grpc-timeout"), timeout);
         }

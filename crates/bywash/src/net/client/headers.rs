@@ -93,11 +93,20 @@ impl Headers {
     }
 }
 
-fn pair(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), String> {
+/// The header of this name, if it may be set.
+///
+/// # Errors
+/// Why not.
+pub fn check_name(name: &str) -> Result<HeaderName, String> {
     let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "not a valid header name".to_owned())?;
     if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("grpc-") {
         return Err(format!("{header} is set by the protocol and cannot be configured"));
     }
+    Ok(header)
+}
+
+fn pair(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), String> {
+    let header = check_name(name)?;
     let mut value = HeaderValue::from_bytes(value.expose().as_bytes())
         .map_err(|_| "the value has characters that a header cannot have".to_owned())?;
     value.set_sensitive(true);

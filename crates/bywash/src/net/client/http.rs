@@ -7,12 +7,13 @@
 //! It does NOT retry (a kept connection that turns out to be closed before anything was written is replaced), keep time, or
 //! judge answers.
 
-use super::connect::{Dialer, HostPort, Resolve, Stream};
+use super::auth::{Credentials, Unsignable, Unsigned};
+use super::connect::{CONNECT_TIMEOUT, Dialer, HostPort, Resolve, Stream};
 use super::join::joined;
 use super::proxy::Proxies;
 use crate::net::tls::client::ClientTls;
 use bytes::{Bytes, BytesMut};
-use flow::{Kind, Why};
+use flow::{Kind, Origin, Why};
 use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
@@ -26,7 +27,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wire::{Chunks, ChunksBuf};
 
@@ -55,6 +56,15 @@ pub struct HttpConfig {
     pub ping_timeout: Duration,
     /// The proxies on the way.
     pub proxies: Arc<Proxies>,
+    /// The longest that a connection may take, from its name to TLS; see [`connect_timeout`].
+    pub connect_timeout: Duration,
+}
+
+/// How long a connection may take for requests that may take `timeout`: less than these, so that it is known for the reason when there
+/// is none. 0 is no limit on requests.
+#[must_use]
+pub fn connect_timeout(timeout: Duration) -> Duration {
+    if timeout.is_zero() { CONNECT_TIMEOUT } else { CONNECT_TIMEOUT.min(timeout * 3 / 4) }
 }
 
 /// A client. Clones share their connections.
@@ -75,6 +85,15 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// Something went wrong on the way; whether the server has looked at the request is not known.
+    Broken(Why),
+    /// It was not sent: there is no credential for it.
+    Unsigned(Unsignable),
+}
+
 impl HttpClient {
     /// A client that has not connected yet.
     #[must_use]
@@ -90,8 +109,43 @@ impl HttpClient {
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(config.ping_every)
             .http2_keep_alive_timeout(config.ping_timeout)
-            .build(Connector { tls: config.tls, resolver: config.resolver, proxies: config.proxies.clone() });
+            .build(Connector {
+                tls: config.tls,
+                resolver: config.resolver,
+                proxies: config.proxies.clone(),
+                timeout: config.connect_timeout,
+            });
         HttpClient { client, proxies: config.proxies }
+    }
+
+    /// POSTs a body, of what came from this origin, with these credentials. If the server refuses those, and there are newer ones
+    /// by then, it is sent once more.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn post_as(
+        &self,
+        credentials: Option<&Credentials>,
+        origin: &Origin,
+        uri: &Uri,
+        headers: HeaderMap,
+        body: Chunks,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let Some(credentials) = credentials else {
+            return self.post(uri.clone(), headers, body).await.map_err(Failure::Broken);
+        };
+        let size = body.len();
+        let body = joined(body.into_iter(), size);
+        let request = Unsigned { uri, body: &body, origin, deadline };
+        let signed = async || credentials.signed(request, &headers).await.map_err(Failure::Unsigned);
+        let post = async |headers| self.post(uri.clone(), headers, body.clone()).await.map_err(Failure::Broken);
+        let shown = signed().await?;
+        let answer = post(shown.clone()).await?;
+        if answer.status == StatusCode::UNAUTHORIZED && credentials.renew(&shown, deadline).await {
+            return post(signed().await?).await;
+        }
+        Ok(answer)
     }
 
     /// POSTs a body and reads the answer.
@@ -166,6 +220,7 @@ struct Connector {
     tls: Option<Arc<ClientTls>>,
     resolver: Arc<dyn Resolve>,
     proxies: Arc<Proxies>,
+    timeout: Duration,
 }
 
 /// A connection to a server, or to a proxy that is asked for it.
@@ -193,6 +248,7 @@ impl tower_service::Service<Uri> for Connector {
         let at = HostPort::parse(authority, Some(if is_tls { 443 } else { 80 }));
         let (tls, resolver, proxies) =
             (self.tls.clone().filter(|_| is_tls), self.resolver.clone(), self.proxies.clone());
+        let timeout = self.timeout;
         Box::pin(async move {
             let at = at.map_err(|e| Unreachable(Why::new(Kind::Unreachable, e)))?;
             if is_tls && tls.is_none() {
@@ -200,17 +256,28 @@ impl tower_service::Service<Uri> for Connector {
             }
             let proxy = proxies.on_the_way(&at, is_tls).cloned();
             let is_proxy = proxy.is_some() && !is_tls;
+            let authority = at.authority();
             let dialer = Dialer { at, tls, resolver, proxy, tunnel: is_tls };
-            let mut last = Why::new(Kind::Unreachable, "no address");
-            for address in dialer.resolve().await.map_err(Unreachable)? {
-                match dialer.dial(address).await {
-                    Ok(stream) => return Ok(TokioIo::new(Way { stream, is_proxy })),
-                    Err(why) => last = why,
-                }
-            }
-            Err(Unreachable(last))
+            let too_slow = |_| {
+                let text = format!("no connection to {authority} within {timeout:?}");
+                Unreachable(Why::new(Kind::Unreachable, text))
+            };
+            let stream = tokio::time::timeout(timeout, dial_any(&dialer)).await.map_err(too_slow)??;
+            Ok(TokioIo::new(Way { stream, is_proxy }))
         })
     }
+}
+
+/// A connection to the first address that has one.
+async fn dial_any(dialer: &Dialer) -> Result<Stream, Unreachable> {
+    let mut last = Why::new(Kind::Unreachable, "no address");
+    for address in dialer.resolve().await.map_err(Unreachable)? {
+        match dialer.dial(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(why) => last = why,
+        }
+    }
+    Err(Unreachable(last))
 }
 
 impl Connection for Way {
@@ -286,6 +353,7 @@ mod tests {
             ping_every: Duration::from_secs(15),
             ping_timeout: Duration::from_secs(15),
             proxies: Arc::new(Proxies::only(Proxy::parse(&format!("http://u:p@{address}")).unwrap())),
+            connect_timeout: CONNECT_TIMEOUT,
         });
         let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, "own".parse().unwrap())]);
         let uri = Uri::from_static("http://backend.invalid:4318/v1/logs");

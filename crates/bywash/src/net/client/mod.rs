@@ -8,10 +8,12 @@
 //! | what the codes of gRPC mean for a retry | [`status`] |
 //! | one HTTP request | [`http`] |
 //! | when an HTTP server says to come back | [`retry_after`] |
+//! | how requests say who sends them | [`auth`]; Amazon's signatures: [`sigv4`] |
 //! | how bodies are compressed | [`compress`], and tiny slices joined: [`join`] |
 //! | what is said about records refused in an accepted request | [`partial`] |
 //! | header lists in the configuration, and references to extensions | [`headers`], [`extensions`] |
 
+pub mod auth;
 pub mod compress;
 pub mod connect;
 pub mod extensions;
@@ -24,6 +26,7 @@ pub mod partial;
 pub mod pool;
 pub mod proxy;
 pub mod retry_after;
+pub mod sigv4;
 pub mod status;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -12,7 +12,7 @@
 //! It does NOT know gRPC, and it does not send requests.
 
 use super::connect::Dialer;
-use flow::{Kind, Why};
+use flow::{Kind, Why, task};
 use h2::client::SendRequest;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -208,7 +208,8 @@ impl Pool {
 
     fn start_round(&self, state: &mut State) {
         state.rounds += 1;
-        state.running = Some(tokio::spawn(round(self.shared.clone(), state.rounds)).abort_handle());
+        let (shared, number) = (self.shared.clone(), state.rounds);
+        state.running = Some(task::keep("dial", move || round(shared.clone(), number)).abort_handle());
     }
 
     /// How many connections can be used now.
@@ -273,17 +274,29 @@ impl Shared {
         };
         self.changed.notify_waiters();
         let pool = Arc::downgrade(self);
-        tokio::spawn(async move {
+        task::spawn("client", async move {
+            let _leaves = Leaves { pool, id };
             let why = tokio::select! {
                 ended = connection => ended.err().map(|e| e.to_string()),
                 () = heartbeat(pings, keepalive, &vitals) => Some("the peer does not answer pings".to_owned()),
             };
             tracing::debug!(%address, error = why.as_deref().unwrap_or("none"), "connection ended");
-            if let Some(pool) = Weak::upgrade(&pool) {
-                pool.remove(id);
-            }
         });
         Ok(())
+    }
+}
+
+/// Takes a connection out of use when its task ends, however it does.
+struct Leaves {
+    pool: Weak<Shared>,
+    id: u64,
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.remove(self.id);
+        }
     }
 }
 
@@ -331,7 +344,7 @@ async fn fill(shared: &Arc<Shared>, addresses: &[SocketAddr]) -> Option<Why> {
         dials.spawn(async move { shared.connect(address).await });
     }
     while let Some(dial) = dials.join_next().await {
-        if let Ok(Err(why)) = dial {
+        if let Some(Err(why)) = task::ended("dial", dial) {
             failure = Some(why);
         }
     }

@@ -2,9 +2,10 @@
 
 use super::Connection;
 use crate::net::body::Assembler;
+use crate::net::calls::OpenCall;
 use crate::net::compression::Encoding;
 use bytes::Bytes;
-use flow::{Permit, Refusal};
+use flow::{Kind, Permit, Refusal};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame};
@@ -15,8 +16,10 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// A client that sends nothing for this long in the middle of a body is given up.
+/// A client that sends nothing for this long in the middle of a body is given up,
 pub const BODY_IDLE: Duration = Duration::from_secs(30);
+/// and so is one that is not done after this long, where there is no other limit.
+pub const BODY_TIME: Duration = Duration::from_secs(600);
 
 /// Why a body was not read to its end.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ pub enum ReadError {
     Late,
 }
 
-/// Reads a whole body of at most `limit` bytes, charging the permit for every byte before it is kept. `timeout` is for all of it.
+/// Reads the whole body of a call, of at most `limit` bytes, charging the permit for every byte before it is kept. `timeout` is for all of it.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -41,16 +44,16 @@ pub async fn read(
     limit: usize,
     timeout: Option<Duration>,
     connection: &Connection,
-    permit: &mut Permit,
+    (call, permit): (&mut OpenCall, &mut Permit),
 ) -> Result<Bytes, ReadError> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|n| n > limit) {
         return Err(ReadError::TooLarge);
     }
-    let deadline = timeout.map(|limit| Instant::now() + limit);
+    let deadline = Instant::now() + timeout.unwrap_or(BODY_TIME);
     let mut assembler = Assembler::new(announced);
     loop {
-        let piece = match next(body, deadline, &mut assembler, permit).await {
+        let piece = match next(body, deadline, connection, call, permit).await {
             Piece::Data(piece) => piece,
             Piece::End => break,
             Piece::Broken(error) => return Err(ReadError::Broken(error)),
@@ -62,6 +65,9 @@ pub async fn read(
         }
         assembler.push(piece, permit).map_err(ReadError::Refused)?;
     }
+    if call.has_arrived() {
+        connection.is_busy();
+    }
     connection.set_unread(false);
     Ok(assembler.finish(&connection.buffers, permit))
 }
@@ -70,26 +76,34 @@ enum Piece {
     Data(Bytes),
     End,
     Broken(hyper::Error),
-    /// There is no room to wait.
+    /// It has to make room.
     Refused(Refusal),
     Late,
 }
 
 /// The next piece of a body, waited for no longer than [`BODY_IDLE`] and the deadline.
-async fn next(body: &mut Incoming, deadline: Option<Instant>, message: &mut Assembler, permit: &mut Permit) -> Piece {
+async fn next(
+    body: &mut Incoming,
+    deadline: Instant,
+    connection: &Connection,
+    call: &mut OpenCall,
+    permit: &Permit,
+) -> Piece {
     loop {
         // Usually it is there, and needs no timer.
         let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                if let Err(refusal) = message.wait(permit) {
-                    return Piece::Refused(refusal);
-                }
-                let idle = Instant::now() + BODY_IDLE;
-                let until = deadline.map_or(idle, |d| d.min(idle));
-                match timeout_at(until, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await {
-                    Ok(frame) => frame,
-                    Err(_) => return Piece::Late,
+                call.waits(permit);
+                connection.is_busy();
+                let until = deadline.min(Instant::now() + BODY_IDLE);
+                let frame = timeout_at(until, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)));
+                tokio::select! {
+                    frame = frame => match frame {
+                        Ok(frame) => frame,
+                        Err(_) => return Piece::Late,
+                    },
+                    () = call.is_sent_away() => return Piece::Refused(permit.refuse(Kind::HardLimit)),
                 }
             }
         };

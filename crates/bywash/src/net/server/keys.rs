@@ -13,11 +13,25 @@ use std::time::Duration;
 /// `max_request_body_size` when it is not set, in bytes.
 pub const MAX_BODY: u64 = 20 << 20;
 
+/// `max_header_list_size` when it is not set, and the least and the most that it may be, in bytes.
+pub const MAX_HEAD: u32 = 8 << 10;
+const HEADS: std::ops::RangeInclusive<u64> = 1 << 10..=256 << 10;
+
+/// `max_header_list_size` in bytes; 0 is its default.
+#[must_use]
+pub fn max_head(size: u64) -> u32 {
+    if size == 0 { MAX_HEAD } else { u32::try_from(size).unwrap_or(u32::MAX) }
+}
+
+/// The rule of `max_header_list_size`.
+pub fn head(size: u64, report: &mut Report<'_>) {
+    if size != 0 && !HEADS.contains(&size) {
+        report.error("max_header_list_size", "must be 0 (for 8192), or from 1024 to 262144 bytes");
+    }
+}
+
 /// `compression_algorithms` when it is not set.
 pub const ALGORITHMS: [&str; 7] = ["", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4"];
-
-/// What is said of `include_metadata`.
-pub const METADATA: &str = "`include_metadata` has no effect: of a request's headers only the tenant's is kept";
 
 /// `max_request_body_size` in bytes; 0 is its default.
 #[must_use]

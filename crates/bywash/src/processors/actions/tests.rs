@@ -73,7 +73,7 @@ fn run(yaml: &str, before: Value) -> Value {
     assert_eq!(found, "");
     let message = message(&before);
     let mut attributes = Attributes::of(&message, 1);
-    Actions::new(&list.0).run(&mut attributes);
+    Actions::new(&list.0).run(&mut attributes, &Origin::default());
     attributes.finish().map_or(before, |edited| object(&edited))
 }
 
@@ -192,8 +192,11 @@ fn wrong_actions_are_refused() {
     for (yaml, expected) in [
         ("- {action: insert, value: 1}", "the action `insert` needs `key`"),
         ("- {action: delete}", "needs `key` or `pattern`"),
-        ("- {key: a, action: insert}", "needs one of `value`, `from_attribute` and `default_value`"),
-        ("- {key: a, action: insert, value: 1, from_attribute: b}", "only one of `value` and `from_attribute`"),
+        ("- {key: a, action: insert}", "needs one of"),
+        (
+            "- {key: a, action: insert, value: 1, from_attribute: b}",
+            "only one of `value`, `from_attribute` and `from_context`",
+        ),
         ("- {key: a, action: upsert, value: 1, pattern: x}", "the action `upsert` does not use `pattern`"),
         ("- {key: a, action: delete, value: 1}", "the action `delete` does not use `value`"),
         ("- {key: a, action: hash, converted_type: int}", "does not use `converted_type`"),
@@ -204,7 +207,9 @@ fn wrong_actions_are_refused() {
         ("- {key: a, action: convert, converted_type: bool}", "must be string, int or double"),
         ("- {key: a, action: rename}", "unknown action; there are: insert, update"),
         ("- {key: a}", "needs an `action`"),
-        ("- {key: a, action: insert, from_context: metadata.x, default_value: y}", "do not come along here"),
+        ("- {key: a, action: insert, from_context: metadata.x, value: y}", "only one of"),
+        ("- {key: a, action: insert, from_context: metadata.x, from_attribute: y}", "only one of"),
+        ("- {key: a, action: delete, from_context: metadata.x}", "does not use `from_context`"),
         ("- {key: a, action: insert, valu: 1}", "value"),
     ] {
         let (config, found) = read::<List>(yaml);
@@ -270,8 +275,39 @@ proptest! {
             .collect();
         let message = message(&Value::Object(before.into_iter().collect()));
         let mut attributes = Attributes::of(&message, 1);
-        Actions::new(&list).run(&mut attributes);
+        Actions::new(&list).run(&mut attributes, &Origin::default());
         let after = attributes.finish().unwrap_or(message);
         prop_assert_eq!(object(&after), Value::Object(expected.into_iter().collect()));
     }
+}
+
+/// Scenario: a header that was given twice, an address, a user, and one of each that nobody gave, with a default and without. Guarantee: several
+/// values are joined as in the collector; what was not given is the default, or nothing.
+#[test]
+fn values_come_from_the_sender() {
+    let yaml = "- {key: a, action: insert, from_context: metadata.X-Team}\n\
+                - {key: b, action: upsert, from_context: client.address}\n\
+                - {key: c, action: insert, from_context: auth.username}\n\
+                - {key: d, action: insert, from_context: X-Bare}\n\
+                - {key: e, action: insert, from_context: auth.none, default_value: nobody}\n\
+                - {key: f, action: insert, from_context: metadata.none}";
+    let actions = Actions::new(&read::<List>(yaml).0.unwrap().0);
+    let known = [
+        ("metadata.x-team", "red"),
+        ("metadata.x-team", "blue"),
+        ("client.address", "::1"),
+        ("auth.username", "u"),
+        ("metadata.x-bare", "1"),
+    ];
+    let origin = Origin::new(known.map(|(name, value)| (name.into(), value.into())));
+    let before = message(&json!({}));
+    let mut attributes = Attributes::of(&before, 1);
+    actions.run(&mut attributes, &origin);
+    let after = object(&attributes.finish().unwrap());
+    assert_eq!(after, json!({"a": "red;blue", "b": "::1", "c": "u", "d": "1", "e": "nobody"}));
+    let wanted: Vec<&str> = actions.wanted().map(|name| &**name).collect();
+    assert_eq!(
+        wanted,
+        ["metadata.x-team", "client.address", "auth.username", "metadata.x-bare", "auth.none", "metadata.none"]
+    );
 }

@@ -72,11 +72,12 @@ fn results_are_remembered_within_bounds() {
         assert_eq!(expected.get_or_insert_with(|| found.clone()), &found);
     }
     assert_eq!((stage.misses.get(), stage.hits.get()), (5, 4995));
+    let nobody = Origin::default();
     for n in 0..2 * MOST_KNOWN.0 {
-        stage.edit(&message(&json!({"n": n})));
-        stage.edit(&message(&json!({"big": "x".repeat(2000), "n": n})));
+        stage.edit(&message(&json!({"n": n})), &nobody);
+        stage.edit(&message(&json!({"big": "x".repeat(2000), "n": n})), &nobody);
     }
-    stage.edit(&message(&json!({"huge": "x".repeat(MOST_KNOWN.1)})));
+    stage.edit(&message(&json!({"huge": "x".repeat(MOST_KNOWN.1)})), &nobody);
     let known = stage.known.lock();
     let bytes: usize = known.by_bytes.iter().map(|(key, new)| key.len() + new.as_ref().map_or(0, Vec::len)).sum();
     assert!(known.by_bytes.len() <= MOST_KNOWN.0 && bytes == known.bytes && bytes <= MOST_KNOWN.1, "{bytes}");
@@ -100,4 +101,17 @@ fn wrong_actions_are_refused() {
     assert!(config.is_none() && found.contains("needs `attributes`"), "{found}");
     let (config, found) = read::<Config>("attributes:\n- {key: b, action: convert, converted_type: x}");
     assert!(config.is_none() && found.contains("attributes[0].converted_type"), "{found}");
+}
+
+/// Scenario: the same resource from two senders, by turns. Guarantee: each gets the value of its sender, though resources are remembered.
+#[test]
+fn what_a_sender_says_is_its_own() {
+    let resource = Resource::new(&config("- {key: team, action: upsert, from_context: metadata.x-team}"));
+    for team in ["red", "blue", "red"] {
+        let origin = flow::Origin::new([("metadata.x-team".into(), team.into())]);
+        let payload = Payload { meta: flow::Meta::of(None, origin), ..request(Signal::Logs, &[json!({"a": "b"})]) };
+        let mut staged = Staged::new(payload, vec![]);
+        resource.apply(&mut staged);
+        assert_eq!(resources(&staged.payload), [json!({"a": "b", "team": team})]);
+    }
 }

@@ -62,13 +62,13 @@ pub struct Http {
     pub auth: Option<AuthRef>,
     /// The largest body in bytes, before and after decompression. 0: 20 MiB.
     pub max_request_body_size: u64,
-    /// No effect: only the tenant header is kept.
+    /// Whether headers of the sender are kept that something asks for.
     pub include_metadata: bool,
     /// Added to every answer.
     pub response_headers: BTreeMap<String, Secret>,
     /// The encodings that are taken; "" is none.
     pub compression_algorithms: Vec<String>,
-    /// For a whole request with its body. 0: no limit but that of progress.
+    /// For a whole request with its body. 0: ten minutes.
     pub read_timeout: GoDuration,
     /// For the headers of a request, counted from the end of the last one. 0: no limit.
     pub read_header_timeout: GoDuration,
@@ -84,6 +84,8 @@ pub struct Http {
     pub dialer: keys::Dialer,
     /// There are none here.
     pub middlewares: Vec<Middleware>,
+    /// The largest head of a request in bytes, by HTTP/2's measure: names and values, and 32 for each header. 0: 8 KiB.
+    pub max_header_list_size: u64,
     /// Connections at once.
     pub max_connections: usize,
 }
@@ -109,6 +111,7 @@ impl Default for Http {
             keep_alives_enabled: None,
             dialer: keys::Dialer::default(),
             middlewares: Vec::new(),
+            max_header_list_size: 0,
             max_connections: MAX_CONNECTIONS,
         }
     }
@@ -132,11 +135,9 @@ impl Validate for Config {
 impl Validate for Http {
     fn validate(&self, report: &mut Report<'_>) {
         keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::head(self.max_header_list_size, report);
         keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
         keys::old_keepalive(report);
-        if self.include_metadata {
-            report.warning("include_metadata", keys::METADATA);
-        }
         if let Some(tls) = &self.tls {
             report.nested("tls", tls);
         }

@@ -22,11 +22,13 @@ use super::BindError;
 use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
+use crate::net::origin::Kept;
+use crate::net::seats::Seats;
 use crate::net::server::cors::Cors;
 use crate::net::server::{Server, keys};
 use crate::net::tls::Acceptor;
 use config::Http;
-use flow::{Budget, Inlet, Stop};
+use flow::{Inlet, Stop, task};
 use http::HeaderName;
 use push::Push;
 use std::collections::HashMap;
@@ -38,12 +40,14 @@ use std::sync::Arc;
 pub struct Setup<'a> {
     /// Where pushes go.
     pub inlet: Inlet,
-    /// The memory they are charged to.
-    pub budget: Budget,
+    /// The memory they are charged to, as calls and connections.
+    pub seats: Seats,
     /// The authenticators by their component ids.
     pub authenticators: &'a HashMap<ComponentId, Authenticator>,
     /// The header that names a tenant with a share of the budget, where there are shares.
     pub tenant_header: Option<HeaderName>,
+    /// What is asked of the origin of requests.
+    pub wanted: Arc<[Arc<str>]>,
 }
 
 /// A receiver whose listener is open.
@@ -68,9 +72,10 @@ impl Loki {
         };
         let push = Push {
             inlet: setup.inlet,
-            budget: setup.budget,
+            seats: setup.seats.clone(),
             authenticator: http.auth.as_ref().map(|auth| find(&auth.authenticator)).transpose()?,
             share_header: setup.tenant_header,
+            kept: Kept::new(&setup.wanted, http.include_metadata),
             encodings: keys::encodings(&http.compression_algorithms),
             max_body: keys::max_body(http.max_request_body_size),
             read_timeout: keys::timeout(http.read_timeout),
@@ -79,6 +84,7 @@ impl Loki {
         let keepalive = keys::keepalive(http.keepalive, http.keep_alives_enabled, http.idle_timeout);
         let server = Server {
             handler: Arc::new(push),
+            max_head: keys::max_head(http.max_header_list_size),
             header_timeout: keys::timeout(http.read_header_timeout),
             write_timeout: keys::timeout(http.write_timeout),
             idle_timeout: keys::timeout(keepalive.idle_timeout),
@@ -90,6 +96,7 @@ impl Loki {
         let tls = tls.map_err(|source| BindError::Tls { endpoint: http.endpoint.clone(), source })?.map(Arc::new);
         let listener =
             Listener::bind(&keys::endpoint(&http.endpoint, &http.transport), tls.clone(), http.max_connections).await?;
+        let listener = listener.seated(setup.seats, server.max_head);
         Ok(Loki { id, server: Arc::new(server), listener, tls })
     }
 
@@ -113,11 +120,11 @@ impl Loki {
         tracing::info!(receiver = %id, transport = "http", address = listener.place(), "listening");
         let calls = {
             let stop = stop.clone();
-            listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
+            listener.run(stop.clone(), move |io, peer, seat| server.clone().serve(io, peer, seat, stop.clone()))
         };
         let watch = async {
             if let Some(tls) = tls {
-                tls.watch(&stop).await;
+                task::again("tls", || tls.watch(&stop)).await;
             }
         };
         tokio::join!(calls, watch);

@@ -1,16 +1,20 @@
 //! One push: from its head to its answer.
 //!
-//! In this order: path (404), method (405), content type and encoding (415), credentials (401), tenant (400), room (429), announced length
+//! In this order: path (404), method (405), content type and encoding (415), room for the call (429), credentials (401), tenant (400), room
+//! for a body (429), announced length
 //! (413); only then is the body read, decompressed, transcoded to OTLP and offered. Every byte is charged before it is kept, and every step
 //! that turns a push away counts it, once.
 
 use super::answer::Answer;
 use crate::net::auth::Authenticator;
 use crate::net::compression::{DecompressError, Encoding, decompress};
+use crate::net::heavy::heavy;
+use crate::net::origin::Kept;
+use crate::net::seats::Seats;
 use crate::net::server::body::{self, ReadError};
 use crate::net::server::{Connection, Handler};
 use bytes::Bytes;
-use flow::{Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
+use flow::{Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -34,7 +38,7 @@ const PATHS: [(&str, Kinds); 6] = [
 const READY: &str = "/ready";
 /// The header that names the tenant.
 const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
-/// A push larger than this is unpacked on a task of its own, so that it does not hold up the other requests of its connection.
+/// A push larger than this is unpacked away from the runtime's workers.
 const HEAVY: usize = 64 << 10;
 /// What a JSON push may become as OTLP, as a multiple of its size: `[1,""],` becomes 36 bytes.
 const JSON_GROWTH: usize = 5;
@@ -44,10 +48,12 @@ const RAW_GROWTH: usize = 20;
 /// What all requests of one listener share.
 pub(super) struct Push {
     pub inlet: Inlet,
-    pub budget: Budget,
+    pub seats: Seats,
     pub authenticator: Option<Authenticator>,
     /// The header whose tenants have shares of the budget.
     pub share_header: Option<HeaderName>,
+    /// What is kept of who sends.
+    pub kept: Kept,
     pub encodings: Vec<Encoding>,
     pub max_body: usize,
     pub read_timeout: Option<Duration>,
@@ -102,21 +108,22 @@ impl Push {
         })?;
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported"))?;
+        let mut call =
+            self.seats.open_call(&head.headers, connection.half_open()).map_err(|refusal| self.refused(refusal))?;
+        drop(head.uri);
         if let Some(auth) = &self.authenticator
             && !auth.allows(&head.headers).await
         {
             self.inlet.count_refused(Kind::Auth);
             return Err(Answer::new(StatusCode::UNAUTHORIZED, "missing or wrong credentials"));
         }
-        let meta = match tenant(&head.headers) {
-            Ok(None) => Meta::none(),
-            Ok(Some(name)) => Arc::new(Meta { tenant: Some(name.into()) }),
-            Err(text) => return Err(self.malformed(Answer::invalid(text))),
-        };
+        let tenant = tenant(&head.headers).map_err(|text| self.malformed(Answer::invalid(text)))?;
+        let meta = Meta::of(tenant, self.kept.of(&head.headers, connection.peer(), self.authenticator.as_ref()));
         let share = self.share_header.as_ref().and_then(|name| head.headers.get(name)?.to_str().ok());
         let share = share.map(str::trim).filter(|name| !name.is_empty() && name.len() <= MAX_TENANT);
-        let mut permit = self.budget.open(share).map_err(|refusal| self.refused(refusal))?;
-        let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, &mut permit)
+        let mut permit = self.seats.budget().open(share).map_err(|refusal| self.refused(refusal))?;
+        let held = (&mut call, &mut permit);
+        let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, held)
             .await
             .map_err(|error| self.unread(error))?;
         let (received, permit) = self.unpack(form, encoding, body, permit).await?;
@@ -138,8 +145,7 @@ impl Push {
             return self.unpack_now(form, encoding, body, permit);
         }
         let push = self.clone();
-        let work = tokio::spawn(async move { push.unpack_now(form, encoding, body, permit) });
-        work.await.unwrap_or_else(|error| {
+        heavy(move || push.unpack_now(form, encoding, body, permit)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "unpacking a push failed");
             Err(Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
         })

@@ -45,7 +45,7 @@ pub struct Grpc {
     pub tls: Option<ServerTls>,
     /// The largest message, before and after decompression, in MiB. 0: 4.
     pub max_recv_msg_size_mib: u64,
-    /// Requests at once on one connection. 0: 1000.
+    /// Requests at once on one connection. 0: 256.
     pub max_concurrent_streams: u32,
     /// No effect: buffers grow with what arrives.
     pub read_buffer_size: u64,
@@ -57,10 +57,12 @@ pub struct Grpc {
     /// Who may send.
     #[serde(deserialize_with = "optional::block")]
     pub auth: Option<AuthRef>,
-    /// No effect: only the tenant header is kept.
+    /// Whether headers of the sender are kept that something asks for.
     pub include_metadata: bool,
     /// There are none here.
     pub middlewares: Vec<Middleware>,
+    /// The largest head of a request in bytes, by HTTP/2's measure: names and values, and 32 for each header. 0: 8 KiB.
+    pub max_header_list_size: u64,
     /// Connections at once.
     pub max_connections: usize,
     /// No effect on a listener.
@@ -82,6 +84,7 @@ impl Default for Grpc {
             auth: None,
             include_metadata: false,
             middlewares: Vec::new(),
+            max_header_list_size: 0,
             max_connections: MAX_CONNECTIONS,
             dialer: keys::Dialer::default(),
         }
@@ -156,13 +159,13 @@ pub struct Http {
     pub auth: Option<AuthRef>,
     /// The largest body in bytes, before and after decompression. 0: 20 MiB.
     pub max_request_body_size: u64,
-    /// No effect: only the tenant header is kept.
+    /// Whether headers of the sender are kept that something asks for.
     pub include_metadata: bool,
     /// Added to every answer.
     pub response_headers: BTreeMap<String, Secret>,
     /// The encodings that are taken; "" is none.
     pub compression_algorithms: Vec<String>,
-    /// For a whole request with its body. 0: no limit but that of progress.
+    /// For a whole request with its body. 0: ten minutes.
     pub read_timeout: GoDuration,
     /// For the headers of a request, counted from the end of the last one. 0: no limit.
     pub read_header_timeout: GoDuration,
@@ -187,6 +190,8 @@ pub struct Http {
     pub logs_url_path: String,
     /// No effect: profiles are not served.
     pub profiles_url_path: String,
+    /// The largest head of a request in bytes, by HTTP/2's measure: names and values, and 32 for each header. 0: 8 KiB.
+    pub max_header_list_size: u64,
     /// Connections at once.
     pub max_connections: usize,
     /// The status that answers overload: 429, or 503 for clients that retry only that (some SDKs).
@@ -218,6 +223,7 @@ impl Default for Http {
             metrics_url_path: "/v1/metrics".into(),
             logs_url_path: "/v1/logs".into(),
             profiles_url_path: "/v1development/profiles".into(),
+            max_header_list_size: 0,
             max_connections: MAX_CONNECTIONS,
             overload_status: 429,
         }
@@ -257,14 +263,12 @@ impl Validate for Config {
 impl Validate for Grpc {
     fn validate(&self, report: &mut Report<'_>) {
         keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::head(self.max_header_list_size, report);
         if self.read_buffer_size > 0 {
             report.warning("read_buffer_size", "`read_buffer_size` has no effect: buffers grow with what arrives");
         }
         if self.write_buffer_size > 0 {
             report.warning("write_buffer_size", "`write_buffer_size` has no effect: answers are written as they are");
-        }
-        if self.include_metadata {
-            report.warning("include_metadata", keys::METADATA);
         }
         let policy = self.keepalive.as_ref().and_then(|k| k.enforcement_policy).unwrap_or_default();
         if policy != EnforcementPolicy::default() {
@@ -282,11 +286,9 @@ impl Validate for Grpc {
 impl Validate for Http {
     fn validate(&self, report: &mut Report<'_>) {
         keys::listener(&self.endpoint, &self.transport, &self.middlewares, report);
+        keys::head(self.max_header_list_size, report);
         keys::http(&self.compression_algorithms, &self.response_headers, self.auth.as_ref(), report);
         keys::old_keepalive(report);
-        if self.include_metadata {
-            report.warning("include_metadata", keys::METADATA);
-        }
         let paths = [
             ("traces_url_path", &self.traces_url_path),
             ("metrics_url_path", &self.metrics_url_path),
@@ -353,14 +355,7 @@ mod tests {
     fn every_key_of_the_collector_is_taken() {
         let (config, found) = read(include_str!("tests/all_keys.yaml"));
         let config = config.unwrap_or_else(|| panic!("{found}"));
-        for key in [
-            "read_buffer_size",
-            "include_metadata",
-            "enforcement_policy",
-            "profiles_url_path",
-            "request_params",
-            "ca_file",
-        ] {
+        for key in ["read_buffer_size", "enforcement_policy", "profiles_url_path", "request_params", "ca_file"] {
             assert!(found.contains(&format!("`{key}` has no effect")), "{key}: {found}");
         }
         let grpc = config.protocols.grpc.unwrap();

@@ -17,7 +17,10 @@ mod reply;
 use super::config;
 use super::intake::Intake;
 use crate::net::body::ReadBuffers;
+use crate::net::calls::HalfOpen;
 use crate::net::listen::Io;
+use crate::net::seats::Seat;
+use crate::net::server::{CONNECTION_WINDOW, MAX_STREAMS, STREAM_WINDOW, keys};
 use bytes::Bytes;
 use call::Call;
 use flow::Stop;
@@ -32,18 +35,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// Large enough that the body of a usual batch arrives in one frame and needs no copy.
-const MAX_FRAME: u32 = 1 << 20;
-/// What one request may have under way before it is read.
-const STREAM_WINDOW: u32 = 4 << 20;
-/// What one connection may have under way before it is read.
-const CONNECTION_WINDOW: u32 = 8 << 20;
-/// The headers of one request.
-const MAX_HEADERS: u32 = 16 << 10;
 /// What may wait to be written on one connection: answers are small.
 const MAX_SEND_BUFFER: usize = 64 << 10;
-/// Requests at once on one connection when nothing is configured.
-const MAX_STREAMS: u32 = 1000;
+/// What DATA frames may take beside their payload until a call has read them, which is at once: enough for a message of ten thousand pieces.
+const FRAMES: usize = 4 << 20;
 /// Streams that are remembered after a refusal which did not wait for the body, and for how long: what of the body is still on its
 /// way is let pass. A body of a stream that is forgotten counts as a fault of the sender, and a thousand of those end the connection;
 /// this is enough for eight thousand refusals a second.
@@ -59,6 +54,7 @@ pub(super) struct Server {
     intake: Arc<Intake>,
     max_message: usize,
     max_streams: u32,
+    max_head: u32,
     keepalive: config::ServerParameters,
 }
 
@@ -66,17 +62,21 @@ impl Server {
     pub fn new(config: &config::Grpc, intake: Intake) -> Server {
         let max_streams = if config.max_concurrent_streams == 0 { MAX_STREAMS } else { config.max_concurrent_streams };
         let keepalive = config.keepalive.as_ref().and_then(|k| k.server_parameters).unwrap_or_default();
-        Server { intake: Arc::new(intake), max_message: config.max_message(), max_streams, keepalive }
+        let max_head = keys::max_head(config.max_header_list_size);
+        Server { intake: Arc::new(intake), max_message: config.max_message(), max_streams, max_head, keepalive }
     }
 
     /// Serves one connection until it ends.
-    pub async fn serve(self: Arc<Self>, io: Io, peer: SocketAddr, stop: Stop) {
+    pub async fn serve(self: Arc<Self>, io: Io, peer: SocketAddr, seat: Seat, stop: Stop) {
+        // Where it may read ahead much, the body of a usual batch arrives in one frame and needs no copy.
+        let ahead = seat.ahead();
         let mut builder = h2::server::Builder::new();
         builder
-            .max_frame_size(MAX_FRAME)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(MAX_HEADERS)
+            .max_frame_size(ahead)
+            .initial_window_size(STREAM_WINDOW * ahead)
+            .initial_connection_window_size(CONNECTION_WINDOW * ahead)
+            .max_header_list_size(self.max_head)
+            .data_frame_budget(FRAMES)
             .max_concurrent_streams(self.max_streams)
             .max_concurrent_reset_streams(REFUSED_STREAMS)
             .reset_stream_duration(REFUSED_TIME)
@@ -91,7 +91,7 @@ impl Server {
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "not an http/2 client"),
             Err(_) => return tracing::debug!(%peer, "no http/2 preface in time"),
         };
-        let mut session = Session::new(self, h2, stop.clone());
+        let mut session = Session::new(self, h2, (seat, peer), stop.clone());
         let stopped = {
             let mut ended = std::pin::pin!(std::future::poll_fn(|cx| session.poll(cx)));
             tokio::select! {
@@ -120,17 +120,28 @@ struct Session {
     server: Arc<Server>,
     h2: Connection<Io, Bytes>,
     buffers: Arc<ReadBuffers>,
+    half_open: HalfOpen,
     waiting: FuturesUnordered<Waiting>,
     answers: Vec<(SendResponse<Bytes>, Reply)>,
     keepalive: Keepalive,
+    peer: SocketAddr,
+    seat: Seat,
+    /// A request has come since the seat was last told.
+    has_served: bool,
     stop: Stop,
 }
 
 impl Session {
-    fn new(server: Arc<Server>, mut h2: Connection<Io, Bytes>, stop: Stop) -> Session {
+    fn new(
+        server: Arc<Server>,
+        mut h2: Connection<Io, Bytes>,
+        (seat, peer): (Seat, SocketAddr),
+        stop: Stop,
+    ) -> Session {
         let keepalive = Keepalive::new(server.keepalive, h2.ping_pong(), tokio::time::Instant::now());
-        let (buffers, waiting) = (Arc::default(), FuturesUnordered::new());
-        Session { server, h2, buffers, waiting, answers: Vec::with_capacity(ROUND), keepalive, stop }
+        let (buffers, half_open, waiting) = (Arc::default(), HalfOpen::default(), FuturesUnordered::new());
+        let answers = Vec::with_capacity(ROUND);
+        Session { server, h2, buffers, half_open, waiting, answers, keepalive, peer, seat, has_served: false, stop }
     }
 
     /// Tells the client to go elsewhere; what is under way is finished.
@@ -149,6 +160,7 @@ impl Session {
             while self.answers.len() < ROUND
                 && let Poll::Ready(Some(answer)) = Pin::new(&mut self.waiting).poll_next(cx)
             {
+                self.has_served = true;
                 self.answers.push(answer);
             }
             if !self.answers.is_empty() {
@@ -158,6 +170,12 @@ impl Session {
                 continue;
             }
             let busy = !self.waiting.is_empty() || self.h2.has_streams();
+            if std::mem::take(&mut self.has_served) {
+                match self.waiting.len() {
+                    0 => self.seat.is_idle(),
+                    active => self.seat.is_busy(active, &self.half_open),
+                }
+            }
             match ready!(self.keepalive.poll(cx, busy)) {
                 Action::Pinged => {}
                 Action::CloseWhenDone => self.close_when_done(),
@@ -176,9 +194,11 @@ impl Session {
                 None => return Poll::Ready(Ok(())),
                 Some(accepted) => {
                     let (request, respond) = accepted?;
+                    self.has_served = true;
                     let is_stopping = self.stop.deadline().is_some();
                     let (server, buffers) = (self.server.clone(), self.buffers.clone());
-                    let call = Call { server, buffers, respond, is_stopping };
+                    let (half_open, peer) = (self.half_open.clone(), self.peer.ip());
+                    let call = Call { server, buffers, half_open, respond, peer, is_stopping };
                     let mut call: Waiting = Box::pin(call.run(request));
                     match call.as_mut().poll(cx) {
                         Poll::Ready(answer) => self.answers.push(answer),

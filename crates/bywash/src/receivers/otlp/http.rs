@@ -44,6 +44,7 @@ pub(super) fn server(config: &config::Http, intake: Intake) -> Server {
     let keepalive = keys::keepalive(config.keepalive, config.keep_alives_enabled, config.idle_timeout);
     Server {
         handler,
+        max_head: keys::max_head(config.max_header_list_size),
         header_timeout: keys::timeout(config.read_header_timeout),
         write_timeout: keys::timeout(config.write_timeout),
         idle_timeout: keys::timeout(keepalive.idle_timeout),

@@ -1,19 +1,24 @@
 //! What both transports do with a request between its headers and its answer.
 //!
-//! In this order: is the signal served, may the sender send, is there room (all before anything of the body is read); then the body
+//! In this order: is the signal served, is there room for the call, may the sender send, is there room for a body (all before anything of that is read); then the body
 //! is decompressed, transcoded and checked; then it is offered to the inlet. Every step that turns a request away counts it, once.
 //!
 //! It knows neither sockets nor how an answer looks on the wire.
 
 use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
+use crate::net::calls::{HalfOpen, OpenCall};
 use crate::net::compression::{DecompressError, Encoding, decompress};
+use crate::net::heavy::heavy;
+use crate::net::origin::Kept;
+use crate::net::seats::Seats;
 use crate::net::told::told;
 use crate::receivers::Inlets;
 use bytes::Bytes;
-use flow::{Budget, Inlet, Kind, Meta, Payload, Permit, Refusal};
+use flow::{Inlet, Kind, Meta, Payload, Permit, Refusal};
 use http::{HeaderMap, HeaderName};
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 use wire::json::JsonError;
 use wire::{Census, CheckLimits, Chunks, Malformed, Signal};
@@ -21,7 +26,7 @@ use wire::{Census, CheckLimits, Chunks, Malformed, Signal};
 /// The longest tenant name; a longer one counts as none.
 const MAX_TENANT: usize = 128;
 
-/// Work beyond these sizes is done on a task of its own, so that it does not hold up the other requests of its connection.
+/// Work beyond these sizes is done away from the runtime's workers.
 const HEAVY_PACKED: usize = 64 << 10;
 const HEAVY_PLAIN: usize = 1 << 20;
 
@@ -52,6 +57,14 @@ pub(super) struct Unpacked {
     unknown: Option<String>,
 }
 
+/// A request that may send its body.
+pub(super) struct Admitted {
+    /// Kept until it is answered.
+    pub call: OpenCall,
+    pub permit: Permit,
+    pub meta: Arc<Meta>,
+}
+
 /// Records of a request from which on it pays to keep the places of their trace ids,
 const WORTH_NOTING: usize = 8;
 /// which then take less than one part of so many of what the request takes.
@@ -66,9 +79,10 @@ thread_local! {
 /// See the module.
 pub(super) struct Intake {
     pub inlets: Inlets,
-    pub budget: Budget,
+    pub seats: Seats,
     pub authenticator: Option<Authenticator>,
     pub tenant_header: Option<HeaderName>,
+    pub kept: Kept,
     pub limits: CheckLimits,
 }
 
@@ -77,8 +91,15 @@ impl Intake {
         self.inlets.of(signal)
     }
 
-    /// Everything that can be decided from the headers. The caller must not read a body before.
-    pub async fn admit(&self, signal: Signal, headers: &HeaderMap) -> Result<(Permit, Arc<Meta>), Status> {
+    /// Everything that can be decided from the headers, the sender's address, and the count of half-open calls on its connection. The caller must not
+    /// read a body before.
+    pub async fn admit(
+        &self,
+        signal: Signal,
+        headers: &HeaderMap,
+        (peer, half_open): (IpAddr, &HalfOpen),
+    ) -> Result<Admitted, Status> {
+        let call = self.seats.open_call(headers, half_open).map_err(|refusal| self.refused(signal, refusal))?;
         if let Some(auth) = &self.authenticator
             && !auth.allows(headers).await
         {
@@ -86,12 +107,9 @@ impl Intake {
             return Err(Status::new(Code::Unauthenticated, "missing or wrong credentials"));
         }
         let tenant = self.tenant(headers);
-        let permit = self.budget.open(tenant).map_err(|refusal| self.refused(signal, refusal))?;
-        let meta = match tenant {
-            None => Meta::none(),
-            Some(name) => Arc::new(Meta { tenant: Some(name.into()) }),
-        };
-        Ok((permit, meta))
+        let permit = self.seats.budget().open(tenant).map_err(|refusal| self.refused(signal, refusal))?;
+        let meta = Meta::of(tenant, self.kept.of(headers, peer, self.authenticator.as_ref()));
+        Ok(Admitted { call, permit, meta })
     }
 
     fn tenant<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
@@ -124,8 +142,7 @@ impl Intake {
             return self.unpack_now(packed, permit);
         }
         let intake = self.clone();
-        let work = tokio::spawn(async move { intake.unpack_now(packed, permit) });
-        work.await.unwrap_or_else(|error| {
+        heavy(move || intake.unpack_now(packed, permit)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "unpacking a request failed");
             Err(Status::new(Code::Internal, "internal error").with_http(http::StatusCode::INTERNAL_SERVER_ERROR))
         })

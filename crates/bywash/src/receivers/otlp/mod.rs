@@ -25,10 +25,12 @@ use super::{BindError, Inlets};
 use crate::config::ComponentId;
 use crate::net::auth::Authenticator;
 use crate::net::listen::{ListenStats, Listener};
+use crate::net::origin::Kept;
+use crate::net::seats::Seats;
 use crate::net::server::keys::{self, AuthRef};
 use crate::net::tls::{Acceptor, ServerTls};
 use ::http::HeaderName;
-use flow::{Budget, Stop};
+use flow::{Stop, task};
 use intake::Intake;
 use std::collections::HashMap;
 use std::io;
@@ -41,12 +43,14 @@ pub struct Setup<'a> {
     pub grpc: Inlets,
     /// Where HTTP requests go.
     pub http: Inlets,
-    /// The memory they are charged to.
-    pub budget: Budget,
+    /// The memory they are charged to, as calls and connections.
+    pub seats: Seats,
     /// The authenticators by their component ids.
     pub authenticators: &'a HashMap<ComponentId, Authenticator>,
     /// The header that names a tenant, where tenants are told apart.
     pub tenant_header: Option<HeaderName>,
+    /// What is asked of the origin of requests.
+    pub wanted: Arc<[Arc<str>]>,
 }
 
 struct Transport<S> {
@@ -68,38 +72,43 @@ impl Otlp {
     /// # Errors
     /// See [`BindError`].
     pub async fn bind(id: ComponentId, config: &Config, setup: Setup<'_>) -> Result<Otlp, BindError> {
-        let intake = |endpoint: &str, auth: Option<&AuthRef>, inlets: Inlets| {
+        let intake = |endpoint: &str, auth: Option<&AuthRef>, include_metadata: bool, inlets: Inlets| {
             let authenticator =
                 auth.map(|auth| setup.authenticators.get(&auth.authenticator).cloned().ok_or(&auth.authenticator));
             let authenticator = authenticator
                 .transpose()
                 .map_err(|id| BindError::Authenticator { endpoint: endpoint.to_owned(), id: id.clone() })?;
-            let (budget, tenant_header) = (setup.budget.clone(), setup.tenant_header.clone());
+            let (seats, tenant_header) = (setup.seats.clone(), setup.tenant_header.clone());
             Ok::<_, BindError>(Intake {
                 inlets,
-                budget,
+                seats,
                 authenticator,
                 tenant_header,
+                kept: Kept::new(&setup.wanted, include_metadata),
                 limits: wire::CheckLimits::default(),
             })
         };
         let grpc = match config.protocols.grpc.as_ref().filter(|c| c.enabled) {
             None => None,
             Some(c) => {
-                let server = Arc::new(grpc::Server::new(c, intake(&c.endpoint, c.auth.as_ref(), setup.grpc)?));
+                let intake = intake(&c.endpoint, c.auth.as_ref(), c.include_metadata, setup.grpc)?;
+                let server = Arc::new(grpc::Server::new(c, intake));
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2"])?;
                 let listener =
                     Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;
+                let listener = listener.seated(setup.seats.clone(), keys::max_head(c.max_header_list_size));
                 Some(Transport { server, listener, tls })
             }
         };
         let http = match config.protocols.http.as_ref().filter(|c| c.enabled) {
             None => None,
             Some(c) => {
-                let server = Arc::new(http::server(c, intake(&c.endpoint, c.auth.as_ref(), setup.http)?));
+                let intake = intake(&c.endpoint, c.auth.as_ref(), c.include_metadata, setup.http)?;
+                let server = Arc::new(http::server(c, intake));
                 let tls = acceptor(&c.endpoint, c.tls.as_ref(), &[b"h2", b"http/1.1"])?;
                 let listener =
                     Listener::bind(&keys::endpoint(&c.endpoint, &c.transport), tls.clone(), c.max_connections).await?;
+                let listener = listener.seated(setup.seats.clone(), keys::max_head(c.max_header_list_size));
                 Some(Transport { server, listener, tls })
             }
         };
@@ -137,7 +146,7 @@ impl Otlp {
             tracing::info!(receiver = %id, transport = "grpc", address = listener.place(), "listening");
             let calls = {
                 let stop = stop.clone();
-                listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
+                listener.run(stop.clone(), move |io, peer, seat| server.clone().serve(io, peer, seat, stop.clone()))
             };
             tokio::join!(calls, watch(tls, &stop));
         };
@@ -146,7 +155,7 @@ impl Otlp {
             tracing::info!(receiver = %id, transport = "http", address = listener.place(), "listening");
             let calls = {
                 let stop = stop.clone();
-                listener.run(stop.clone(), move |io, peer| server.clone().serve(io, peer, stop.clone()))
+                listener.run(stop.clone(), move |io, peer, seat| server.clone().serve(io, peer, seat, stop.clone()))
             };
             tokio::join!(calls, watch(tls, &stop));
         };
@@ -166,7 +175,7 @@ fn acceptor(
 
 async fn watch(tls: Option<Arc<Acceptor>>, stop: &Stop) {
     if let Some(tls) = tls {
-        tls.watch(stop).await;
+        task::again("tls", || tls.watch(stop)).await;
     }
 }
 

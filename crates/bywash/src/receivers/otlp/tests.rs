@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flow::inlet::{Funnel, InletConfig, Opening};
 use flow::outlet::{Outlet, OutletConfig};
 use flow::router::Direct;
-use flow::{Attempt, BudgetConfig, Exporter, Inlet, Kind, Payload, Stopper, Target, Why};
+use flow::{Attempt, Budget, BudgetConfig, Exporter, Inlet, Kind, Payload, Stopper, Target, Why};
 use parking_lot::Mutex;
 use std::time::Duration;
 use wire::Signal;
@@ -78,7 +78,7 @@ impl Default for Plan {
             budget: BudgetConfig {
                 bytes: 64 << 20,
                 request_cost: 0,
-                tenant_share: Some(0.5),
+                tenants: Some(Arc::default()),
                 ..BudgetConfig::default()
             },
             unconnected: vec![],
@@ -109,9 +109,10 @@ impl Plan {
         let setup = Setup {
             grpc: inlets.clone(),
             http: inlets.clone(),
-            budget: budget.clone(),
+            seats: Seats::new(budget.clone()),
             authenticators: &self.authenticators,
             tenant_header: Some(HeaderName::from_static("x-scope-orgid")),
+            wanted: Arc::new([]),
         };
         let otlp = Otlp::bind(ComponentId::unnamed("otlp"), &config, setup).await.unwrap();
         let (grpc, http, stats) = (otlp.grpc_addr().unwrap(), otlp.http_addr().unwrap(), otlp.stats());

@@ -1,7 +1,9 @@
 //! What went out, what waits, and what was given up and why; and the lanes.
 
+use super::program::{TASK_PANICS, TASK_PANICS_HELP};
 use super::{ExporterState, MAX_LANES, Reasons, Snapshot};
 use crate::telemetry::exposition::{Page, Type};
+use flow::Scope;
 use flow::lane::LaneView;
 use std::time::Instant;
 use wire::Signal;
@@ -68,7 +70,7 @@ fn numbers(page: &mut Page, e: &ExporterState) {
     for (task, panics) in [("lane", e.totals.lane_panics), ("send", e.totals.send_panics)] {
         if panics > 0 {
             let labels = [labels[0], labels[1], ("task", task)];
-            page.counter("bywash_task_panics", "Panics of tasks; another took over.").add(&labels, panics);
+            page.counter(TASK_PANICS, TASK_PANICS_HELP).add(&labels, panics);
         }
     }
     for (kind, name, help, value) in families {
@@ -110,6 +112,10 @@ fn lanes(page: &mut Page, e: &ExporterState, now: Instant) {
         let n = e.lanes.iter().filter(|lane| lane.state == state).count() as u64;
         page.gauge("bywash_exporter_lanes", "Lanes by state.").add(&[exporter, data_type, ("state", state)], n);
     }
+    for (scope, n) in Scope::SHARED.into_iter().zip(e.halted_scopes) {
+        let help = "What several lanes share and that does not pass now.";
+        page.gauge("bywash_exporter_halted_scopes", help).add(&[exporter, data_type, ("scope", scope)], n);
+    }
     let oldest = e.lanes.iter().map(|lane| age(lane, now)).fold(0.0, f64::max);
     page.gauge("bywash_exporter_oldest_record_age_seconds", "Age of the oldest record that is not delivered yet.")
         .add(&[exporter, data_type], oldest);
@@ -117,7 +123,7 @@ fn lanes(page: &mut Page, e: &ExporterState, now: Instant) {
     worst.sort_by(|a, b| age(b, now).total_cmp(&age(a, now)).then_with(|| a.target.cmp(&b.target)));
     worst.truncate(MAX_LANES);
     for lane in worst {
-        let name: String = lane.target.name().chars().take(MAX_TARGET).collect();
+        let name: String = lane.target.to_string().chars().take(MAX_TARGET).collect();
         let target = ("target", name.as_str());
         page.gauge("bywash_lane_state", "The state each lane is in, of those with the oldest records.")
             .add(&[exporter, data_type, target, ("state", lane.state)], 1);

@@ -4,6 +4,10 @@ use super::Snapshot;
 use crate::telemetry::exposition::Page;
 use flow::Level;
 
+/// Of tasks of exporters, and of the others.
+pub(super) const TASK_PANICS: &str = "bywash_task_panics";
+pub(super) const TASK_PANICS_HELP: &str = "Panics of tasks: bugs. See the page on tasks for what follows.";
+
 pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
     budget(page, snapshot);
     process(page, snapshot);
@@ -17,6 +21,16 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
         .add(&[], reloads.last_success.as_secs());
     page.counter("bywash_log_lines_suppressed", "Lines that sampling left out of the log.")
         .add(&[], snapshot.suppressed_lines);
+    for (output, lines) in &snapshot.dropped_lines {
+        page.counter(
+            "bywash_log_lines_dropped",
+            "Lines that were not written: nobody read them, or the output failed.",
+        )
+        .add(&[("output", output)], *lines);
+    }
+    for (task, panics) in &snapshot.task_panics {
+        page.counter(TASK_PANICS, TASK_PANICS_HELP).add(&[("task", task)], *panics);
+    }
     page.counter("bywash_leaked_acknowledgements", "Acknowledgements dropped unsettled. More than 0 is a bug.")
         .add(&[], snapshot.leaked);
     let mut resource: Vec<(String, &str)> = vec![];
@@ -34,6 +48,12 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
 fn budget(page: &mut Page, snapshot: &Snapshot) {
     let budget = &snapshot.budget;
     page.gauge("bywash_budget_used_bytes", "Memory held on behalf of senders.").add(&[], budget.bytes);
+    page.gauge("bywash_budget_call_bytes", "Of that, what open calls take beside their bodies.")
+        .add(&[], budget.call_bytes);
+    page.gauge("bywash_budget_connection_bytes", "Memory that connections take off the limit.")
+        .add(&[], budget.connection_bytes);
+    page.gauge("bywash_budget_lane_bytes", "Memory that lanes of exporters with many targets take off the limit.")
+        .add(&[], budget.lane_bytes);
     page.gauge("bywash_budget_limit_bytes", "Memory at which everything is refused.").add(&[], budget.limit);
     page.gauge("bywash_budget_soft_limit_bytes", "Memory from which on only priority records enter.")
         .add(&[], (budget.limit as f64 * budget.soft) as u64);

@@ -119,6 +119,13 @@ fn connections(page: &mut Page, snapshot: &Snapshot) {
         page.counter("bywash_receiver_connections_accepted", "Connections taken.").add(&labels, l.stats.accepted.get());
         page.counter("bywash_receiver_connections_refused", "Connections refused because too many were open.")
             .add(&labels, l.stats.refused.get());
+        let family =
+            page.counter("bywash_receiver_connections_closed", "Connections closed for want of memory, by reason.");
+        let closed =
+            [("no_room", &l.stats.no_room), ("half_open", &l.stats.closed_half_open), ("idle", &l.stats.closed_idle)];
+        for (reason, count) in closed {
+            family.add(&[labels[0], labels[1], ("reason", reason)], count.get());
+        }
         page.counter("bywash_receiver_handshakes_failed", "Connections whose TLS handshake failed or took too long.")
             .add(&labels, l.stats.handshake_failed.get());
     }

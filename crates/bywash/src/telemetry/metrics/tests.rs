@@ -91,6 +91,9 @@ fn eventful() -> Snapshot {
             max_requests: 0,
             tenants: 2,
             level: Level::Priority,
+            call_bytes: 40,
+            connection_bytes: 50,
+            lane_bytes: 60,
         },
         stages: vec![],
         receivers: vec![
@@ -111,6 +114,7 @@ fn eventful() -> Snapshot {
                 lane("b:4317", "halted", ago(60)),
                 lane("c", "passing", None),
             ],
+            halted_scopes: [1, 0, 0],
             spool: Some(spool()),
         }],
         load_balancers: vec![],
@@ -134,6 +138,8 @@ fn eventful() -> Snapshot {
             last_success: Duration::from_secs(1_700_000_000),
         },
         suppressed_lines: 42,
+        task_panics: vec![("listener", 1)],
+        dropped_lines: vec![("stderr".into(), 7), ("/var/log/bywash.log".into(), 0)],
         leaked: 0,
     }
 }

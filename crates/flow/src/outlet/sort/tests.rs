@@ -150,7 +150,7 @@ async fn full_batches_do_not_wait() {
 async fn what_somebody_has_to_know_of_is_not_sorted() {
     let d = Destination::default();
     let outlet = sorting(&d, 2, 100, |_| ());
-    let config = BudgetConfig { tenant_share: Some(0.5), ..BudgetConfig::default() };
+    let config = BudgetConfig { tenants: Some(Arc::default()), ..BudgetConfig::default() };
     let shared = Budget::new(config);
     let payload = logs("s", &["a0", "a1"]);
     let slot = outlet.reserve(&payload, false).unwrap();
@@ -165,7 +165,7 @@ async fn what_somebody_has_to_know_of_is_not_sorted() {
         permit.grow(payload.len()).unwrap();
         let charged = budget.bytes();
         let slot = outlet.reserve(&payload, false).unwrap();
-        let meta = Arc::new(Meta { tenant: tenant.map(Into::into) });
+        let meta = Arc::new(Meta { tenant: tenant.map(Into::into), ..Meta::default() });
         outlet.push(Payload { meta, ..payload }, slot, Ack::unwatched(Some(permit)), false);
         assert_eq!((budget.requests(), budget.bytes()), (1, charged));
         tokio::time::sleep(MS(201)).await;

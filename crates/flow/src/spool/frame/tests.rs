@@ -17,7 +17,7 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..200), numbers in any::<(u64, u64, u64, u32)>(), seed in any::<u32>(),
     ) {
         let (id, at, first, records) = numbers;
-        let meta = Arc::new(Meta { tenant: tenant.map(Arc::from) });
+        let meta = Arc::new(Meta { tenant: tenant.map(Arc::from), ..Meta::default() });
         let payload = Payload { meta, ..Payload::new(Signal::Traces, Bytes::from(body), records) };
         let piece = Piece { payload, target: Target::new(target), at, first, note: Some(Bytes::from(note)) };
         let bytes = written(&piece, id, seed);

@@ -92,7 +92,7 @@ fn piece(clock: u64, target: u8, size: u16) -> Piece {
     let tenant = random.bool().then(|| ["", "acme"][random.usize(0..2)].into());
     let note = (random.u8(0..4) == 0).then(|| Bytes::from(vec![random.u8(..); random.usize(1..30)]));
     let signal = Signal::ALL[random.usize(0..3)];
-    let meta = Arc::new(Meta { tenant });
+    let meta = Arc::new(Meta { tenant, ..Meta::default() });
     let payload = Payload { meta, ..Payload::new(signal, Bytes::from(body), random.u32(0..9)) };
     Piece { payload, target: name(target), at: clock, first: 0, note }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a sender is told of success only after the sync of its piece; of a group that could not be synced nobody is.
 
-use super::{COME_BACK, Spool, TROUBLE};
+use super::{COME_BACK, Spool, TROUBLE, resume};
 use crate::capacity::Slot;
 use crate::spool::store::{Key, Piece, StoreError};
 use crate::spool::ticket::Ticket;
@@ -65,8 +65,11 @@ impl Spool {
             let result = store.write(&pieces);
             (group, result)
         });
-        // The closure cannot panic without the store doing so; what it held is then settled as leaked, loudly.
-        let Ok((group, result)) = written.await else { return };
+        // If the store panics, what it held is settled as leaked, loudly.
+        let (group, result) = match written.await {
+            Ok(written) => written,
+            Err(error) => return resume(error),
+        };
         match result {
             Ok(keys) => {
                 let records = group.iter().map(|i| u64::from(i.piece.payload.records)).sum();
@@ -85,6 +88,16 @@ impl Spool {
                 group.into_iter().for_each(|incoming| refuse(incoming, &why, Some(COME_BACK)));
             }
         }
+    }
+
+    /// Refuses for good what cannot be kept.
+    pub(super) fn reject(&self, incoming: Incoming) {
+        let records = u64::from(incoming.piece.payload.records);
+        let why = Why::new(Kind::TooLarge, StoreError::TooLarge.to_string());
+        if let Some(landing) = self.landing() {
+            landing.refused(records, &why);
+        }
+        settle_unkept(incoming, Outcome::Rejected { records, why });
     }
 
     fn landed(&self, incoming: Incoming, ticket: Ticket) {
@@ -111,6 +124,18 @@ impl Spool {
         self.landing.lock().as_ref().and_then(Weak::upgrade)
     }
 
+    /// Nothing is written any more.
+    pub(super) fn refuse_all(&self) {
+        let mut orders = self.orders.lock();
+        orders.closed = true;
+        let (incoming, burials) = (std::mem::take(&mut orders.incoming), std::mem::take(&mut orders.burials));
+        drop(orders);
+        let why = Why::new(Kind::Disk, "the queue on disk is not written any more");
+        incoming.into_iter().for_each(|incoming| refuse(incoming, &why, Some(COME_BACK)));
+        // What is given up stays on disk, and is given up again after the next start.
+        drop(burials);
+    }
+
     pub(super) fn disk_failed(&self, error: &StoreError) -> Why {
         let why = Why::new(Kind::Disk, format!("the queue cannot be written to disk: {error}"));
         let before = self.trouble.lock().replace((clock::now() + TROUBLE, why.clone(), error.kind()));
@@ -125,7 +150,11 @@ impl Spool {
 /// Settles what could not be kept.
 pub(super) fn refuse(incoming: Incoming, why: &Why, retry_after: Option<Duration>) {
     let records = u64::from(incoming.piece.payload.records);
+    settle_unkept(incoming, Outcome::Failed { records, why: why.clone(), retry_after });
+}
+
+fn settle_unkept(incoming: Incoming, outcome: Outcome) {
     drop(incoming.slot);
-    incoming.told.settle(Outcome::Failed { records, why: why.clone(), retry_after });
+    incoming.told.settle(outcome);
     incoming.held.settle(Outcome::Delivered);
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a piece is finished only after its letter is on disk.
 
-use super::{Spool, TROUBLE};
+use super::{Spool, TROUBLE, resume};
 use crate::dead_letters::Letter;
 use crate::spool::store::StoreError;
 use crate::spool::ticket::Ticket;
@@ -41,7 +41,10 @@ impl Spool {
         let spool = self.clone();
         let now = self.calendar.millis(clock::now());
         let buried = tokio::task::spawn_blocking(move || spool.bury_now(burials, now));
-        let Ok(Buried { done, left }) = buried.await else { return };
+        let Buried { done, left } = match buried.await {
+            Ok(buried) => buried,
+            Err(error) => return resume(error),
+        };
         done.into_iter().for_each(|burial| burial.ticket.finish());
         self.bury_later(left);
     }

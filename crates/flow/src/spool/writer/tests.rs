@@ -33,11 +33,15 @@ impl Bench {
     }
 
     fn hand_over(&self, id: &str) -> oneshot::Receiver<Outcome> {
+        self.hand_over_to(id, "a")
+    }
+
+    fn hand_over_to(&self, id: &str, target: &str) -> oneshot::Receiver<Outcome> {
         let payload = logs("s", &[id]);
         let slot = self.capacity.take_anyway(payload.len() as u64);
         let held = Ack::unwatched(None);
         let (told, heard) = held.fork().watch();
-        let piece = Piece { payload, target: Target::new("a"), at: 1, first: 0, note: None };
+        let piece = Piece { payload, target: Target::new(target), at: 1, first: 0, note: None };
         self.spool.store(Incoming { piece, told, held, slot, at: clock::now() });
         heard
     }
@@ -237,4 +241,47 @@ async fn a_slow_disk_keeps_its_own_senders_waiting_only() {
     let syncs = slow.spool.view().sync_seconds.count - before;
     assert!(syncs <= 2, "{syncs} syncs");
     assert_eq!(slow.spool.totals().pieces, 100);
+}
+
+/// Scenario: a bug in the store panics while a group is written and another waits. Guarantee: both senders, and those after them, hear that it
+/// failed; who runs the program hears of it; the queue can be closed; what was acknowledged before is there after a restart.
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_the_queue_in_order() {
+    let bench = Bench::new();
+    bench.keep("1").await;
+    let before = panics();
+    bench.disk.hold_syncs(true);
+    let under_way = bench.hand_over("2");
+    tokio::task::yield_now().await;
+    let waiting = bench.hand_over("3");
+    bench.disk.fault(Some(Fault::Bug));
+    bench.disk.hold_syncs(false);
+    for heard in [under_way, waiting] {
+        assert!(matches!(heard.await.unwrap(), Outcome::Failed { .. }));
+    }
+    task::broken().await;
+    assert!(matches!(bench.hand_over("4").await.unwrap(), Outcome::Failed { .. }));
+    assert!(panics() > before);
+    bench.disk.fault(None);
+    let bench = bench.restart().await;
+    let live = bench.live_ids().await;
+    assert!(live.contains(&"1".to_owned()) && !live.contains(&"4".to_owned()), "{live:?}");
+}
+
+fn panics() -> u64 {
+    task::panics().into_iter().find(|(name, _)| *name == "spool").map_or(0, |(_, times)| times)
+}
+
+/// Scenario: among requests that share a group, one whose target has a name that the format cannot hold. Guarantee: that one is refused for
+/// good, the others are kept, and the disk is not blamed.
+#[tokio::test(start_paused = true)]
+async fn one_that_cannot_be_kept_costs_itself() {
+    let b = Bench::new();
+    let (first, large, last) = (b.hand_over("1"), b.hand_over_to("2", &"x".repeat(70_000)), b.hand_over("3"));
+    let Outcome::Rejected { records: 1, why } = large.await.unwrap() else { panic!("it can be kept") };
+    assert_eq!(why.kind, Kind::TooLarge);
+    assert_eq!((first.await.unwrap(), last.await.unwrap()), (Outcome::Delivered, Outcome::Delivered));
+    assert_eq!(b.live_ids().await, ["1", "3"]);
+    assert!(b.spool.trouble().is_none());
+    assert_eq!(b.spool.view().failed_syncs, 0);
 }

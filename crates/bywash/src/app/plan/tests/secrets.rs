@@ -228,6 +228,18 @@ fn every_key_of_the_collector_is_known() {
         ("extensions", "basicauth", "", "htpasswd client_auth"),
         ("extensions", "basicauth", "htpasswd", "file inline secret_provider"),
         ("extensions", "basicauth", "client_auth", "username username_file password password_file secret_provider"),
+        ("extensions", "headers_setter", "", "headers additional_auth"),
+        (
+            "extensions",
+            "oauth2client",
+            "",
+            "audience claims client_certificate_key client_certificate_key_file client_certificate_key_id client_id \
+             client_id_file client_secret client_secret_file endpoint_params expiry_buffer grant_type iss scopes \
+             signature_algorithm timeout tls token_url",
+        ),
+        ("extensions", "oauth2client", "tls", TLS),
+        ("extensions", "sigv4auth", "", "assume_role region service"),
+        ("extensions", "sigv4auth", "assume_role", "arn external_id session_name sts_region web_identity_token_file"),
     ] {
         let path: Vec<String> = path.split('.').filter(|p| !p.is_empty()).map(str::to_owned).collect();
         let known = keys(section, kind, &path).unwrap_or_else(|| panic!("{kind} {path:?} takes no keys"));

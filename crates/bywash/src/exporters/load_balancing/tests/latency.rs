@@ -2,6 +2,7 @@
 
 use super::fleet::{Feed, MS, logs, tick};
 use crate::config::testing::decoded;
+use crate::exporters::Apart;
 use crate::exporters::load_balancing::LoadBalancing;
 use crate::exporters::load_balancing::config::ProbeKind;
 use crate::exporters::load_balancing::exporter::Backend;
@@ -49,7 +50,7 @@ async fn item_07_sorting_during_churn() {
     for length in [300, 3] {
         let (sink, (list, heard)) = (Counter::default(), watch::channel(None));
         let balancer = LoadBalancing::of("lb", &config, sink.clone(), Box::new(move || Box::new(Feed::of(&heard))));
-        let outlet = balancer.outlet(Signal::Logs, Budget::of(1 << 30), None, None).unwrap();
+        let outlet = balancer.outlet(Signal::Logs, Budget::of(1 << 30), None, &Apart::default(), None).unwrap();
         while balancer.view().resolved < 256 {
             list.send_replace(Some(Ok(names.clone())));
             tick().await;

@@ -2,6 +2,7 @@
 
 use super::fleet::{id, logs, trace_of};
 use crate::config::testing::decoded;
+use crate::exporters::Apart;
 use crate::exporters::load_balancing::LoadBalancing;
 use crate::net::client::testing::{Answer, Server, Setup, grpc};
 use flow::Budget;
@@ -25,8 +26,8 @@ fn outlet(names: &[String], yaml: &str) -> (LoadBalancing, Arc<dyn Outgoing>) {
          protocol: {{otlp: {{tls: {{insecure: true}}, compression: none, \
          retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}}}}}\n{yaml}"
     ));
-    let balancer = LoadBalancing::new("lb", &config).unwrap();
-    let outlet = balancer.outlet(Signal::Logs, Budget::of(1 << 30), None, None).unwrap();
+    let balancer = LoadBalancing::new("lb", &config, None).unwrap();
+    let outlet = balancer.outlet(Signal::Logs, Budget::of(1 << 30), None, &Apart::default(), None).unwrap();
     (balancer, outlet)
 }
 

@@ -31,7 +31,7 @@ async fn a_process_answers_for_its_letters() {
     assert_eq!(std::fs::metadata(path(root.path())).unwrap().permissions().mode() & 0o777, 0o600);
     let (stopper, stop) = Stopper::new();
     let boxes = Arc::new(Fixed(vec![boxed(&root.path().join("q"), "otlp")]));
-    let task = tokio::spawn(control.serve(boxes, stop));
+    let task = tokio::spawn(Arc::new(control).serve(boxes, stop));
     let Answer::Letters(rows) = ask(root.path(), &list()).await.unwrap() else { panic!() };
     assert_eq!(rows.len(), 2);
     let all = Request::Discard(Selection::All(Query::default()));
@@ -50,7 +50,7 @@ async fn nonsense_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let control = Control::bind(root.path()).unwrap();
     let (_stopper, stop) = Stopper::new();
-    tokio::spawn(control.serve(Arc::new(Fixed(vec![])), stop));
+    tokio::spawn(Arc::new(control).serve(Arc::new(Fixed(vec![])), stop));
     let large = "x".repeat(MAX_REQUEST + 1);
     for (line, body, status) in [
         ("POST /dlq", "nonsense", "400"),

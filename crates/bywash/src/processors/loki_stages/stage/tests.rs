@@ -202,7 +202,7 @@ fn payloads_are_of_one_tenant() {
     let stages = built("- cri: {max_partial_lines: 2}");
     let offer = |tenant: &str, line: &str| {
         let (ack, told) = Ack::watched(None);
-        let meta = Arc::new(Meta { tenant: Some(tenant.into()) });
+        let meta = Arc::new(Meta::of_tenant(tenant));
         let payload = Payload { meta, ..request(&[("app", &[line])]) };
         let mut staged = Staged::new(payload, vec![Hold::new(ack)]);
         stages.apply(&mut staged);

@@ -3,12 +3,13 @@
 //! Nothing of the body is read before the request is admitted, and the body's buffers are let go before the call waits for anything
 //! but the body. The sender's own deadline ends the call, and so does its cancelling.
 
-use super::super::intake::{Form, Packed};
+use super::super::intake::{Admitted, Form, Packed};
 use super::super::status::{Code, Status, response_protobuf};
 use super::Server;
 use super::frame::{self, FrameError, IDLE_TIMEOUT};
 use super::reply::Reply;
 use crate::net::body::ReadBuffers;
+use crate::net::calls::HalfOpen;
 use crate::net::compression::Encoding;
 use bytes::Bytes;
 use h2::RecvStream;
@@ -16,6 +17,7 @@ use h2::server::SendResponse;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, StatusCode, request};
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -26,7 +28,10 @@ use wire::Signal;
 pub(super) struct Call {
     pub server: Arc<Server>,
     pub buffers: Arc<ReadBuffers>,
+    pub half_open: HalfOpen,
     pub respond: SendResponse<Bytes>,
+    /// The sender's address.
+    pub peer: IpAddr,
     /// Whether a stop was requested before it came.
     pub is_stopping: bool,
 }
@@ -64,7 +69,10 @@ impl Call {
         }
         match method(head.uri.path()) {
             Some(Rpc::Export(signal)) if self.server.intake.inlet(signal).is_connected() => {
-                self.export(signal, &head.headers, body).await.unwrap_or_else(|reply| reply)
+                // The address may be a slice of what was read, and would keep all of that.
+                let headers = head.headers;
+                drop(head.uri);
+                self.export(signal, &headers, body).await.unwrap_or_else(|reply| reply)
             }
             // That the program is ready is said elsewhere; a connection that works is healthy, until it is about to end.
             Some(Rpc::Health) if self.is_stopping => Reply::Message(Bytes::from_static(NOT_SERVING)),
@@ -76,24 +84,30 @@ impl Call {
     async fn export(&mut self, signal: Signal, headers: &HeaderMap, mut body: RecvStream) -> Result<Reply, Reply> {
         let intake = &self.server.intake;
         let limit = self.server.max_message;
-        let (mut permit, meta) = intake.admit(signal, headers).await.map_err(|status| match &intake.authenticator {
-            Some(auth) if status.code == Code::Unauthenticated => Reply::unauthenticated(status, auth),
-            _ => status.for_sender(headers).into(),
-        })?;
+        let Admitted { mut call, mut permit, meta } = intake
+            .admit(signal, headers, (self.peer, &self.half_open))
+            .await
+            .map_err(|status| match &intake.authenticator {
+                Some(auth) if status.code == Code::Unauthenticated => Reply::unauthenticated(status, auth),
+                _ => status.for_sender(headers).into(),
+            })?;
         let encoding = encoding(headers).ok_or_else(|| {
             let message = format!("grpc-encoding is not supported; use one of {}", super::reply::ACCEPTED_ENCODINGS);
             Reply::Encoding(Box::new(intake.malformed(signal, Status::new(Code::Unimplemented, message))))
         })?;
-        let message = frame::read(&mut body, limit, &self.buffers, &mut permit).await.map_err(|error| match error {
-            FrameError::TooLarge => intake.too_large(signal, "the message", limit).into(),
-            FrameError::Refused(refusal) => intake.refused(signal, refusal).into(),
-            FrameError::Broken(what) => intake.malformed(signal, Status::new(Code::Internal, what)).into(),
-            FrameError::Idle => {
-                let message = format!("nothing arrived for {} s", IDLE_TIMEOUT.as_secs());
-                Reply::from(intake.malformed(signal, Status::new(Code::DeadlineExceeded, message)))
-            }
-            FrameError::Gone => Reply::Gone,
-        })?;
+        let message = frame::read(&mut body, limit, &self.buffers, (&mut call, &mut permit)).await.map_err(
+            |error| match error {
+                FrameError::TooLarge => intake.too_large(signal, "the message", limit).into(),
+                FrameError::Refused(refusal) => intake.refused(signal, refusal).into(),
+                FrameError::Broken(what) => intake.malformed(signal, Status::new(Code::Internal, what)).into(),
+                FrameError::Idle => {
+                    let message =
+                        format!("nothing arrived for {} s, or the message is too slow", IDLE_TIMEOUT.as_secs());
+                    Reply::from(intake.malformed(signal, Status::new(Code::DeadlineExceeded, message)))
+                }
+                FrameError::Gone => Reply::Gone,
+            },
+        )?;
         drop(body);
         let encoding = match (message.compressed, encoding) {
             (false, _) => Encoding::Identity,

@@ -4,12 +4,15 @@
 //! message is expected. It does not decompress.
 
 use crate::net::body::{Assembler, ReadBuffers};
+use crate::net::calls::OpenCall;
+use crate::net::server::body::BODY_TIME;
 use bytes::{Buf, Bytes};
-use flow::{Permit, Refusal};
+use flow::{Kind, Permit, Refusal};
 use h2::RecvStream;
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// A sender that sends nothing for this long in the middle of a message is given up.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,14 +52,16 @@ pub async fn read(
     stream: &mut RecvStream,
     limit: usize,
     buffers: &ReadBuffers,
-    permit: &mut Permit,
+    (call, permit): (&mut OpenCall, &mut Permit),
 ) -> Result<Message, FrameError> {
     let mut prefix = [0u8; 5];
     let mut have = 0;
     // Known once the prefix is there.
     let mut length = None;
     let mut message = Assembler::new(None);
-    while let Some(mut piece) = next(stream, &mut message, permit).await? {
+    // Set when it has to wait for the first time.
+    let mut deadline = None;
+    while let Some(mut piece) = next(stream, &mut deadline, call, permit).await? {
         if length.is_none() {
             let n = piece.len().min(prefix.len() - have);
             prefix[have..have + n].copy_from_slice(&piece[..n]);
@@ -74,6 +79,7 @@ pub async fn read(
         }
         message.push(piece, permit)?;
     }
+    call.has_arrived();
     match length {
         Some(length) if message.len() == length => {
             Ok(Message { compressed: prefix[0] == 1, body: message.finish(buffers, permit) })
@@ -99,8 +105,9 @@ fn judge(prefix: [u8; 5], limit: usize) -> Result<usize, FrameError> {
 /// The next data frame; `None` at the end of the stream.
 async fn next(
     stream: &mut RecvStream,
-    message: &mut Assembler,
-    permit: &mut Permit,
+    deadline: &mut Option<Instant>,
+    call: &mut OpenCall,
+    permit: &Permit,
 ) -> Result<Option<Bytes>, FrameError> {
     if stream.is_end_stream() {
         return Ok(None);
@@ -109,9 +116,13 @@ async fn next(
     let piece = match poll_fn(|cx| Poll::Ready(stream.poll_data(cx))).await {
         Poll::Ready(piece) => piece,
         Poll::Pending => {
-            message.wait(permit)?;
-            let piece = tokio::time::timeout(IDLE_TIMEOUT, poll_fn(|cx| stream.poll_data(cx))).await;
-            piece.map_err(|_| FrameError::Idle)?
+            call.waits(permit);
+            let now = Instant::now();
+            let until = (*deadline.get_or_insert(now + BODY_TIME)).min(now + IDLE_TIMEOUT);
+            tokio::select! {
+                piece = timeout_at(until, poll_fn(|cx| stream.poll_data(cx))) => piece.map_err(|_| FrameError::Idle)?,
+                () = call.is_sent_away() => return Err(FrameError::Refused(permit.refuse(Kind::HardLimit))),
+            }
         }
     };
     match piece {

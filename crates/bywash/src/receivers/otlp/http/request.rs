@@ -1,9 +1,10 @@
 //! One HTTP request: from its head to its answer.
 //!
-//! In this order: path (404), method (405), content type (415), content encoding (415), credentials (401), room (429), announced length (413); only then is
+//! In this order: path (404), method (405), content type (415), content encoding (415), room for the call (429), credentials (401), room for a
+//! body (429), announced length (413); only then is
 //! the body read. Whatever goes wrong is answered with a `google.rpc.Status` in the request's content type, or in protobuf where that is unknown.
 
-use super::super::intake::{Form, Packed};
+use super::super::intake::{Admitted, Form, Packed};
 use super::super::status::{Code, Status, response_json, response_protobuf};
 use super::Otlp;
 use crate::net::server::body::{self, ReadError};
@@ -65,9 +66,11 @@ impl Otlp {
             form.ok_or_else(|| unsupported(format!("the content type must be {PROTOBUF} or {JSON}, in UTF-8")))?;
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported".into()))?;
-        let (mut permit, meta) =
-            intake.admit(signal, &head.headers).await.map_err(|status| status.for_sender(&head.headers))?;
-        let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, &mut permit)
+        drop(head.uri);
+        let admitted = intake.admit(signal, &head.headers, (connection.peer(), connection.half_open())).await;
+        let Admitted { mut call, mut permit, meta } = admitted.map_err(|status| status.for_sender(&head.headers))?;
+        let held = (&mut call, &mut permit);
+        let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, held)
             .await
             .map_err(|error| self.unread(signal, error))?;
         let unpacked = intake.unpack(Packed { signal, encoding, form, body, limit: self.max_body }, permit).await?;

@@ -350,24 +350,30 @@ async fn a_full_budget_refuses_at_the_door() {
     house.stop().await;
 }
 
-/// Scenario: requests of which only the headers have come. Guarantee: they are charged for waiting, and no more of them wait than the budget allows.
+/// Scenario: requests of which only the headers have come. Guarantee: they are charged from then on, no more of them wait than the budget allows, and
+/// the oldest are sent away for a request that comes whole.
 #[tokio::test]
 async fn waiting_requests_are_charged() {
     let house =
-        Plan { budget: BudgetConfig { bytes: 100_000, request_cost: 0, ..BudgetConfig::default() }, ..Plan::default() }
+        Plan { budget: BudgetConfig { bytes: 400_000, request_cost: 0, ..BudgetConfig::default() }, ..Plan::default() }
             .build()
             .await;
     let client = Client::connect(house.grpc).await;
     let mut calls = vec![];
-    for _ in 0..30 {
+    for _ in 0..90 {
         let mut ready = client.0.clone().ready().await.unwrap();
         calls.push(ready.send_request(head(LOGS, &[]), false).unwrap());
     }
-    let (refused, _stream) = calls.pop().unwrap();
-    finish(refused).await.unwrap().assert_retryable(8);
-    assert_eq!(house.budget.bytes(), 24 * crate::net::body::WAITING as u64);
+    let (oldest, _stream) = calls.remove(0);
+    finish(oldest).await.unwrap().assert_retryable(8);
+    let room = house.budget.room();
+    assert!(room < 400_000, "the connection is not charged");
+    assert!(house.budget.call_bytes() >= crate::net::calls::CALL && house.budget.bytes() <= room);
+    client.export(LOGS, &logs(1)).await.assert_ok();
+    assert!(house.refused(Kind::HardLimit) > 30);
     drop(calls);
     house.settled().await;
+    assert_eq!(house.budget.call_bytes(), 0);
     house.stop().await;
 }
 
@@ -510,9 +516,10 @@ async fn a_missing_authenticator_is_an_error() {
     let setup = Setup {
         grpc: house.inlets.clone(),
         http: house.inlets.clone(),
-        budget: house.budget.clone(),
+        seats: Seats::new(house.budget.clone()),
         authenticators: &HashMap::new(),
         tenant_header: None,
+        wanted: Arc::new([]),
     };
     let result = Otlp::bind(ComponentId::unnamed("otlp"), &config, setup).await;
     assert!(matches!(result, Err(BindError::Authenticator { .. })));

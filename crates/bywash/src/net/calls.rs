@@ -1,0 +1,207 @@
+//! Open calls: what each is charged from its head on, and who is sent away when those that are not finished hold too much.
+//!
+//! An [`OpenCall`] is paid for until it is answered. While its body is on its way it is *half open*, and stands in a line with what it holds. When memory
+//! is short and half-open calls hold more than a quarter of it, the oldest are refused with a delay until they hold less: so a sender that finishes what it
+//! begins gets in, however many others do not.
+//!
+//! Invariants: whoever stands in the line is in it once; who leaves takes out what it put in.
+//! It reads nothing and answers nobody.
+
+use flow::budget::CallFee;
+use flow::{Budget, Level, Permit, Refusal};
+use http::HeaderMap;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tokio::sync::Notify;
+
+/// What an open call takes beside its headers: its task or its place in that of the connection, its stream, its answer.
+pub const CALL: u64 = 4 << 10;
+/// What a header takes beside its value: its place in the map, with the part of the map that is empty, and its name.
+const HEADER: u64 = 128;
+/// Half-open calls hold one part of so many at most when memory is short.
+const PART: u64 = 4;
+
+/// What a call with this head is charged.
+#[must_use]
+pub fn cost(head: &HeaderMap) -> u64 {
+    let values: usize = head.values().map(|value| value.len()).sum();
+    CALL + head.capacity().max(head.len()) as u64 * HEADER + values as u64
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Calls(Arc<Inner>);
+
+struct Inner {
+    budget: Budget,
+    line: Mutex<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    waiting: BTreeMap<u64, Waiting>,
+    next: u64,
+    bytes: u64,
+}
+
+struct Waiting {
+    bytes: u64,
+    end: Arc<Notify>,
+}
+
+impl Line {
+    fn leave(&mut self, number: u64) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&number)?;
+        self.bytes -= waiting.bytes;
+        Some(waiting)
+    }
+}
+
+/// How many calls of one connection are half open.
+#[derive(Clone, Debug, Default)]
+pub struct HalfOpen(Arc<AtomicUsize>);
+
+impl HalfOpen {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A call from its head to its answer.
+pub struct OpenCall {
+    calls: Calls,
+    fee: CallFee,
+    place: Option<(u64, Arc<Notify>)>,
+    half_open: HalfOpen,
+}
+
+impl Calls {
+    /// Calls that are paid for out of this budget.
+    #[must_use]
+    pub fn new(budget: Budget) -> Calls {
+        Calls(Arc::new(Inner { budget, line: Mutex::default() }))
+    }
+
+    /// Lets a call in whose head has come, and counts it among those of its connection while it is half open.
+    ///
+    /// # Errors
+    /// The budget is used up.
+    pub fn open(&self, head: &HeaderMap, half_open: &HalfOpen) -> Result<OpenCall, Refusal> {
+        let fee = self.0.budget.open_call(cost(head)).inspect_err(|_| self.make_room())?;
+        Ok(OpenCall { calls: self.clone(), fee, place: None, half_open: half_open.clone() })
+    }
+
+    /// Sends the oldest half-open calls away until what they hold is within bounds.
+    fn make_room(&self) {
+        let most = self.0.budget.room() / PART;
+        let mut line = self.0.line.lock();
+        while line.bytes > most {
+            let Some(oldest) = line.waiting.first_key_value().map(|(number, _)| *number) else { return };
+            if let Some(waiting) = line.leave(oldest) {
+                waiting.end.notify_one();
+            }
+        }
+    }
+}
+
+impl OpenCall {
+    /// Its body is not there yet; `permit` holds what has come. Stands in the line until [`OpenCall::has_arrived`].
+    pub fn waits(&mut self, permit: &Permit) {
+        let bytes = self.fee.bytes() + permit.bytes();
+        {
+            let mut line = self.calls.0.line.lock();
+            let line = &mut *line;
+            let number = match &self.place {
+                Some((number, _)) => *number,
+                None => {
+                    let (number, end) = (line.next, Arc::new(Notify::new()));
+                    line.next += 1;
+                    line.waiting.insert(number, Waiting { bytes: 0, end: end.clone() });
+                    self.place = Some((number, end));
+                    self.half_open.0.fetch_add(1, Relaxed);
+                    number
+                }
+            };
+            // Whoever was sent away meanwhile is not there any more.
+            if let Some(waiting) = line.waiting.get_mut(&number) {
+                line.bytes = line.bytes - waiting.bytes + bytes;
+                waiting.bytes = bytes;
+            }
+        }
+        if self.calls.0.budget.level() > Level::Open {
+            self.calls.make_room();
+        }
+    }
+
+    /// Ends when it has to go. Only after [`OpenCall::waits`].
+    pub async fn is_sent_away(&self) {
+        match &self.place {
+            Some((_, end)) => end.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Its body is there. Whether it was waited for.
+    pub fn has_arrived(&mut self) -> bool {
+        let place = self.place.take();
+        if let Some((number, _)) = &place {
+            self.half_open.0.fetch_sub(1, Relaxed);
+            self.calls.0.line.lock().leave(*number);
+        }
+        place.is_some()
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.has_arrived();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::Kind;
+    use http::HeaderValue;
+
+    /// Scenario: an empty head, and one with large values. Guarantee: the values are in the charge.
+    #[test]
+    fn a_head_is_charged_with_its_values() {
+        let mut head = HeaderMap::new();
+        assert_eq!(cost(&head), CALL);
+        head.insert("x-a", HeaderValue::from_str(&"x".repeat(5000)).unwrap());
+        assert!((CALL + 5000 + HEADER..CALL + 5000 + 8 * HEADER).contains(&cost(&head)), "{}", cost(&head));
+    }
+
+    /// Scenario: half-open calls fill the budget, and a whole one comes. Guarantee: it is refused once, the oldest are sent away until a quarter is left to them,
+    /// and the next one gets in; what they held is given back.
+    #[tokio::test]
+    async fn the_oldest_are_sent_away() {
+        let budget = Budget::of(100 * CALL);
+        let (calls, head, count) = (Calls::new(budget.clone()), HeaderMap::new(), HalfOpen::default());
+        let mut open: Vec<_> = std::iter::from_fn(|| calls.open(&head, &count).ok()).collect();
+        let permit = budget.open_anyway(0);
+        assert_eq!(open.len(), 100);
+        // Those came before anybody waited: the refusal had nobody to send away.
+        open.iter_mut().for_each(|call| call.waits(&permit));
+        assert_eq!(calls.open(&head, &count).err().map(|refusal| refusal.why.kind), Some(Kind::HardLimit));
+        let held = |line: &Line| (line.waiting.len(), line.bytes);
+        assert_eq!((held(&calls.0.line.lock()), count.count()), ((25, 25 * CALL), 100));
+        for (i, call) in open.iter().enumerate() {
+            let told = tokio::select! {
+                biased;
+                () = call.is_sent_away() => true,
+                () = std::future::ready(()) => false,
+            };
+            assert_eq!(told, i < 75, "{i}");
+        }
+        open.drain(..75);
+        assert!(calls.open(&head, &count).is_ok());
+        drop(open);
+        assert_eq!((budget.bytes(), calls.0.line.lock().bytes, count.count()), (0, 0, 0));
+    }
+}
