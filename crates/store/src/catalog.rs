@@ -43,6 +43,8 @@ pub(crate) struct Catalog {
 pub(crate) struct PartFiles {
     pub segments: HashMap<(String, usize), Segment>,
     pub sums: HashMap<String, SumFile>,
+    /// Tenants whose folders are surely there after a crash.
+    pub entered: HashSet<String>,
     /// One of them cannot be written: a new part is needed.
     pub is_foreign: bool,
 }

@@ -13,7 +13,7 @@ use crate::chunk::write::{Sealed, Sealer};
 use crate::codec::Damaged;
 use crate::disk::DiskFile;
 use crate::part::Part;
-use crate::segment::{Segment, chunks_path};
+use crate::segment::{NO_FILTER, Segment, chunks_path};
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::io;
@@ -122,7 +122,11 @@ impl Store {
         if !catalog.has_just(name, &choice.entries) {
             return Ok(Rewritten::default());
         }
-        segment.replace(&*self.disk)?;
+        let has_filters = segment.replace(&*self.disk)?;
+        let mut new = new;
+        if !has_filters {
+            new.iter_mut().for_each(|entry| entry.filter_at = NO_FILTER);
+        }
         let bytes = |entry: &Entry| entry.stored() + entry.filter_len();
         let before = choice.entries.iter().map(|entry| bytes(entry)).sum();
         let after = new.iter().map(bytes).sum();

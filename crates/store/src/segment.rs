@@ -120,13 +120,16 @@ impl Segment {
     }
 
     /// Takes the place of the one that is there. After a crash in between each of the three files is the old or the new one; what does not
-    /// belong together has different seeds, and is made again from the chunks.
+    /// belong together has different seeds, and is made again from the chunks. Whether the filters are in their place.
     ///
     /// # Errors
-    /// Any of the disk's: then some of its files have taken their places.
-    pub fn replace(&self, disk: &dyn Disk) -> io::Result<()> {
-        KINDS.iter().try_for_each(|kind| disk.rename(&self.named(kind, NEW), &self.named(kind, "")))?;
-        disk.sync_dir(&self.dir)
+    /// Any of the disk's: then nothing has changed. What fails when the chunks are in their place only costs filters and index.
+    pub fn replace(&self, disk: &dyn Disk) -> io::Result<bool> {
+        let rename = |kind| disk.rename(&self.named(kind, NEW), &self.named(kind, ""));
+        rename(KINDS[0])?;
+        let has_filters = rename(KINDS[1]).is_ok();
+        let _ = rename(KINDS[2]).and_then(|()| disk.sync_dir(&self.dir));
+        Ok(has_filters)
     }
 
     /// Removes the files of one that was to take the place of another.
