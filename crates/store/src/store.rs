@@ -14,6 +14,7 @@ use crate::part::{Part, folder_of};
 use crate::replay::{Replay, watermarks};
 use crate::stats::{Counters, Stats};
 use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,6 +80,8 @@ pub struct Store {
     pub(crate) journal: Journal,
     pub(crate) current: Mutex<Current>,
     pub(crate) counters: Counters,
+    /// Segments that could not be rewritten, because a chunk in them cannot be read.
+    pub(crate) unwilling: Mutex<BTreeSet<(Part, String, usize)>>,
     pub(crate) seed: u32,
     _lock: Box<dyn Send + Sync>,
 }
@@ -120,6 +123,7 @@ impl Store {
             journal,
             current: Mutex::new(current),
             counters: Counters::default(),
+            unwilling: Mutex::default(),
             seed,
             _lock: lock,
         };
@@ -296,7 +300,7 @@ pub(crate) fn request_hash(tenant: &str, signal: Signal, request: &[u8]) -> u64 
 }
 
 /// A number that nobody outside knows.
-fn random(now: u64) -> u32 {
+pub(crate) fn random(now: u64) -> u32 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(now) as u32
 }
