@@ -107,9 +107,13 @@ impl Intake {
             return Err(Status::new(Code::Unauthenticated, "missing or wrong credentials"));
         }
         let tenant = self.tenant(headers);
-        let permit = self.seats.budget().open(tenant).map_err(|refusal| self.refused(signal, refusal))?;
-        let meta = Meta::of(tenant, self.kept.of(headers, peer, self.authenticator.as_ref()));
-        Ok(Admitted { call, permit, meta })
+        let origin = self.kept.of(headers, peer, self.authenticator.as_ref());
+        let permit = self.seats.budget().open(tenant).and_then(|mut permit| {
+            permit.burden(origin.size())?;
+            Ok(permit)
+        });
+        let permit = permit.map_err(|refusal| self.refused(signal, refusal))?;
+        Ok(Admitted { call, permit, meta: Meta::of(tenant, origin) })
     }
 
     fn tenant<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
