@@ -66,6 +66,8 @@ where
     T: Future + Send + 'static,
     T::Output: Send + 'static,
 {
+    // There are thousands of these: in a box, the future is kept once, not once for each function that it is handed through.
+    let future = Box::pin(future);
     tokio::spawn(async move {
         outcome(future).await.unwrap_or_else(|panic| {
             count(name);

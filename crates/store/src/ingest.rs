@@ -10,7 +10,7 @@ use crate::chunk::write::{Sealed, Sealer};
 use crate::config::Config;
 use crate::journal::Frame;
 use crate::repeat::Repeats;
-use crate::trace::summary::Summaries;
+use crate::trace::summary::{SpanFacts, Summaries};
 use foldhash::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -32,11 +32,14 @@ pub(crate) struct Pending {
     pub since: u64,
 }
 
+/// Chunks that grow, by service.
+pub(crate) type OpenChunks = HashMap<Arc<[u8]>, Arc<OpenChunk>>;
+
 /// What grows of a tenant.
 pub(crate) struct Tenant {
     pub name: Arc<str>,
     /// By signal and service.
-    pub open: [HashMap<Arc<[u8]>, Arc<OpenChunk>>; 2],
+    pub open: [OpenChunks; 2],
     pub summaries: Summaries,
 }
 
@@ -142,25 +145,27 @@ impl Writer {
                 let chunk =
                     open[place].entry(service.clone()).or_insert_with(|| Arc::new(OpenChunk::new(signal, origin)));
                 let chunk = Arc::make_mut(chunk);
-                let before = chunk.bytes;
+                let before = if chunk.len() == 0 { 0 } else { chunk.weight() };
                 let headers = chunk.origin(&self.resource, &self.scope);
                 let mut is_full = false;
                 while !is_full && let Some(record) = records.next() {
                     let ordinal = record.ordinal() as u32;
+                    self.parsed.read(signal, record.bytes(), origin.arrived);
                     if signal == Signal::Traces {
-                        summaries.add(record.bytes(), &service, origin.request);
+                        summarize(summaries, &self.parsed, record.bytes(), &service, origin.request);
                     }
                     if after.is_some_and(|through| (origin.request, ordinal) <= through) {
                         continue;
                     }
-                    self.parsed.read(signal, record.bytes(), origin.arrived);
                     chunk.push(record.bytes(), &self.parsed, headers, origin, ordinal);
                     is_full = chunk.len() >= self.chunk_records || chunk.bytes >= self.chunk_bytes;
                 }
-                self.open_bytes += chunk.bytes - before;
                 if chunk.len() == 0 {
                     open[place].remove(&service);
-                } else if is_full {
+                    continue;
+                }
+                self.open_bytes += chunk.weight() - before;
+                if is_full {
                     close(
                         (tenant, &mut open[place], &service),
                         &mut self.sealer,
@@ -251,7 +256,7 @@ impl Writer {
         self.forgotten.push((tenant.to_owned(), last));
         if let Some(tenant) = self.tenants.remove(tenant) {
             let open = tenant.open.iter().flat_map(|open| open.values());
-            self.open_bytes -= open.map(|chunk| chunk.bytes).sum::<usize>().min(self.open_bytes);
+            self.open_bytes -= open.map(|chunk| chunk.weight()).sum::<usize>().min(self.open_bytes);
         }
         self.pending.retain(|pending| &*pending.tenant != tenant);
         self.pending_bytes = self.pending.iter().map(|pending| size(&pending.sealed)).sum();
@@ -265,18 +270,25 @@ fn size(sealed: &Sealed) -> usize {
 
 /// Packs the chunk of a service and lets it wait.
 fn close(
-    (tenant, open, service): (&Arc<str>, &mut HashMap<Arc<[u8]>, Arc<OpenChunk>>, &Arc<[u8]>),
+    (tenant, open, service): (&Arc<str>, &mut OpenChunks, &Arc<[u8]>),
     sealer: &mut Sealer,
     (pending, pending_bytes, open_bytes): (&mut Vec<Pending>, &mut usize, &mut usize),
     now: u64,
 ) -> io::Result<()> {
     let Some(chunk) = open.get(service) else { return Ok(()) };
     let sealed = Arc::new(sealer.seal(chunk, service.clone())?);
-    *open_bytes -= chunk.bytes.min(*open_bytes);
+    *open_bytes -= chunk.weight().min(*open_bytes);
     *pending_bytes += size(&sealed);
     pending.push(Pending { tenant: tenant.clone(), sealed, since: now });
     open.remove(service);
     Ok(())
+}
+
+/// Takes a span into the summary of its trace.
+fn summarize(summaries: &mut Summaries, span: &Parsed, record: &[u8], service: &Arc<[u8]>, request: u64) {
+    let &Parsed { time: start, end, status, has_parent, ref trace, .. } = span;
+    let name = span.text(record);
+    summaries.add(trace, &SpanFacts { start, end, status, has_parent, name, service }, request);
 }
 
 /// The header of an entry, its pieces joined.

@@ -24,6 +24,8 @@ const FILE_HEADER: usize = 16;
 const FRAME_HEADER: usize = 48;
 /// A file of this length is followed by another.
 const FULL: u64 = 32 << 20;
+/// Files of more than this are too much: chunks that grow slowly are closed for it.
+const MOST: u64 = 256 << 20;
 /// The longest body of a frame.
 pub(crate) const MOST_BODY: usize = 256 << 20;
 
@@ -115,6 +117,14 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
+/// A file that is full.
+struct Old {
+    number: u32,
+    /// Its last request.
+    last: u64,
+    len: u64,
+}
+
 /// The file that is written, and those that are kept.
 struct Files {
     file: Option<Arc<dyn DiskFile>>,
@@ -124,8 +134,8 @@ struct Files {
     batch: Vec<u8>,
     /// The last request in `batch`, or in the file if it is empty.
     last: u64,
-    /// Files that are full, with the last request of each.
-    old: VecDeque<(u32, u64)>,
+    /// Files that are full.
+    old: VecDeque<Old>,
 }
 
 /// See the module.
@@ -152,7 +162,7 @@ impl Journal {
         let mut numbers: Vec<u32> = disk.list(dir)?.iter().filter_map(|file| named(&file.name)).collect();
         numbers.sort_unstable();
         let number = numbers.last().copied().unwrap_or_default();
-        let old = numbers.into_iter().map(|number| (number, 0)).collect();
+        let old = numbers.into_iter().map(|number| Old { number, last: 0, len: 0 }).collect();
         let files = Mutex::new(Files { file: None, number, len: 0, batch: vec![], last: 0, old });
         Ok(Journal { disk, dir: dir.to_owned(), files, durable: AtomicU64::new(0) })
     }
@@ -160,8 +170,8 @@ impl Journal {
     /// The first request that it has; `u64::MAX` if it has none.
     pub fn first(&self) -> u64 {
         let files = self.files.lock();
-        let firsts = files.old.iter().filter_map(|(number, _)| {
-            let bytes = self.read(*number).ok()?;
+        let firsts = files.old.iter().filter_map(|old| {
+            let bytes = self.read(old.number).ok()?;
             Some(Frames { rest: &bytes, damaged: 0 }.next()?.request)
         });
         firsts.min().unwrap_or(u64::MAX)
@@ -184,14 +194,14 @@ impl Journal {
     pub fn replay(&self, each: &mut dyn FnMut(Frame<'_>)) -> u64 {
         let old = std::mem::take(&mut self.files.lock().old);
         let (mut last, mut damaged) = (0, 0);
-        for (number, _) in old {
+        for Old { number, .. } in old {
             let Ok(bytes) = self.read(number) else {
                 damaged += 1;
                 continue;
             };
             let mut frames = Frames { rest: &bytes, damaged: 0 };
             let mut batch = vec![];
-            while let Some(frame) = frames.next() {
+            for frame in frames.by_ref() {
                 if frame.request > last {
                     last = frame.request;
                     frame.write(&mut batch);
@@ -205,7 +215,7 @@ impl Journal {
             });
             // If the disk does not take the copy, the original stays.
             let needed = if copied.is_ok() { 0 } else { last };
-            self.files.lock().old.push_back((number, needed));
+            self.files.lock().old.push_back(Old { number, last: needed, len: bytes.len() as u64 });
         }
         self.begin_after(last);
         damaged
@@ -272,6 +282,8 @@ impl Journal {
                 header[8..10].copy_from_slice(&VERSION.to_le_bytes());
                 let file = file.insert(new);
                 file.append(&mut [IoSlice::new(&header)])?;
+                // The directory may be new itself.
+                self.dir.parent().map_or(Ok(()), |above| self.disk.sync_dir(above))?;
                 self.disk.sync_dir(&self.dir)?;
                 *len = FILE_HEADER as u64;
                 file
@@ -281,14 +293,21 @@ impl Journal {
         file.sync()
     }
 
+    /// If its files take more than they should: the last request of the oldest, whose chunks had better be closed.
+    pub fn excess(&self) -> Option<u64> {
+        let files = self.files.lock();
+        let len = files.old.iter().map(|old| old.len).sum::<u64>() + files.len;
+        files.old.front().filter(|_| len > MOST).map(|old| old.last)
+    }
+
     /// Removes the files whose requests are all below `needed`, which are in chunks on disk. What cannot be removed is tried again.
     pub fn forget_before(&self, needed: u64) {
         let mut files = self.files.lock();
         if files.file.is_some() && files.batch.is_empty() && files.last < needed && files.len > FULL / 8 {
             files.retire();
         }
-        files.old.make_contiguous().sort_unstable_by_key(|(_, last)| *last);
-        while let Some(&(number, last)) = files.old.front() {
+        files.old.make_contiguous().sort_unstable_by_key(|old| old.last);
+        while let Some(&Old { number, last, .. }) = files.old.front() {
             if last >= needed || self.disk.remove(&path(&self.dir, number)).is_err_and(|e| !is_gone(&e)) {
                 return;
             }
@@ -304,7 +323,7 @@ impl Journal {
 impl Files {
     fn retire(&mut self) {
         if self.file.take().is_some() {
-            self.old.push_back((self.number, self.last));
+            self.old.push_back(Old { number: self.number, last: self.last, len: self.len });
         }
     }
 }

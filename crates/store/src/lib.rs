@@ -15,27 +15,33 @@
 //! - **Removal is `rm`.** A day, and a tenant in it, is a folder: retention and the deletion of a tenant rewrite nothing.
 //! - **Plain.** No network, no async, no clock (`now` is handed in), no `unsafe`, files through [`disk::Disk`].
 //!
-//! What an exporter calls: [`Store::append`], [`Store::sync`]. What runs every second: [`Store::tick`].
+//! What an exporter calls: [`Store::append`], [`Store::sync`]. What runs every second: [`Store::tick`]; when nothing else does:
+//! [`Store::rewrite`].
 //! The format of the files is described in `docs/store-format.md`.
 //!
 //! | to change | open |
 //! |---|---|
-//! | what users hold, and the order of writes | [`store`] |
-//! | the settings | [`config`] |
-//! | how requests become chunks | [`ingest`] |
-//! | how records become columns | [`chunk`] |
-//! | what is durable before a chunk is | [`journal`] |
-//! | how chunks lie in files, and how damage is repaired | [`segment`] |
-//! | which folders there are | [`part`] |
-//! | what is known of all chunks | [`catalog`] |
-//! | which requests were there before | [`repeat`] |
-//! | traces | [`trace`] |
-//! | queries | [`query`] |
-//! | what a word is | [`text`] |
+//! | what users hold | `store.rs` |
+//! | the order of writes | `commit.rs` |
+//! | how days that are over become smaller | `rewrite.rs` |
+//! | what goes, and when | `retention.rs` |
+//! | what comes back from the journal | `replay.rs` |
+//! | the settings | `config.rs` |
+//! | how requests become chunks | `ingest.rs` |
+//! | how records become columns | `chunk.rs` |
+//! | what is durable before a chunk is | `journal.rs` |
+//! | how chunks lie in files, and how damage is repaired | `segment.rs` |
+//! | which folders there are | `part.rs` |
+//! | what is known of all chunks | `catalog.rs` |
+//! | which requests were there before | `repeat.rs` |
+//! | traces | `trace.rs` |
+//! | queries | `query.rs` |
+//! | what a word is | `text.rs` |
 
 mod catalog;
 mod chunk;
 mod codec;
+mod commit;
 mod config;
 pub mod disk;
 mod hash;
@@ -44,6 +50,9 @@ mod journal;
 mod part;
 mod query;
 mod repeat;
+mod replay;
+mod retention;
+mod rewrite;
 mod segment;
 #[cfg(test)]
 mod sim;
@@ -56,6 +65,7 @@ mod trace;
 
 pub use config::{Config, ConfigError};
 pub use query::{Buckets, Comparison, Condition, Cursor, Found, Query, QueryError, Row, Tally, Test, Value, parse};
+pub use rewrite::Rewritten;
 pub use stats::Stats;
 pub use store::{Appended, Opened, Refused, Store};
 pub use trace::list::{Trace, TraceCursor, TraceQuery, Traces};

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 
 /// What an open call takes beside its headers: its task or its place in that of the connection, its stream, its answer.
@@ -58,11 +59,24 @@ impl Line {
     }
 }
 
+/// How many calls of one connection are half open.
+#[derive(Clone, Debug, Default)]
+pub struct HalfOpen(Arc<AtomicUsize>);
+
+impl HalfOpen {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
 /// A call from its head to its answer.
 pub struct OpenCall {
     calls: Calls,
     fee: CallFee,
     place: Option<(u64, Arc<Notify>)>,
+    half_open: HalfOpen,
 }
 
 impl Calls {
@@ -72,13 +86,13 @@ impl Calls {
         Calls(Arc::new(Inner { budget, line: Mutex::default() }))
     }
 
-    /// Lets a call in whose head has come.
+    /// Lets a call in whose head has come, and counts it among those of its connection while it is half open.
     ///
     /// # Errors
     /// The budget is used up.
-    pub fn open(&self, head: &HeaderMap) -> Result<OpenCall, Refusal> {
+    pub fn open(&self, head: &HeaderMap, half_open: &HalfOpen) -> Result<OpenCall, Refusal> {
         let fee = self.0.budget.open_call(cost(head)).inspect_err(|_| self.make_room())?;
-        Ok(OpenCall { calls: self.clone(), fee, place: None })
+        Ok(OpenCall { calls: self.clone(), fee, place: None, half_open: half_open.clone() })
     }
 
     /// Sends the oldest half-open calls away until what they hold is within bounds.
@@ -108,6 +122,7 @@ impl OpenCall {
                     line.next += 1;
                     line.waiting.insert(number, Waiting { bytes: 0, end: end.clone() });
                     self.place = Some((number, end));
+                    self.half_open.0.fetch_add(1, Relaxed);
                     number
                 }
             };
@@ -130,11 +145,14 @@ impl OpenCall {
         }
     }
 
-    /// Its body is there.
-    pub fn has_arrived(&mut self) {
-        if let Some((number, _)) = self.place.take() {
-            self.calls.0.line.lock().leave(number);
+    /// Its body is there. Whether it was waited for.
+    pub fn has_arrived(&mut self) -> bool {
+        let place = self.place.take();
+        if let Some((number, _)) = &place {
+            self.half_open.0.fetch_sub(1, Relaxed);
+            self.calls.0.line.lock().leave(*number);
         }
+        place.is_some()
     }
 }
 
@@ -164,15 +182,15 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_are_sent_away() {
         let budget = Budget::of(100 * CALL);
-        let (calls, head) = (Calls::new(budget.clone()), HeaderMap::new());
-        let mut open: Vec<_> = std::iter::from_fn(|| calls.open(&head).ok()).collect();
+        let (calls, head, count) = (Calls::new(budget.clone()), HeaderMap::new(), HalfOpen::default());
+        let mut open: Vec<_> = std::iter::from_fn(|| calls.open(&head, &count).ok()).collect();
         let permit = budget.open_anyway(0);
         assert_eq!(open.len(), 100);
         // Those came before anybody waited: the refusal had nobody to send away.
         open.iter_mut().for_each(|call| call.waits(&permit));
-        assert_eq!(calls.open(&head).err().map(|refusal| refusal.why.kind), Some(Kind::HardLimit));
+        assert_eq!(calls.open(&head, &count).err().map(|refusal| refusal.why.kind), Some(Kind::HardLimit));
         let held = |line: &Line| (line.waiting.len(), line.bytes);
-        assert_eq!(held(&calls.0.line.lock()), (25, 25 * CALL));
+        assert_eq!((held(&calls.0.line.lock()), count.count()), ((25, 25 * CALL), 100));
         for (i, call) in open.iter().enumerate() {
             let told = tokio::select! {
                 biased;
@@ -182,8 +200,8 @@ mod tests {
             assert_eq!(told, i < 75, "{i}");
         }
         open.drain(..75);
-        assert!(calls.open(&head).is_ok());
+        assert!(calls.open(&head, &count).is_ok());
         drop(open);
-        assert_eq!((budget.bytes(), calls.0.line.lock().bytes), (0, 0));
+        assert_eq!((budget.bytes(), calls.0.line.lock().bytes, count.count()), (0, 0, 0));
     }
 }

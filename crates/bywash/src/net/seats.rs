@@ -1,13 +1,13 @@
 //! The seats of connections: how many the memory has room for, what each may read ahead, and who leaves when another has to come in.
 //!
 //! A connection takes a [`Seat`] before anything is read of it, and pays for it while it lives. Connections take a quarter of the budget at most
-//! ([`flow::budget`]). When there is no room, the one that has been waiting longest gives up its seat: first those that have not finished a head, then
-//! those that are idle. One with a request under way is never closed. Where nobody can go, the newcomer waits for a moment and is closed.
+//! ([`flow::budget`]). When there is no room, the one that has been waiting longest gives up its seat: first those that have begun nothing or finished nothing
+//! of what they began (a head, the bodies of their calls), then those that are idle. One with a whole request under way is never closed. Where nobody can go, the newcomer waits for a moment and is closed.
 //!
 //! All listeners of receivers share the seats, so that who floods one cannot keep others from the next. Open calls are in [`Calls`].
 //! It does not know what is spoken on a connection.
 
-use super::calls::{Calls, OpenCall};
+use super::calls::{Calls, HalfOpen, OpenCall};
 use super::listen::ListenStats;
 use flow::budget::ConnectionFee;
 use flow::{Budget, Refusal};
@@ -32,7 +32,7 @@ pub const SMALLEST_AHEAD: u32 = 16 << 10;
 /// What a connection may read ahead where there are few.
 const LARGEST_AHEAD: u32 = 1 << 20;
 /// What all connections together read ahead beyond the smallest, as a part of the budget,
-const AHEAD_PART: u64 = 16;
+const AHEAD_PART: u64 = 32;
 /// and what one of them takes of the rest of that.
 const AHEAD_SHARE: u64 = 16;
 /// How long a new connection waits for a seat.
@@ -45,11 +45,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// It has not finished a head yet.
+    /// It has not finished a head yet, or nothing but heads.
     HalfOpen,
     /// Nothing is under way.
     Idle,
-    /// A request is under way.
+    /// A whole request is under way.
     Busy,
 }
 
@@ -124,12 +124,12 @@ impl Seats {
         &self.0.budget
     }
 
-    /// Lets a call in whose head has come.
+    /// Lets a call in whose head has come; `half_open` is the count of its connection.
     ///
     /// # Errors
     /// The budget is used up.
-    pub fn open_call(&self, head: &HeaderMap) -> Result<OpenCall, Refusal> {
-        self.0.calls.open(head)
+    pub fn open_call(&self, head: &HeaderMap, half_open: &HalfOpen) -> Result<OpenCall, Refusal> {
+        self.0.calls.open(head, half_open)
     }
 
     /// A seat for a new connection, which reads ahead at least `least` bytes; waited for no longer than [`PATIENCE`].
@@ -229,9 +229,15 @@ impl Seat {
         }
     }
 
-    /// A request is under way.
-    pub fn is_busy(&self) {
-        self.set(Phase::Busy);
+    /// So many requests are under way, and so many of them half open.
+    pub fn is_busy(&self, active: usize, half_open: &HalfOpen) {
+        if half_open.count() < active {
+            return self.set(Phase::Busy);
+        }
+        // From when on it has been so counts, not when something came of it lately.
+        if self.place.as_ref().is_some_and(|place| place.sitter.phase().0 != Phase::HalfOpen) {
+            self.set(Phase::HalfOpen);
+        }
     }
 
     /// Nothing is under way.

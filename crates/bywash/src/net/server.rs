@@ -14,6 +14,7 @@ mod guard;
 pub mod keys;
 
 use super::body::ReadBuffers;
+use super::calls::HalfOpen;
 use super::listen::{Io, hesitating};
 use super::seats::Seat;
 use super::socket::FIRST;
@@ -88,6 +89,7 @@ pub struct Server<H> {
 pub struct Connection {
     peer: IpAddr,
     seat: Seat,
+    half_open: HalfOpen,
     buffers: ReadBuffers,
     /// Requests under way, and requests so far.
     active: AtomicUsize,
@@ -98,14 +100,26 @@ pub struct Connection {
 
 impl Connection {
     fn new(seat: Seat, peer: SocketAddr) -> Connection {
-        let (buffers, unread) = (ReadBuffers::default(), Arc::default());
-        Connection { peer: peer.ip(), seat, buffers, active: AtomicUsize::new(0), served: AtomicU64::new(0), unread }
+        let (half_open, buffers, unread) = (HalfOpen::default(), ReadBuffers::default(), Arc::default());
+        let (active, served) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Connection { peer: peer.ip(), seat, half_open, buffers, active, served, unread }
     }
 
     /// The address at its other end.
     #[must_use]
     pub fn peer(&self) -> IpAddr {
         self.peer
+    }
+
+    /// The count of its half-open calls.
+    #[must_use]
+    pub fn half_open(&self) -> &HalfOpen {
+        &self.half_open
+    }
+
+    /// A request is under way, and its body is waited for, or has come.
+    fn is_busy(&self) {
+        self.seat.is_busy(self.active.load(Relaxed), &self.half_open);
     }
 
     /// Says whether there is something of the request under way that was not read.
@@ -258,9 +272,8 @@ struct Active(Arc<Connection>);
 
 impl Active {
     fn new(connection: Arc<Connection>) -> Active {
-        if connection.active.fetch_add(1, Relaxed) == 0 {
-            connection.seat.is_busy();
-        }
+        connection.active.fetch_add(1, Relaxed);
+        connection.is_busy();
         Active(connection)
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn trace_hash(id: &[u8; 16]) -> u64 {
 /// The block of a hash in a filter of so many.
 #[inline]
 pub(crate) fn block_of(hash: u64, blocks: usize) -> usize {
-    ((hash >> 32) * blocks as u64 >> 32) as usize
+    (((hash >> 32) * blocks as u64) >> 32) as usize
 }
 
 /// Whether a block has a hash.

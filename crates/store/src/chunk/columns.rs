@@ -155,7 +155,9 @@ pub(crate) struct Hot {
 pub(crate) struct Texts {
     /// Where each ends.
     pub ends: Vec<u32>,
-    pub bytes: Vec<u8>,
+    /// The texts, behind so many bytes that are none: what was unpacked is not moved.
+    pub raw: Vec<u8>,
+    pub from: usize,
 }
 
 /// What hardly compresses.
@@ -195,10 +197,15 @@ impl Hot {
 }
 
 impl Texts {
+    /// All texts.
+    pub fn bytes(&self) -> &[u8] {
+        &self.raw[self.from..]
+    }
+
     /// The text of a record.
     pub fn get(&self, row: usize) -> &[u8] {
         let from = if row == 0 { 0 } else { self.ends[row - 1] as usize };
-        &self.bytes[from..self.ends[row] as usize]
+        &self.bytes()[from..self.ends[row] as usize]
     }
 }
 

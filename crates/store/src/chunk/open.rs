@@ -68,7 +68,7 @@ pub(crate) struct OpenChunk {
     pub texts: Texts,
     pub ids: Ids,
     pub rest: Rest,
-    /// About how much memory it takes.
+    /// Bytes of its records, and some for each.
     pub bytes: usize,
     pub min_time: u64,
     pub max_time: u64,
@@ -108,6 +108,12 @@ impl OpenChunk {
         }
     }
 
+    /// About how much memory it takes with its tables, of which a chunk of one record has as many as any.
+    pub fn weight(&self) -> usize {
+        const TABLES: usize = 4096;
+        self.bytes + TABLES
+    }
+
     /// How many records it has.
     pub fn len(&self) -> usize {
         self.hot.len()
@@ -139,8 +145,8 @@ impl OpenChunk {
         self.hot.severities.push(parsed.severity);
         self.hot.shapes.push(shape);
         self.hot.origins.push(headers);
-        self.texts.bytes.extend_from_slice(parsed.text(record));
-        self.texts.ends.push(self.texts.bytes.len() as u32);
+        self.texts.raw.extend_from_slice(parsed.text(record));
+        self.texts.ends.push(self.texts.raw.len() as u32);
         self.ids.traces.push(parsed.trace);
         self.ids.spans.push(parsed.span);
         match self.hot.runs.last_mut() {

@@ -51,6 +51,12 @@ pub(crate) struct Parsed {
     pub trace: [u8; 16],
     /// Zero for none.
     pub span: [u8; 8],
+    /// Of a span: when it ended.
+    pub end: u64,
+    /// Of a span: its status, 0 unset, 1 ok, 2 error.
+    pub status: u8,
+    /// Of a span: whether it has a parent.
+    pub has_parent: bool,
     /// Whether its fields written one after the other are the record.
     pub is_plain: bool,
 }
@@ -66,6 +72,7 @@ impl Parsed {
     pub fn read(&mut self, signal: Signal, record: &[u8], arrived: u64) {
         self.split(record);
         (self.time, self.severity, self.text, self.trace, self.span) = Default::default();
+        (self.end, self.status, self.has_parent) = Default::default();
         match signal {
             Signal::Traces => self.read_span(record),
             _ => self.read_log(record),
@@ -148,21 +155,27 @@ impl Parsed {
     }
 
     fn read_span(&mut self, record: &[u8]) {
-        let mut end = 0;
         for (at, piece) in self.pieces.iter().enumerate() {
             match (piece.number, piece.content) {
                 (1, Content::Bytes { from, to }) => self.trace = id(slice(record, from, to)),
                 (2, Content::Bytes { from, to }) => self.span = id(slice(record, from, to)),
+                (4, Content::Bytes { from, to }) => self.has_parent = from < to,
                 (5, Content::Bytes { from, to }) => self.text = TextPlace::Field { from, to, piece: at as u32 },
                 (7, Content::Fixed64(time)) => self.time = time,
-                (8, Content::Fixed64(time)) => end = time,
+                (8, Content::Fixed64(time)) => self.end = time,
+                // Two statuses merge, so a code that is not repeated stays.
+                (15, Content::Bytes { from, to }) => {
+                    let fields = Fields::new(slice(record, from, to)).map_while(Result::ok);
+                    let code = fields.filter(|field| field.number == 3).filter_map(|field| field.varint()).last();
+                    self.status = code.map_or(self.status, |code| if code <= 2 { code as u8 } else { 0 });
+                }
                 _ => {}
             }
         }
         if self.time == 0 {
-            self.time = end;
+            self.time = self.end;
         }
-        if wire::key::span_head(record).is_error() {
+        if self.status == 2 {
             self.severity = 17;
         }
     }

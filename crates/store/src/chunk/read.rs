@@ -143,9 +143,9 @@ fn unpack(stored: &[u8], unpacked: u32) -> Result<Vec<u8>, Damaged> {
             Some(unpacker) => unpacker,
             None => unpacker.insert(zstd::bulk::Decompressor::new().map_err(|_| Damaged)?),
         };
-        let mut raw = vec![0; unpacked as usize];
-        let len = unpacker.decompress_to_buffer(stored, &mut raw[..]).map_err(|_| Damaged)?;
-        (len == raw.len()).then_some(raw).ok_or(Damaged)
+        let mut raw = Vec::with_capacity(unpacked as usize);
+        unpacker.decompress_to_buffer(stored, &mut raw).map_err(|_| Damaged)?;
+        (raw.len() == unpacked as usize).then_some(raw).ok_or(Damaged)
     })
 }
 
@@ -204,7 +204,7 @@ fn read_hot(raw: &[u8]) -> Result<Hot, Damaged> {
     Ok(Hot { times, severities, shapes, origins: record_origins, runs, shape_slots, slots })
 }
 
-fn read_texts(mut raw: Vec<u8>, rows: usize) -> Result<Texts, Damaged> {
+fn read_texts(raw: Vec<u8>, rows: usize) -> Result<Texts, Damaged> {
     let mut reader = Reader::new(&raw);
     let mut ends = Vec::with_capacity(rows.min(raw.len()));
     let mut end = 0u32;
@@ -216,8 +216,8 @@ fn read_texts(mut raw: Vec<u8>, rows: usize) -> Result<Texts, Damaged> {
     if rest != end as usize {
         return Err(Damaged);
     }
-    raw.drain(..raw.len() - rest);
-    Ok(Texts { ends, bytes: raw })
+    let from = raw.len() - rest;
+    Ok(Texts { ends, raw, from })
 }
 
 fn read_present<const N: usize>(reader: &mut Reader<'_>, rows: usize) -> Result<Vec<[u8; N]>, Damaged> {

@@ -100,13 +100,13 @@ fn by_text(tests: &[TextTest], texts: &Texts, rows: &mut Vec<u32>) {
 
 /// All texts folded.
 fn fold_all(texts: &Texts) -> Texts {
-    if texts.bytes.is_ascii() {
-        return Texts { ends: texts.ends.clone(), bytes: texts.bytes.to_ascii_lowercase() };
+    if texts.bytes().is_ascii() {
+        return Texts { ends: texts.ends.clone(), raw: texts.bytes().to_ascii_lowercase(), from: 0 };
     }
     let mut folded = Texts::default();
     for row in 0..texts.ends.len() {
-        fold_into(texts.get(row), &mut folded.bytes);
-        folded.ends.push(folded.bytes.len() as u32);
+        fold_into(texts.get(row), &mut folded.raw);
+        folded.ends.push(folded.raw.len() as u32);
     }
     folded
 }
@@ -128,8 +128,9 @@ fn has_phrase(test: &TextTest, text: &[u8]) -> bool {
 fn find_all(test: &TextTest, texts: &Texts) -> Vec<bool> {
     let mut found = vec![false; texts.ends.len()];
     let len = test.finder.needle().len();
+    let bytes = texts.bytes();
     let (mut from, mut row, mut start) = (0, 0, 0);
-    while let Some(hit) = test.finder.find(&texts.bytes[from..]) {
+    while let Some(hit) = test.finder.find(&bytes[from..]) {
         let at = from + hit;
         while texts.ends[row] as usize <= at {
             start = texts.ends[row] as usize;
@@ -137,7 +138,7 @@ fn find_all(test: &TextTest, texts: &Texts) -> Vec<bool> {
         }
         let end = texts.ends[row] as usize;
         let is_in = at + len <= end;
-        if is_in && (!test.is_phrase || is_bounded(&texts.bytes[start..end], at - start, at - start + len)) {
+        if is_in && (!test.is_phrase || is_bounded(&bytes[start..end], at - start, at - start + len)) {
             found[row] = true;
             from = end;
         } else {

@@ -129,13 +129,19 @@ impl Plan {
 
     /// Whether a chunk may have it, by its filters and severities.
     pub fn may_match(&self, candidate: &Candidate) -> bool {
-        let classes = candidate.classes();
-        let class_matches = |severity: usize| self.severities[severity] && classes & 1 << class_of(severity as u8) != 0;
-        // All above 24 are of the last class.
-        (0..=24).any(class_matches)
+        self.may_have_severity(candidate)
             && !self.trace_hashes.iter().any(|hash| candidate.has_not(Filter::Traces, *hash))
             && !self.words.iter().any(|hash| candidate.has_not(Filter::Words, *hash))
             && !self.values.iter().any(|pair| pair.iter().all(|hash| candidate.has_not(Filter::Words, *hash)))
+    }
+
+    fn may_have_severity(&self, candidate: &Candidate) -> bool {
+        if self.severities.iter().all(|matches| *matches) {
+            return true;
+        }
+        let classes = candidate.classes();
+        // No record has one above 24.
+        (0..=24).any(|severity: usize| self.severities[severity] && classes & 1 << class_of(severity as u8) != 0)
     }
 
     /// Whether all records of a class match or none does, and nothing else is asked of a record: then counts of the index answer it.

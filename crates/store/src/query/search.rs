@@ -80,6 +80,9 @@ pub struct Found {
 /// A row that is kept: which chunk, which of its records.
 type Kept = BTreeMap<Cursor, (usize, u32)>;
 
+/// A chunk that was looked into, and which of its records match.
+type Looked = (View, Vec<(Cursor, u32)>);
+
 struct State<'a> {
     /// The next chunk to be looked into.
     next: usize,
@@ -190,7 +193,7 @@ impl Search<'_> {
         }
     }
 
-    fn look(&self, candidate: &Candidate) -> Result<Option<(View, Vec<(Cursor, u32)>)>, Damaged> {
+    fn look(&self, candidate: &Candidate) -> Result<Option<Looked>, Damaged> {
         if !self.plan.may_match(candidate) {
             return Ok(None);
         }

@@ -16,9 +16,12 @@ fn open(disk: &SimDisk, now: u64) -> Store {
     Store::open(Arc::new(disk.clone()), Path::new("/store"), shop::config(), now).expect("it opens").0
 }
 
+/// Of a span: whether it has a parent, when it began, its service, its name.
+type Head = (bool, u64, String, String);
+
 /// All traces of a tenant, read span by span.
 fn naive(model: &Model, tenant: &str) -> Vec<Trace> {
-    let mut traces: BTreeMap<Vec<u8>, (Trace, Vec<(bool, u64, String, String)>)> = BTreeMap::new();
+    let mut traces: BTreeMap<Vec<u8>, (Trace, Vec<Head>)> = BTreeMap::new();
     for known in model.records.iter().filter(|known| known.tenant == tenant && known.signal == Signal::Traces) {
         let head = span_head(&known.flat.record);
         let (trace, heads) = traces.entry(known.trace.clone()).or_insert_with(|| {

@@ -3,11 +3,8 @@
 //! Two summaries of one trace are joined by minimum, maximum, sum and union, so the order in which spans arrive and where they are
 //! divided makes no difference, and a status only ever becomes worse.
 
-use foldhash::HashMap;
-use std::collections::BTreeSet;
+use foldhash::{HashMap, HashSet};
 use std::sync::Arc;
-use wire::field::{Fields, Value};
-use wire::key::span_head;
 
 /// Services of a trace that are kept: of more the first by name.
 const MOST_SERVICES: usize = 32;
@@ -23,6 +20,16 @@ pub(crate) struct Head {
     pub name: Arc<[u8]>,
 }
 
+/// What a summary takes of a span.
+pub(crate) struct SpanFacts<'a> {
+    pub start: u64,
+    pub end: u64,
+    pub status: u8,
+    pub has_parent: bool,
+    pub name: &'a [u8],
+    pub service: &'a Arc<[u8]>,
+}
+
 /// A trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -33,28 +40,32 @@ pub(crate) struct Summary {
     /// 0 unset, 1 ok, 2 error.
     pub status: u8,
     pub head: Head,
-    pub services: BTreeSet<Arc<[u8]>>,
+    /// In order, each once.
+    pub services: Vec<Arc<[u8]>>,
 }
 
 impl Summary {
-    /// Of one span of a service, and the id of its trace. None if it has none.
-    pub fn of_span(span: &[u8], service: &Arc<[u8]>, names: &mut Names) -> Option<([u8; 16], Summary)> {
-        let head = span_head(span);
-        let trace: [u8; 16] = head.trace_id.try_into().ok().filter(|id| *id != [0; 16])?;
-        let (mut has_parent, mut name) = (false, &[][..]);
-        for field in Fields::new(span).map_while(Result::ok) {
-            match (field.number, field.value) {
-                (4, Value::Len(id)) => has_parent = !id.is_empty(),
-                (5, Value::Len(text)) => name = text,
-                _ => {}
-            }
-        }
-        let (start, end) = (head.start, head.end.max(head.start));
+    /// Of one span.
+    pub fn of_span(span: &SpanFacts<'_>, names: &mut Names) -> Summary {
+        let &SpanFacts { start, end, status, has_parent, name, service } = span;
         let name = names.get(&name[..name.len().min(LONGEST_NAME)]);
-        let status = u8::try_from(head.status_code.clamp(0, 2)).unwrap_or_default();
         let head = Head { has_parent, start, service: service.clone(), name };
-        let services = BTreeSet::from([service.clone()]);
-        Some((trace, Summary { start, end, spans: 1, errors: u64::from(status == 2), status, head, services }))
+        let (errors, services) = (u64::from(status == 2), vec![service.clone()]);
+        Summary { start, end: end.max(start), spans: 1, errors, status, head, services }
+    }
+
+    /// Takes a span in.
+    pub fn add(&mut self, span: &SpanFacts<'_>, names: &mut Names) {
+        let its = (span.has_parent, span.start, &**span.service, &span.name[..span.name.len().min(LONGEST_NAME)]);
+        if its < (self.head.has_parent, self.head.start, &*self.head.service, &*self.head.name) {
+            self.head = Summary::of_span(span, names).head;
+        }
+        self.start = self.start.min(span.start);
+        self.end = self.end.max(span.end.max(span.start));
+        self.spans = self.spans.saturating_add(1);
+        self.errors = self.errors.saturating_add(u64::from(span.status == 2));
+        self.status = self.status.max(span.status);
+        self.add_service(span.service);
     }
 
     /// Takes another summary of the same trace in.
@@ -67,20 +78,20 @@ impl Summary {
         if other.head < self.head {
             self.head = other.head.clone();
         }
-        for service in &other.services {
-            if !self.services.contains(service) {
-                self.services.insert(service.clone());
-            }
-        }
-        while self.services.len() > MOST_SERVICES {
-            self.services.pop_last();
+        other.services.iter().for_each(|service| self.add_service(service));
+    }
+
+    fn add_service(&mut self, service: &Arc<[u8]>) {
+        if let Err(place) = self.services.binary_search(service) {
+            self.services.insert(place, service.clone());
+            self.services.truncate(MOST_SERVICES);
         }
     }
 }
 
 /// Names that many spans share.
 #[derive(Debug, Default)]
-pub(crate) struct Names(HashMap<Box<[u8]>, Arc<[u8]>>);
+pub(crate) struct Names(HashSet<Arc<[u8]>>);
 
 impl Names {
     /// More names than this are not kept.
@@ -94,7 +105,7 @@ impl Names {
             self.0.clear();
         }
         let new: Arc<[u8]> = name.into();
-        self.0.insert(name.into(), new.clone());
+        self.0.insert(new.clone());
         new
     }
 }
@@ -120,20 +131,22 @@ pub(crate) struct Summaries {
 }
 
 impl Summaries {
-    /// Takes a span of a request in, unless it is on disk.
-    pub fn add(&mut self, span: &[u8], service: &Arc<[u8]>, request: u64) {
+    /// Takes a span of a trace and a request in, unless it is on disk.
+    pub fn add(&mut self, trace: &[u8; 16], span: &SpanFacts<'_>, request: u64) {
         if request <= self.through {
             return;
         }
-        let growing = &mut self.growing;
+        let Summaries { growing, names, .. } = self;
         if growing.first == 0 {
             growing.first = request;
         }
         growing.last = growing.last.max(request);
-        let Some((trace, summary)) = Summary::of_span(span, service, &mut self.names) else { return };
-        match growing.traces.get_mut(&trace) {
-            Some(there) => there.join(&summary),
-            None => drop(growing.traces.insert(trace, summary)),
+        if *trace == [0; 16] {
+            return;
+        }
+        match growing.traces.get_mut(trace) {
+            Some(there) => there.add(span, names),
+            None => drop(growing.traces.insert(*trace, Summary::of_span(span, names))),
         }
     }
 
@@ -179,53 +192,40 @@ impl Summaries {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use wire::build::{MessageWriter, Span};
 
-    fn span(seed: u64) -> (Vec<u8>, Arc<[u8]>) {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let parent = [7; 8];
-        let start = random.u64(0..20);
-        let mut request = MessageWriter::new();
-        request.resource_entry(&[], "", |scope| {
-            scope.span(&Span {
-                trace_id: &[1; 16],
-                span_id: &[2; 8],
-                parent_span_id: if random.u8(0..3) > 0 { &parent } else { &[] },
-                name: ["a", "b"][random.usize(0..2)],
-                start,
-                end: random.u64(0..30),
-                status_code: random.u32(0..3),
-                ..Span::default()
-            });
-        });
-        let mut index = wire::Index::new();
-        index.build(wire::Signal::Traces, request.as_slice()).expect("sound");
-        let span = index.records(request.as_slice()).next().expect("a span").bytes().to_vec();
-        (span, Arc::from(random.u8(0..50).to_string().as_bytes()))
+    type Facts = (u64, u64, u8, bool, Vec<u8>, Arc<[u8]>);
+
+    fn facts() -> impl Strategy<Value = Facts> {
+        let name = prop_oneof![Just(b"a".to_vec()), Just(b"b".to_vec()), Just(vec![b'x'; 300])];
+        let service = (0..50u8).prop_map(|number| Arc::from(number.to_string().as_bytes()));
+        (0..20u64, 0..30u64, 0..3u8, any::<bool>(), name, service)
+    }
+
+    fn span(facts: &Facts) -> SpanFacts<'_> {
+        let (start, end, status, has_parent, name, service) = facts;
+        SpanFacts { start: *start, end: *end, status: *status, has_parent: *has_parent, name, service }
     }
 
     proptest! {
-        /// Scenario: spans of one trace in any order, joined one by one, or in two parts that are joined in the end.
+        /// Scenario: spans of one trace in any order, taken in one by one, or in two parts that are joined in the end.
         /// Guarantee: the summary is the same.
         #[test]
-        fn order_makes_no_difference(seeds in proptest::collection::vec(any::<u64>(), 1..60), cut in 0usize..60) {
+        fn order_makes_no_difference(mut all in proptest::collection::vec(facts(), 1..60), cut in 0usize..60) {
             let mut names = Names::default();
-            let mut all: Vec<Summary> = seeds.iter().map(|seed| {
-                let (span, service) = span(*seed);
-                Summary::of_span(&span, &service, &mut names).expect("a trace id").1
-            }).collect();
-            let join = |parts: &[Summary]| {
-                let mut parts = parts.iter();
-                let mut first = parts.next()?.clone();
-                parts.for_each(|part| first.join(part));
-                Some(first)
+            let mut of = |spans: &[Facts]| {
+                let mut spans = spans.iter();
+                let mut summary = Summary::of_span(&span(spans.next()?), &mut names);
+                spans.for_each(|facts| summary.add(&span(facts), &mut names));
+                Some(summary)
             };
-            let forward = join(&all);
+            let forward = of(&all).expect("a span");
             let cut = cut.min(all.len());
-            let halves: Vec<Summary> = [join(&all[cut..]), join(&all[..cut])].into_iter().flatten().collect();
-            prop_assert_eq!(&join(&halves), &forward);
+            let mut halves = [of(&all[cut..]), of(&all[..cut])].into_iter().flatten();
+            let mut joined = halves.next().expect("a span");
+            halves.for_each(|half| joined.join(&half));
+            prop_assert_eq!(&joined, &forward);
             all.reverse();
-            prop_assert_eq!(join(&all), forward);
+            prop_assert_eq!(of(&all).expect("a span"), forward);
         }
     }
 }

@@ -8,7 +8,6 @@ use crate::codec::{Damaged, Reader, put_bytes, put_varint};
 use crate::disk::{Disk, DiskFile};
 use crate::segment::Repairs;
 use foldhash::HashMap;
-use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -276,7 +275,7 @@ fn decode(raw: &[u8]) -> Result<Vec<([u8; 16], Summary)>, Damaged> {
             name: text(reader.varint()?)?,
         };
         let services = reader.count()?;
-        let services: BTreeSet<_> = (0..services).map(|_| text(reader.varint()?)).collect::<Result<_, _>>()?;
+        let services: Vec<_> = (0..services).map(|_| text(reader.varint()?)).collect::<Result<_, _>>()?;
         rows.push((id, Summary { start, end, spans, errors, status: bits & 3, head, services }));
     }
     Ok(rows)

@@ -68,7 +68,7 @@ pub struct Http {
     pub response_headers: BTreeMap<String, Secret>,
     /// The encodings that are taken; "" is none.
     pub compression_algorithms: Vec<String>,
-    /// For a whole request with its body. 0: no limit but that of progress.
+    /// For a whole request with its body. 0: ten minutes.
     pub read_timeout: GoDuration,
     /// For the headers of a request, counted from the end of the last one. 0: no limit.
     pub read_header_timeout: GoDuration,

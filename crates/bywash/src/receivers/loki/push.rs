@@ -108,7 +108,8 @@ impl Push {
         })?;
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported"))?;
-        let mut call = self.seats.open_call(&head.headers).map_err(|refusal| self.refused(refusal))?;
+        let mut call =
+            self.seats.open_call(&head.headers, connection.half_open()).map_err(|refusal| self.refused(refusal))?;
         drop(head.uri);
         if let Some(auth) = &self.authenticator
             && !auth.allows(&head.headers).await

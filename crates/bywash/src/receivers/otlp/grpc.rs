@@ -17,6 +17,7 @@ mod reply;
 use super::config;
 use super::intake::Intake;
 use crate::net::body::ReadBuffers;
+use crate::net::calls::HalfOpen;
 use crate::net::listen::Io;
 use crate::net::seats::Seat;
 use crate::net::server::{CONNECTION_WINDOW, MAX_STREAMS, STREAM_WINDOW, keys};
@@ -119,6 +120,7 @@ struct Session {
     server: Arc<Server>,
     h2: Connection<Io, Bytes>,
     buffers: Arc<ReadBuffers>,
+    half_open: HalfOpen,
     waiting: FuturesUnordered<Waiting>,
     answers: Vec<(SendResponse<Bytes>, Reply)>,
     keepalive: Keepalive,
@@ -137,9 +139,9 @@ impl Session {
         stop: Stop,
     ) -> Session {
         let keepalive = Keepalive::new(server.keepalive, h2.ping_pong(), tokio::time::Instant::now());
-        let (buffers, waiting) = (Arc::default(), FuturesUnordered::new());
+        let (buffers, half_open, waiting) = (Arc::default(), HalfOpen::default(), FuturesUnordered::new());
         let answers = Vec::with_capacity(ROUND);
-        Session { server, h2, buffers, waiting, answers, keepalive, peer, seat, has_served: false, stop }
+        Session { server, h2, buffers, half_open, waiting, answers, keepalive, peer, seat, has_served: false, stop }
     }
 
     /// Tells the client to go elsewhere; what is under way is finished.
@@ -169,7 +171,10 @@ impl Session {
             }
             let busy = !self.waiting.is_empty() || self.h2.has_streams();
             if std::mem::take(&mut self.has_served) {
-                if busy { self.seat.is_busy() } else { self.seat.is_idle() }
+                match self.waiting.len() {
+                    0 => self.seat.is_idle(),
+                    active => self.seat.is_busy(active, &self.half_open),
+                }
             }
             match ready!(self.keepalive.poll(cx, busy)) {
                 Action::Pinged => {}
@@ -192,7 +197,8 @@ impl Session {
                     self.has_served = true;
                     let is_stopping = self.stop.deadline().is_some();
                     let (server, buffers) = (self.server.clone(), self.buffers.clone());
-                    let call = Call { server, buffers, respond, peer: self.peer.ip(), is_stopping };
+                    let (half_open, peer) = (self.half_open.clone(), self.peer.ip());
+                    let call = Call { server, buffers, half_open, respond, peer, is_stopping };
                     let mut call: Waiting = Box::pin(call.run(request));
                     match call.as_mut().poll(cx) {
                         Poll::Ready(answer) => self.answers.push(answer),

@@ -186,10 +186,15 @@ impl Bench {
     }
 
     pub(super) async fn within(yaml: &str, names: &[&str], signal: Signal, max_bytes: u64) -> Bench {
+        Bench::apart(yaml, names, signal, max_bytes, Apart::default()).await
+    }
+
+    /// With requests that stay apart.
+    pub(super) async fn apart(yaml: &str, names: &[&str], signal: Signal, max_bytes: u64, apart: Apart) -> Bench {
         let config = decoded(yaml);
         let (fleet, (list, heard)) = (Fleet::default(), watch::channel(None));
         let balancer = LoadBalancing::of("lb", &config, fleet.clone(), Box::new(move || Box::new(Feed::of(&heard))));
-        let outlet = balancer.outlet(signal, Budget::of(max_bytes), None, &Apart::default(), None).unwrap();
+        let outlet = balancer.outlet(signal, Budget::of(max_bytes), None, &apart, None).unwrap();
         let bench = Bench { fleet, balancer, outlet, list, names: Mutex::default() };
         // The resolver listens only once its task runs.
         tick().await;

@@ -9,6 +9,7 @@ use super::Server;
 use super::frame::{self, FrameError, IDLE_TIMEOUT};
 use super::reply::Reply;
 use crate::net::body::ReadBuffers;
+use crate::net::calls::HalfOpen;
 use crate::net::compression::Encoding;
 use bytes::Bytes;
 use h2::RecvStream;
@@ -27,6 +28,7 @@ use wire::Signal;
 pub(super) struct Call {
     pub server: Arc<Server>,
     pub buffers: Arc<ReadBuffers>,
+    pub half_open: HalfOpen,
     pub respond: SendResponse<Bytes>,
     /// The sender's address.
     pub peer: IpAddr,
@@ -82,8 +84,10 @@ impl Call {
     async fn export(&mut self, signal: Signal, headers: &HeaderMap, mut body: RecvStream) -> Result<Reply, Reply> {
         let intake = &self.server.intake;
         let limit = self.server.max_message;
-        let Admitted { mut call, mut permit, meta } =
-            intake.admit(signal, headers, self.peer).await.map_err(|status| match &intake.authenticator {
+        let Admitted { mut call, mut permit, meta } = intake
+            .admit(signal, headers, (self.peer, &self.half_open))
+            .await
+            .map_err(|status| match &intake.authenticator {
                 Some(auth) if status.code == Code::Unauthenticated => Reply::unauthenticated(status, auth),
                 _ => status.for_sender(headers).into(),
             })?;

@@ -67,7 +67,7 @@ impl Otlp {
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported".into()))?;
         drop(head.uri);
-        let admitted = intake.admit(signal, &head.headers, connection.peer()).await;
+        let admitted = intake.admit(signal, &head.headers, (connection.peer(), connection.half_open())).await;
         let Admitted { mut call, mut permit, meta } = admitted.map_err(|status| status.for_sender(&head.headers))?;
         let held = (&mut call, &mut permit);
         let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, held)
