@@ -23,6 +23,7 @@ async fn help_and_lists_are_as_reviewed() {
         ("help_dlq", &["dlq", "--help"]),
         ("help_dlq_list", &["dlq", "list", "--help"]),
         ("help_dlq_replay", &["dlq", "replay", "--help"]),
+        ("help_query", &["query", "--help"]),
         ("help_load", &["load", "--help"]),
         ("help_sink", &["sink", "--help"]),
         ("help_stages", &["stages", "--help"]),

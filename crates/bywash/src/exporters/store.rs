@@ -3,13 +3,19 @@
 //! | to change | open |
 //! |---|---|
 //! | which stores are open, and what is done every second | `open` |
+//! | what can be asked of one, and what is answered | [`api`] |
+//! | how records look as JSON | `rows` |
+//! | who may ask a running one | [`serve`] |
 //!
 //! Success is answered after the store's journal is synced. Requests that come at the same time share one sync: whoever syncs takes
 //! along what the others have appended meanwhile.
 //!
 //! Each tenant is a target of its own, so that no batch is of two.
 
+pub mod api;
 mod open;
+mod rows;
+pub mod serve;
 #[cfg(test)]
 mod tests;
 

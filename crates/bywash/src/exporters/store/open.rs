@@ -6,10 +6,10 @@
 //! Invariants: nothing of this waits for a disk on a task: threads do, and of those a store has a bound, so that a disk that hangs does
 //! not take all threads of the process.
 
-use super::{Config, Retention};
+use super::{Config, Retention, serve};
 use ::store::disk::RealDisk;
 use ::store::{Refused, Store};
-use flow::task;
+use flow::{Stop, Stopper, task};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ use wire::Signal;
 
 /// Threads that wait for the disk of one store.
 const MOST_THREADS: usize = 32;
+/// Questions that are answered at once.
+const MOST_QUESTIONS: usize = 4;
 /// Between two looks at what is to be written or removed.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -34,10 +36,13 @@ pub struct OpenStore {
     store: Store,
     handles: Mutex<Vec<Weak<Handle>>>,
     threads: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
     /// Whether the disk did not take what came last.
     is_failing: AtomicBool,
     /// Whether it was said in the log that it cannot write.
     is_told: AtomicBool,
+    /// Dropped with the store, which ends its socket.
+    _stopper: Stopper,
 }
 
 /// What an exporter holds.
@@ -66,7 +71,12 @@ pub(super) fn open(exporter: &str, config: &Config) -> Result<Arc<Handle>, Strin
             store
         }
         None => {
-            let store = Arc::new(OpenStore::new(path, config.retention, now()).map_err(failed)?);
+            let (store, stop) = OpenStore::new(path, config.retention, now()).map_err(failed)?;
+            let store = Arc::new(store);
+            if let Err(error) = serve::listen(&store, stop) {
+                let socket = serve::path(store.path());
+                tracing::warn!(socket = %socket.display(), %error, "`bywash query` cannot ask this process");
+            }
             let weak = Arc::downgrade(&store);
             task::keep("store", move || tick(weak.clone()));
             stores.push(Arc::downgrade(&store));
@@ -127,7 +137,7 @@ async fn tick(store: Weak<OpenStore>) {
 
 impl OpenStore {
     /// Opens the store of a directory.
-    pub(super) fn new(path: PathBuf, retention: Retention, now: u64) -> io::Result<OpenStore> {
+    fn new(path: PathBuf, retention: Retention, now: u64) -> io::Result<(OpenStore, Stop)> {
         let config = ::store::Config {
             max_age: retention.max_age(),
             max_bytes: retention.max_bytes(),
@@ -139,9 +149,18 @@ impl OpenStore {
             let (lost, foreign) = (found.lost, found.foreign);
             tracing::error!(path = %path.display(), lost, foreign, "the store was damaged: what could be read is there");
         }
-        let threads = Arc::new(Semaphore::new(MOST_THREADS));
-        let (is_failing, is_told) = Default::default();
-        Ok(OpenStore { path, store, handles: Mutex::default(), threads, is_failing, is_told })
+        let (stopper, stop) = Stopper::new();
+        let open = OpenStore {
+            path,
+            store,
+            handles: Mutex::default(),
+            threads: Arc::new(Semaphore::new(MOST_THREADS)),
+            questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
+            is_failing: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
+            _stopper: stopper,
+        };
+        Ok((open, stop))
     }
 
     /// Its directory.
@@ -154,6 +173,11 @@ impl OpenStore {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Permits for questions.
+    pub(super) fn questions(&self) -> Arc<Semaphore> {
+        self.questions.clone()
     }
 
     /// The exporter that was built last and still lives.
@@ -199,6 +223,9 @@ impl OpenStore {
 impl Drop for OpenStore {
     /// Writes what is in memory, so that the next start has nothing to replay. If that fails the journal has it.
     fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(serve::path(&self.path)) {
+            tracing::debug!(%error, "the store's socket was gone");
+        }
         if let Err(error) = self.store.flush(now()) {
             tracing::warn!(path = %self.path.display(), %error, "the store stays in its journal");
         }

@@ -135,3 +135,84 @@ async fn requests_share_syncs() {
     }
     assert_eq!(exporter.store().store().stats().records, 200);
 }
+
+fn answered(exporter: &Store, question: &str) -> Result<serde_json::Value, api::Wrong> {
+    api::answer(exporter.store().store(), question, &|| false)
+}
+
+/// Scenario: logs and a span, asked for by every page: whole, page by page, by a word, as counts, names and values. Guarantee: what was sent is
+/// answered, with its attributes, and nothing twice.
+#[tokio::test]
+async fn every_page_answers() {
+    let dir = TempDir::new().unwrap();
+    let exporter = Store::new("store", &config(&dir, "")).unwrap();
+    for text in ["one alpha", "two beta", "three alpha"] {
+        assert_eq!(send(&exporter, Payload::new(Signal::Logs, logs(text), 1)).await, Attempt::Sent);
+    }
+    assert_eq!(send(&exporter, Payload::new(Signal::Traces, spans(), 1)).await, Attempt::Sent);
+    let all = answered(&exporter, "/api/logs").unwrap();
+    assert_eq!((all["rows"].as_array().unwrap().len(), &all["complete"]), (3, &true.into()));
+    assert_eq!((&all["total"], &all["counts"]["none"]), (&3.into(), &3.into()));
+    assert_eq!(all["rows"][0]["resource"]["service.name"], "cart");
+    let some = answered(&exporter, "/api/logs?q=alpha+service%3Acart&counts=false").unwrap();
+    let bodies: Vec<_> = some["rows"].as_array().unwrap().iter().map(|row| row["body"].as_str().unwrap()).collect();
+    assert_eq!(bodies, ["three alpha", "one alpha"]);
+    let (mut cursor, mut seen) = (String::new(), vec![]);
+    loop {
+        let page = answered(&exporter, &format!("/api/logs?limit=1{cursor}")).unwrap();
+        let Some(row) = page["rows"].get(0) else { break };
+        seen.push(row["body"].as_str().unwrap().to_owned());
+        cursor = format!("&cursor={}", page["cursor"].as_str().unwrap());
+    }
+    assert_eq!(seen, ["three alpha", "two beta", "one alpha"]);
+    assert_eq!(answered(&exporter, "/api/spans").unwrap()["rows"][0]["body"], "GET");
+    let traces = answered(&exporter, "/api/traces").unwrap();
+    let id = traces["traces"][0]["trace_id"].as_str().unwrap();
+    assert_eq!((id, &traces["traces"][0]["operation"]), ("07".repeat(16).as_str(), &"GET".into()));
+    let trace = answered(&exporter, &format!("/api/traces/{id}")).unwrap();
+    assert_eq!(trace["spans"][0]["span_id"], "01".repeat(8));
+    let histogram = answered(&exporter, &format!("/api/histogram?start=0&end={}&buckets=7", u64::MAX - 1)).unwrap();
+    assert_eq!((histogram["buckets"].as_array().unwrap().len(), &histogram["services"]["cart"]), (7, &3.into()));
+    assert_eq!(answered(&exporter, "/api/fields").unwrap()["fields"][0]["text"], "service.name");
+    let values = answered(&exporter, "/api/fields?field=service.name").unwrap();
+    assert_eq!((&values["values"][0]["text"], &values["values"][0]["records"]), (&"cart".into(), &3.into()));
+}
+
+/// Scenario: questions that are wrong in each way. Guarantee: each is told, and an expression with the place.
+#[tokio::test]
+async fn wrong_questions_are_told() {
+    let dir = TempDir::new().unwrap();
+    let exporter = Store::new("store", &config(&dir, "")).unwrap();
+    for (question, status, at, part) in [
+        ("/api/nothing", 404, None, "no such page"),
+        ("/api/logs?q=a+severity%3E%3Dloud", 400, Some(12), "severity"),
+        ("/api/logs?limit=x", 400, None, "`limit`"),
+        ("/api/logs?colour=red", 400, None, "unknown parameter `colour`"),
+        ("/api/logs?cursor=x", 400, None, "cursor"),
+        ("/api/traces?cursor=x", 400, None, "cursor"),
+        ("/api/traces/xyz", 400, None, "32"),
+        ("/api/traces/00000000000000000000000000000001", 404, None, "no such trace"),
+        ("/api/histogram", 400, None, "`start`"),
+        ("/api/fields?signal=metrics", 400, None, "metrics"),
+    ] {
+        let wrong = answered(&exporter, question).unwrap_err();
+        assert!(wrong.status == status && wrong.error.contains(part), "{question}: {wrong:?}");
+        assert_eq!(wrong.at.is_some(), at.is_some(), "{question}: {wrong:?}");
+    }
+}
+
+/// Scenario: the socket of an open store is asked, rightly and wrongly, and after the store was closed. Guarantee: the same answers as
+/// within the process; then nobody answers.
+#[tokio::test]
+async fn a_socket_answers_while_the_store_is_open() {
+    let dir = TempDir::new().unwrap();
+    let exporter = Store::new("store", &config(&dir, "")).unwrap();
+    assert_eq!(send(&exporter, Payload::new(Signal::Logs, logs("hello"), 1)).await, Attempt::Sent);
+    let path = exporter.store().path().to_owned();
+    let answer = serve::ask(&path, "/api/logs?q=hello").await.unwrap();
+    assert_eq!(answer, answered(&exporter, "/api/logs?q=hello").unwrap());
+    let wrong = serve::ask(&path, "/api/logs?q=%22").await;
+    assert!(matches!(wrong, Err(serve::AskError::Wrong(wrong)) if wrong.at.is_some()));
+    drop(exporter);
+    assert!(matches!(serve::ask(&path, "/api/logs").await, Err(serve::AskError::Nobody)));
+}
