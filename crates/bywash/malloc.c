@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* From this size on an allocation is a mapping of its own; glibc's own default, as long as nothing has been freed. */
-static const int MAPPED_FROM = 128 * 1024;
+/* From this size on an allocation is a mapping of its own. Less costs a page fault for each page of an ordinary body. */
+static const int MAPPED_FROM = 512 * 1024;
 /* So much may be free and stay. */
 static const size_t KEPT = 16 * 1024 * 1024;
 /* Seconds between two looks. */

@@ -166,8 +166,10 @@ async fn open_calls_are_within_the_budget() {
 async fn half_sent_heads_are_within_the_budget() {
     let scene = Scene::new().await;
     let open = half_sent(scene.bywash.http, 2000, half_a_head()).await;
+    let closed = |m: &Metrics| m.sum("bywash_receiver_connections_closed", &["reason=\"half_open\""]);
+    // Some of them may still wait to be accepted.
+    scene.bywash.until("the oldest to be closed", |m| closed(m) > 1000.0).await;
     let metrics = scene.serves().await;
-    assert!(metrics.sum("bywash_receiver_connections_closed", &["reason=\"half_open\""]) > 1000.0);
     assert!(metrics.sum("bywash_receiver_connections", &["transport=\"http\""]) < 1000.0);
     drop(open);
     scene.ends_well().await;
@@ -194,10 +196,10 @@ async fn half_sent_bodies_are_within_the_budget() {
     scene.ends_well().await;
 }
 
-/// Scenario: JSON of tiny records comes faster than a stalled backend lets it go, and the backend recovers. Guarantee: senders are told to come again; see
+/// Scenario: JSON of small records comes faster than a stalled backend lets it go, and the backend recovers. Guarantee: senders are told to come again; see
 /// the module.
 #[tokio::test]
-async fn json_of_tiny_records_is_within_the_budget() {
+async fn json_of_small_records_is_within_the_budget() {
     let mut sink = Sink::start(&["--stall"]).await;
     let bywash = Bywash::start(&config(&sink)).await;
     let before = bywash.process.rss();
@@ -212,9 +214,10 @@ async fn json_of_tiny_records_is_within_the_budget() {
     sink.stop().await;
 }
 
-/// Sends bodies of the smallest records, several at once, until they are refused.
+/// Sends bodies of small records, several at once, until they are refused.
 async fn flood_with_json(to: SocketAddr) {
-    let records = vec![r#"{"severityNumber":17}"#; 60_000].join(",");
+    let record = format!(r#"{{"severityNumber":17,"body":{{"stringValue":"{}"}}}}"#, "x".repeat(60));
+    let records = vec![record.as_str(); 10_000].join(",");
     let body: Bytes = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}]}}"#).into();
     let mut senders = JoinSet::new();
     for _ in 0..4 {
@@ -242,8 +245,7 @@ async fn it_lives_in_a_group_of_its_budget() {
         Err(why) => return println!("skipped: {why}"),
     };
     let sink = Sink::start(&[]).await;
-    let mut bywash = Bywash::start(&config(&sink)).await;
-    group.add(bywash.process.id());
+    let mut bywash = Bywash::start_within(&group, &config(&sink)).await;
     let heads = half_sent(bywash.http, 1500, half_a_head()).await;
     let mut calls = vec![];
     for _ in 0..20 {

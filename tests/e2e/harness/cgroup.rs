@@ -31,9 +31,9 @@ impl Cgroup {
         Ok(group)
     }
 
-    /// Puts a process into it, and all that it starts.
-    pub fn add(&self, pid: u32) {
-        fs::write(self.dir.join("cgroup.procs"), pid.to_string()).unwrap();
+    /// The file that takes the numbers of processes which are to be in it.
+    pub fn processes(&self) -> PathBuf {
+        self.dir.join("cgroup.procs")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The processes of a test: Bywash itself, its load generator and its sink. Whatever still runs when the test ends is
 //! killed.
 
+use super::cgroup::Cgroup;
 use super::{Books, PATIENCE, eventually, http};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -65,9 +66,13 @@ impl Process {
 
     /// The same with these variables in its environment.
     pub fn start_with(name: &'static str, args: &[String], dir: &Path, variables: &[(&str, &str)]) -> Process {
-        let mut child = Command::new(BYWASH)
-            .args(args)
-            .envs(variables.iter().copied())
+        let mut command = Command::new(BYWASH);
+        command.args(args).envs(variables.iter().copied());
+        Process::spawn(name, command, dir)
+    }
+
+    fn spawn(name: &'static str, mut command: Command, dir: &Path) -> Process {
+        let mut child = command
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -103,10 +108,6 @@ impl Process {
     pub async fn ended(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("{} does not end", self.name)).unwrap().code()
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id().expect("the process has ended")
     }
 
     pub fn is_alive(&mut self) -> bool {
@@ -179,6 +180,18 @@ pub struct Bywash {
 }
 
 impl Bywash {
+    /// The same in a control group, from its first instruction on.
+    pub async fn start_within(group: &Cgroup, config: &str) -> Bywash {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("config.yaml"), config).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ > \"$1\"; shift; exec \"$@\"", "sh"]).arg(group.processes());
+        command.args([BYWASH, "run", "--config", "config.yaml"]);
+        let process = Process::spawn("bywash", command, dir.path());
+        let stderr = process.stderr.clone();
+        Bywash::ready(process, dir, || stderr.json()).await
+    }
+
     /// Starts it and waits until it is ready. The configuration is one of [`super::Pipeline`], or listens where that
     /// does.
     pub async fn start(config: &str) -> Bywash {

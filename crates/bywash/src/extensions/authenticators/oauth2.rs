@@ -180,7 +180,7 @@ impl OAuth2 {
             return fetch.clone();
         }
         let this = self.clone();
-        let task = tokio::spawn(async move {
+        let task = flow::task::spawn("token", async move {
             let granted = this.0.ask().await.map(Arc::new);
             let mut state = this.0.state.lock();
             state.fetch = None;
