@@ -32,10 +32,10 @@ fn troubles(metrics: &Metrics, kind: &str) -> f64 {
 }
 
 /// A small file system of a test's own, below its folder. Only within [`network::within`].
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(dir: &Path) -> SmallDisk {
+    pub fn mount(dir: &Path) -> SmallDisk {
         let at = dir.join("storage");
         fs::create_dir(&at).unwrap();
         mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &at);
@@ -43,12 +43,12 @@ impl SmallDisk {
     }
 
     /// Takes all the space that is left.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let mut ballast = File::create(self.0.join("ballast")).unwrap();
         while ballast.write_all(&[0; PAGE as usize]).is_ok() {}
     }
 
-    fn relieve(&self) {
+    pub fn relieve(&self) {
         fs::remove_file(self.0.join("ballast")).unwrap();
     }
 }

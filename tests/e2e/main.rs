@@ -38,6 +38,7 @@ mod reload;
 mod spool_speed;
 mod stages;
 mod stopping;
+mod store;
 mod stuck_log;
 mod telemetry;
 mod ten_thousand;

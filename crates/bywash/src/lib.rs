@@ -15,6 +15,7 @@
 //!                flow (crate)                payload, ack, budget, inlet, lane: knows no protocol
 //!                      │
 //!               stages (crate)               log entries and Loki stages: one function call
+//!                store (crate)               logs and traces on disk, and questions: no async
 //!                wire (crate)                OTLP on bytes: no async, no I/O
 //!                gzip (crate)                gzip bodies: inflated, joined
 //! ```
@@ -35,6 +36,7 @@
 //! | keys of `service`, error messages of configurations | [`config`] |
 //! | listeners, connections, TLS, compression | [`net`] |
 //! | commands, start, reload, stop | [`app`] |
+//! | what is kept on this machine, and how it is asked | [`exporters::store`], [`commands::query`], and the crate `store` |
 //! | `bywash load`, `bywash sink` and `bywash stages` | [`commands`] |
 //! | which components there are | [`app::components`], [`exporters`] |
 //! | batching, queues, retries, breakers, admission, memory | the crate `flow` |

@@ -47,7 +47,7 @@ impl Store {
     pub(crate) fn is_over(&self, current: &Current, now: u64) -> bool {
         let catalog = self.catalog.read();
         let bytes = catalog.part_bytes(current.part);
-        let is_large = self.config.max_bytes.is_some_and(|most| bytes > most / 8);
+        let is_large = self.kept.lock().1.is_some_and(|most| bytes > most / 8);
         Part::of(now).day > current.part.day || is_large
     }
 

@@ -10,11 +10,19 @@ use crate::store::Store;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 impl Store {
+    /// Changes [`Config::max_age`](crate::Config::max_age) and [`Config::max_bytes`](crate::Config::max_bytes). What is too old or too
+    /// much then goes with the next [`Store::tick`].
+    pub fn set_retention(&self, max_age: Option<Duration>, max_bytes: Option<u64>) {
+        *self.kept.lock() = (max_age, max_bytes);
+    }
+
     /// Removes days that are too old, and the oldest while all take too much. The part that is written stays.
     pub(crate) fn retain(&self, now: u64) -> io::Result<()> {
         let current = self.current.lock();
+        let (max_age, max_bytes) = *self.kept.lock();
         loop {
             let catalog = self.catalog.read();
             let Some(&oldest) = catalog.parts.keys().next().filter(|oldest| **oldest != current.part) else {
@@ -22,8 +30,8 @@ impl Store {
             };
             let all: u64 = catalog.parts.keys().map(|part| catalog.part_bytes(*part)).sum();
             drop(catalog);
-            let is_old = self.config.max_age.is_some_and(|age| oldest.end().saturating_add(nanos(age)) <= now);
-            if !is_old && self.config.max_bytes.is_none_or(|most| all <= most) {
+            let is_old = max_age.is_some_and(|age| oldest.end().saturating_add(nanos(age)) <= now);
+            if !is_old && max_bytes.is_none_or(|most| all <= most) {
                 return Ok(());
             }
             self.disk.remove_dir(&self.root.join(oldest.name()))?;

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use wire::Signal;
 
 /// Frames of the journal that may wait in memory before `append` writes them itself.
@@ -79,6 +80,8 @@ pub struct Store {
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) journal: Journal,
     pub(crate) current: Mutex<Current>,
+    /// How long, and how many bytes, are kept now.
+    pub(crate) kept: Mutex<(Option<Duration>, Option<u64>)>,
     pub(crate) counters: Counters,
     /// Segments that could not be rewritten, because a chunk in them cannot be read.
     pub(crate) unwilling: Mutex<BTreeSet<(Part, String, usize)>>,
@@ -114,6 +117,7 @@ impl Store {
             None => Current { part: Part::of(now), files: PartFiles::default(), summed: now },
         };
         let opened = Opened { replayed, found: repairs.found, lost: repairs.lost + damaged, foreign: repairs.foreign };
+        let kept = Mutex::new((config.max_age, config.max_bytes));
         let store = Store {
             disk,
             root: root.to_owned(),
@@ -122,6 +126,7 @@ impl Store {
             catalog: RwLock::new(catalog),
             journal,
             current: Mutex::new(current),
+            kept,
             counters: Counters::default(),
             unwilling: Mutex::default(),
             seed,

@@ -6,7 +6,7 @@ use crate::app::components::{self, BUILT_IN_KINDS, KINDS};
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
 use crate::app::terminal;
-use crate::commands::{dlq, load, sink, stages};
+use crate::commands::{dlq, load, query, sink, stages};
 use crate::config::{Diagnostics, Kind, ProcessEnvironment, print};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -89,6 +89,10 @@ enum Command {
     Dlq(Box<dlq::Args>),
     /// Generate telemetry, with an id in every record, and say what became of it
     Load(Box<load::Args>),
+    /// Find records in a store, the newest first
+    ///
+    /// The process that holds the store is asked; where none does, the directory is opened itself.
+    Query(Box<query::Args>),
     /// Take telemetry and count it, or fail as told: a backend for trials
     Sink(Box<sink::Args>),
     /// Show what each stage of a Loki pipeline does to each line
@@ -244,6 +248,7 @@ impl Command {
             }
             Command::Dlq(args) => dead_letters(*args).await,
             Command::Load(args) => Ok(Exit::Code(load::run(*args).await?)),
+            Command::Query(args) => Ok(Exit::Code(query::run(*args).await?)),
             Command::Sink(args) => Ok(Exit::Code(sink::run(*args).await?)),
             Command::Stages(args) => Ok(Exit::Code(stages::run(&args)?)),
             Command::Completions { shell } => {
@@ -388,6 +393,9 @@ mod tests {
             &["bywash", "dlq", "show", "--directory", "/d", "otlp/logs/1", "--raw", "-"],
             &["bywash", "dlq", "replay", "--directory", "/d", "otlp/logs/1", "otlp/logs/2"],
             &["bywash", "dlq", "discard", "--directory", "/d", "--all", "--reason", "bad_data"],
+            &["bywash", "query"],
+            &["bywash", "query", "--path", "/d", "--traces", "--since", "1h", "--limit", "9", "--json", "a -b"],
+            &["bywash", "query", "--", "-debug"],
         ] {
             assert!(Cli::try_parse_from(arguments).is_ok(), "{arguments:?}");
         }

@@ -64,6 +64,7 @@ pub fn signals(kind: &str) -> &'static [Signal] {
     match kind {
         "loki" | "loki_stages" => &[Signal::Logs],
         "prometheus" => &[Signal::Metrics],
+        "store" => &[Signal::Logs, Signal::Traces],
         _ => &Signal::ALL,
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `bywash dlq`: looks after dead letters | [`dlq`] |
 //! | `bywash load`: generates telemetry | [`load`] |
+//! | `bywash query`: finds records in a store | [`query`] |
 //! | `bywash sink`: takes telemetry and counts it | [`sink`] |
 //! | `bywash stages`: shows what each stage does to a line | [`stages`] |
 //!
@@ -14,5 +15,6 @@ mod interrupt;
 mod latency;
 pub mod load;
 mod progress;
+pub mod query;
 pub mod sink;
 pub mod stages;

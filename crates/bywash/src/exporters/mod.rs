@@ -11,6 +11,7 @@ pub mod otlp_grpc;
 pub mod otlp_http;
 pub mod prometheus;
 pub mod queue;
+pub mod store;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "load_balancing", aliases: &["loadbalancing"] },
     Kind::new("loki"),
     Kind::new("prometheus"),
+    Kind::new("store"),
     Kind { name: "debug", aliases: &["logging"] },
     Kind::new("nop"),
 ];
@@ -57,6 +59,8 @@ pub enum ExporterConfig {
     Loki(Box<loki::Config>),
     /// `prometheus`.
     Prometheus(Box<prometheus::Config>),
+    /// `store`.
+    Store(Box<store::Config>),
     /// `debug`.
     Debug(debug::Config),
     /// `nop`.
@@ -73,6 +77,7 @@ impl ExporterConfig {
             "load_balancing" => ExporterConfig::LoadBalancing(Box::new(decode_valid(at, diagnostics)?)),
             "loki" => ExporterConfig::Loki(Box::new(decode_valid(at, diagnostics)?)),
             "prometheus" => ExporterConfig::Prometheus(Box::new(decode_valid(at, diagnostics)?)),
+            "store" => ExporterConfig::Store(Box::new(decode_valid(at, diagnostics)?)),
             "debug" => ExporterConfig::Debug(decode_valid(at, diagnostics)?),
             "nop" => ExporterConfig::Nop(decode_valid(at, diagnostics)?),
             _ => return None,
@@ -91,6 +96,9 @@ impl ExporterConfig {
             ExporterConfig::Prometheus(_) if signal != Signal::Metrics => {
                 Some(format!("takes metrics only, not {signal}"))
             }
+            ExporterConfig::Store(_) if signal == Signal::Metrics => {
+                Some(format!("takes logs and traces only, not {signal}"))
+            }
             _ => None,
         }
     }
@@ -102,6 +110,7 @@ impl ExporterConfig {
             ExporterConfig::OtlpGrpc(c) => &c.0.sending_queue,
             ExporterConfig::OtlpHttp(c) => &c.sending_queue,
             ExporterConfig::Loki(c) => &c.sending_queue,
+            ExporterConfig::Store(c) => &c.sending_queue,
             ExporterConfig::LoadBalancing(c) => return c.stored_in(),
             ExporterConfig::Prometheus(c) => c.sending_queue.as_ref()?,
             ExporterConfig::Debug(c) => c.sending_queue.as_ref()?,
@@ -118,7 +127,10 @@ impl ExporterConfig {
             ExporterConfig::OtlpHttp(c) => ("auth.authenticator", &c.auth),
             ExporterConfig::Loki(c) => ("auth.authenticator", &c.auth),
             ExporterConfig::LoadBalancing(c) => ("protocol.otlp.auth.authenticator", &c.protocol.otlp.auth),
-            ExporterConfig::Prometheus(_) | ExporterConfig::Debug(_) | ExporterConfig::Nop(_) => return None,
+            ExporterConfig::Prometheus(_)
+            | ExporterConfig::Store(_)
+            | ExporterConfig::Debug(_)
+            | ExporterConfig::Nop(_) => return None,
         };
         Some((key, &auth.as_ref()?.authenticator))
     }
@@ -141,6 +153,7 @@ impl ExporterConfig {
             ExporterConfig::OtlpGrpc(c) => c.0.sending_queue.partition(),
             ExporterConfig::OtlpHttp(c) => c.sending_queue.partition(),
             ExporterConfig::Loki(c) => c.sending_queue.partition(),
+            ExporterConfig::Store(c) => c.sending_queue.partition(),
             ExporterConfig::LoadBalancing(c) => c.partition(),
             ExporterConfig::Prometheus(_) | ExporterConfig::Debug(_) | ExporterConfig::Nop(_) => None,
         }
@@ -153,6 +166,7 @@ impl ExporterConfig {
             ExporterConfig::OtlpGrpc(c) => c.0.sending_queue.enabled,
             ExporterConfig::OtlpHttp(c) => c.sending_queue.enabled,
             ExporterConfig::Loki(c) => c.sending_queue.enabled,
+            ExporterConfig::Store(c) => c.sending_queue.enabled,
             ExporterConfig::LoadBalancing(c) => c.is_queued(),
             ExporterConfig::Prometheus(c) => c.queue().enabled,
             ExporterConfig::Debug(c) => c.queue().enabled,
@@ -186,6 +200,7 @@ enum BuiltKind {
     LoadBalancing(load_balancing::LoadBalancing),
     Loki(loki::Loki),
     Prometheus(prometheus::Prometheus),
+    Store(store::Store),
     Debug(debug::Debug),
     Nop(nop::Nop),
 }
@@ -220,6 +235,10 @@ pub fn build(name: &str, config: &ExporterConfig, credentials: Option<Credential
         ExporterConfig::Prometheus(c) => {
             let kind = BuiltKind::Prometheus(prometheus::Prometheus::new(name, c)?);
             (kind, GoDuration::default(), c.queue(), never())
+        }
+        ExporterConfig::Store(c) => {
+            let kind = BuiltKind::Store(store::Store::new(name, c)?);
+            (kind, c.timeout, c.sending_queue.clone(), c.retry_on_failure.clone())
         }
         ExporterConfig::Debug(c) => {
             (BuiltKind::Debug(debug::Debug::new(name, c)), GoDuration::default(), c.queue(), never())
@@ -286,6 +305,10 @@ impl Built {
                 return Err(BuildError(format!("prometheus takes metrics only, not {signal}")));
             }
             BuiltKind::Prometheus(exporter) => direct(config, within, exporter.clone(), exporter.target()),
+            BuiltKind::Store(_) if signal == Signal::Metrics => {
+                return Err(BuildError(format!("store takes logs and traces only, not {signal}")));
+            }
+            BuiltKind::Store(exporter) => routed(config, within, exporter.clone(), exporter.router()),
             BuiltKind::Debug(exporter) => direct(config, within, exporter.clone(), exporter.target()),
             BuiltKind::Nop(exporter) => direct(config, within, *exporter, Target::new("nop")),
         })

@@ -12,9 +12,11 @@ fn decode(kind: &str, yaml: &str) -> (Option<ExporterConfig>, Diagnostics) {
 }
 
 /// Scenario: every type of the table, with the least that it needs. Guarantee: it decodes, builds, and has an outlet for every signal; `loki` for logs only,
-/// and says so.
+/// `store` not for metrics, and each says so.
 #[tokio::test]
 async fn every_type_of_the_table_can_be_built() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let store = format!("path: '{}'", dir.path().display());
     for kind in KINDS {
         let yaml = match kind.name {
             "otlp_grpc" => "{endpoint: 'localhost:4317', tls: {insecure: true}}",
@@ -22,6 +24,7 @@ async fn every_type_of_the_table_can_be_built() {
             "otlp_http" => "endpoint: http://localhost:4318",
             "loki" => "endpoint: http://localhost:3100/loki/api/v1/push",
             "prometheus" => "endpoint: '127.0.0.1:0'",
+            "store" => &store,
             _ => "{}",
         };
         let (config, found) = decode(kind.name, yaml);
@@ -29,11 +32,12 @@ async fn every_type_of_the_table_can_be_built() {
         let built = build(kind.name, &config.unwrap(), None).unwrap();
         for signal in Signal::ALL {
             let only = match kind.name {
-                "loki" => Some(Signal::Logs),
-                "prometheus" => Some(Signal::Metrics),
+                "loki" => Some((&[Signal::Logs][..], "logs")),
+                "prometheus" => Some((&[Signal::Metrics][..], "metrics")),
+                "store" => Some((&[Signal::Logs, Signal::Traces][..], "logs and traces")),
                 _ => None,
             };
-            if let Some(only) = only.filter(|only| *only != signal) {
+            if let Some((_, only)) = only.filter(|(signals, _)| !signals.contains(&signal)) {
                 let refused = built.outlet(signal, Budget::of(1 << 20), None, &Apart::default(), None);
                 assert!(refused.is_err_and(|e| e.0.contains(&format!("takes {only} only"))));
                 continue;
