@@ -1,7 +1,8 @@
 //! What both transports do with a request between its headers and its answer.
 //!
-//! In this order: is the signal served, is there room for the call, may the sender send, is there room for a body (all before anything of that is read); then the body
-//! is decompressed, transcoded and checked; then it is offered to the inlet. Every step that turns a request away counts it, once.
+//! In this order: is the signal served, is there room for the call, may the sender send, is there room for a body (all
+//! before anything of that is read); then the body is decompressed, transcoded and checked; then it is offered to the
+//! inlet. Every step that turns a request away counts it, once.
 //!
 //! It knows neither sockets nor how an answer looks on the wire.
 
@@ -88,7 +89,8 @@ impl Intake {
         self.inlets.of(signal)
     }
 
-    /// Everything that can be decided from the headers. The caller must not read a body before. `half_open` is its connection's count.
+    /// Everything that can be decided from the headers. The caller must not read a body before. `half_open` is its
+    /// connection's count.
     pub async fn admit(&self, signal: Signal, headers: &HeaderMap, half_open: &HalfOpen) -> Result<Admitted, Status> {
         let call = self.seats.open_call(headers, half_open).map_err(|refusal| self.refused(signal, refusal))?;
         if let Some(auth) = &self.authenticator
