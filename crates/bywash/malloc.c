@@ -1,10 +1,12 @@
 /*
  * The settings of glibc's allocator, made before the program begins (docs/adr/0019).
  *
- * By itself glibc raises the size from which on an allocation is a mapping of its own, up to 32 MiB, each time a large one is freed. From then on
- * bodies and buffers lie between small allocations, and what is free cannot go back to the system. Setting the size keeps it where it is.
+ * By itself glibc raises the size from which on an allocation is a mapping of its own, up to 32 MiB, each time a large
+ * one is freed. From then on bodies and buffers lie between small allocations, and what is free cannot go back to the
+ * system. Setting the size keeps it where it is.
  *
- * What is free between small allocations glibc gives back only when it is asked to. A thread asks now and then, if it is worth it.
+ * What is free between small allocations glibc gives back only when it is asked to. A thread asks now and then, if it
+ * is worth it.
  *
  * Whoever sets the allocator by its environment has the last word.
  */
@@ -15,6 +17,8 @@
 
 /* From this size on an allocation is a mapping of its own. Less costs a page fault for each page of an ordinary body. */
 static const int MAPPED_FROM = 512 * 1024;
+/* So much may be free at the end of an arena: less, and it would be given back and taken again all the time. */
+static const int SLACK = 2 * 1024 * 1024;
 /* So much may be free and stay. */
 static const size_t KEPT = 16 * 1024 * 1024;
 /* Seconds between two looks. */
@@ -44,6 +48,7 @@ __attribute__((constructor)) static void bywash_set_malloc(void) {
         return;
     }
     mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+    mallopt(M_TRIM_THRESHOLD, SLACK);
     if (pthread_create(&thread, NULL, give_back, NULL) == 0) {
         pthread_detach(thread);
     }

@@ -1,5 +1,5 @@
-//! Senders that open more than they finish: connections, heads, calls and bodies cost what the budget has, the process stays within it and 64 MiB, and
-//! whoever finishes what it begins gets through or is told when to come again.
+//! Senders that open more than they finish: connections, heads, calls and bodies cost what the budget has, the process
+//! stays within it and 64 MiB, and whoever finishes what it begins gets through or is told when to come again.
 
 use crate::harness::cgroup::Cgroup;
 use crate::harness::config::FAST_RETRY;
@@ -132,8 +132,9 @@ fn half_a_body(bytes: usize) -> Bytes {
     [head.as_bytes(), &vec![0; bytes]].concat().into()
 }
 
-/// Scenario: forty connections open all the calls they may, with large heads, and send no bodies; twice. Guarantee: they are charged, the oldest have to go
-/// when memory is short, the second time takes no more memory than the first; see the module.
+/// Scenario: forty connections open all the calls they may, with large heads, and send no bodies; twice. Guarantee:
+/// they are charged, the oldest have to go when memory is short, the second time takes no more memory than the first;
+/// see the module.
 #[tokio::test]
 async fn open_calls_are_within_the_budget() {
     let scene = Scene::new().await;
@@ -161,7 +162,8 @@ async fn open_calls_are_within_the_budget() {
     scene.ends_well().await;
 }
 
-/// Scenario: two thousand connections send half a head each. Guarantee: the oldest are closed for those that come; see the module.
+/// Scenario: two thousand connections send half a head each. Guarantee: the oldest are closed for those that come; see
+/// the module.
 #[tokio::test]
 async fn half_sent_heads_are_within_the_budget() {
     let scene = Scene::new().await;
@@ -175,8 +177,8 @@ async fn half_sent_heads_are_within_the_budget() {
     scene.ends_well().await;
 }
 
-/// Scenario: connections send half a body each: much of it, then from more connections than there are seats. Guarantee: the oldest make room; see the
-/// module.
+/// Scenario: connections send half a body each: much of it, then from more connections than there are seats.
+/// Guarantee: the oldest make room; see the module.
 #[tokio::test]
 async fn half_sent_bodies_are_within_the_budget() {
     let scene = Scene::new().await;
@@ -196,8 +198,8 @@ async fn half_sent_bodies_are_within_the_budget() {
     scene.ends_well().await;
 }
 
-/// Scenario: JSON of small records comes faster than a stalled backend lets it go, and the backend recovers. Guarantee: senders are told to come again; see
-/// the module.
+/// Scenario: JSON of small records comes faster than a stalled backend lets it go, and the backend recovers.
+/// Guarantee: senders are told to come again; see the module.
 #[tokio::test]
 async fn json_of_small_records_is_within_the_budget() {
     let mut sink = Sink::start(&["--stall"]).await;
@@ -264,7 +266,8 @@ async fn it_lives_in_a_group_of_its_budget() {
     drop(group);
 }
 
-/// Scenario: a silent connection when there is room for all. Guarantee: it is left alone, and charged while it is there.
+/// Scenario: a silent connection when there is room for all. Guarantee: it is left alone, and charged while it is
+/// there.
 #[tokio::test]
 async fn a_connection_is_charged_while_it_lives() {
     let sink = Sink::start(&[]).await;

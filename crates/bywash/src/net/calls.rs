@@ -1,8 +1,10 @@
-//! Open calls: what each is charged from its head on, and who is sent away when those that are not finished hold too much.
+//! Open calls: what each is charged from its head on, and who is sent away when those that are not finished hold too
+//! much.
 //!
-//! An [`OpenCall`] is paid for until it is answered. While its body is on its way it is *half open*, and stands in a line with what it holds. When memory
-//! is short and half-open calls hold more than a quarter of it, the oldest are refused with a delay until they hold less: so a sender that finishes what it
-//! begins gets in, however many others do not.
+//! An [`OpenCall`] is paid for until it is answered. While its body is on its way it is *half open*, and stands in a
+//! line with what it holds. When memory is short and half-open calls hold more than a quarter of it, the oldest are
+//! refused with a delay until they hold less: so a sender that finishes what it begins gets in, however many others do
+//! not.
 //!
 //! Invariants: whoever stands in the line is in it once; who leaves takes out what it put in.
 //! It reads nothing and answers nobody.
@@ -177,8 +179,8 @@ mod tests {
         assert!((CALL + 5000 + HEADER..CALL + 5000 + 8 * HEADER).contains(&cost(&head)), "{}", cost(&head));
     }
 
-    /// Scenario: half-open calls fill the budget, and a whole one comes. Guarantee: it is refused once, the oldest are sent away until a quarter is left to them,
-    /// and the next one gets in; what they held is given back.
+    /// Scenario: half-open calls fill the budget, and a whole one comes. Guarantee: it is refused once, the oldest are
+    /// sent away until a quarter is left to them, and the next one gets in; what they held is given back.
     #[tokio::test]
     async fn the_oldest_are_sent_away() {
         let budget = Budget::of(100 * CALL);

@@ -1,7 +1,8 @@
 //! What is charged beside the bodies of requests: lanes, connections and open calls.
 //!
-//! Lanes and connections stand for long. What they take is taken off the limit, so that requests share the rest, and each kind takes a quarter of
-//! the memory at most; a few are let in whatever the memory. A call is charged like a request, from its head until it is answered.
+//! Lanes and connections stand for long. What they take is taken off the limit, so that requests share the rest, and
+//! each kind takes a quarter of the memory at most; a few are let in whatever the memory. A call is charged like a
+//! request, from its head until it is answered.
 //!
 //! Invariant: a fee is given back when it is dropped. How much a connection or a call takes is its caller's to say.
 
@@ -10,8 +11,8 @@ use crate::outcome::Kind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What one of many lanes takes while it waits: its state, its books, its place in the maps, with the allocator's headers. What a lane
-/// with a task was measured to take; one that rests takes less.
+/// What one of many lanes takes while it waits: its state, its books, its place in the maps, with the allocator's
+/// headers. What a lane with a task was measured to take; one that rests takes less.
 pub const LANE_COST: u64 = 8 * 1024;
 /// So many lanes are made in any case: those of an ordinary configuration.
 pub(super) const FREE_LANES: u64 = 1024;
@@ -153,7 +154,8 @@ impl Budget {
 }
 
 impl Inner {
-    /// Changes what stands, and what is left for requests with it. Under the lock, so that the last word is the right one.
+    /// Changes what stands, and what is left for requests with it. Under the lock, so that the last word is the right
+    /// one.
     pub(super) fn change_standing<T>(&self, change: impl FnOnce(&mut Standing) -> T) -> T {
         let mut standing = self.standing.lock();
         let result = change(&mut standing);

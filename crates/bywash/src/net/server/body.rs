@@ -21,7 +21,7 @@ pub const BODY_IDLE: Duration = Duration::from_secs(30);
 /// and so is one that is not done after this long, where there is no other limit.
 pub const BODY_TIME: Duration = Duration::from_secs(600);
 /// Most bodies come right behind their heads. Only those that have not come for so long are counted as half open.
-pub const SOON: Duration = Duration::from_millis(20);
+pub const SOON: Duration = Duration::from_millis(5);
 
 /// Why a body was not read to its end.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! What both transports do with a request between its headers and its answer.
 //!
-//! In this order: is the signal served, is there room for the call, may the sender send, is there room for a body (all before anything of that is read); then the body
-//! is decompressed, transcoded and checked; then it is offered to the inlet. Every step that turns a request away counts it, once.
+//! In this order: is the signal served, is there room for the call, may the sender send, is there room for a body (all
+//! before anything of that is read); then the body is decompressed, transcoded and checked; then it is offered to the
+//! inlet. Every step that turns a request away counts it, once.
 //!
 //! It knows neither sockets nor how an answer looks on the wire.
 
