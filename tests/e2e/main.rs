@@ -10,6 +10,7 @@
 mod harness;
 
 mod acknowledgement;
+mod as_it_came;
 mod authenticators;
 mod bad_input;
 mod chaos;

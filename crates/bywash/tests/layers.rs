@@ -1,6 +1,6 @@
 //! The layers are law: this test reads the sources and fails on an import that goes the wrong way.
 //!
-//! Crates import only to their left in `wire, gzip < stages, flow, store < bywash`. Inside `bywash` a module imports only modules of a
+//! Crates import only to their left in `gzip < wire < stages, flow, store < bywash`. Inside `bywash` a module imports only modules of a
 //! lower rank, and components (the files under receivers/, exporters/, …) never import each other.
 
 // Helpers of a test may panic as the test itself may.
@@ -88,12 +88,12 @@ fn names_after(code: &str, prefix: &str) -> Vec<String> {
 #[test]
 fn crates_import_only_to_their_left() {
     let allowed = BTreeMap::from([
-        ("wire", vec![]),
         ("gzip", vec![]),
+        ("wire", vec!["gzip"]),
         ("stages", vec!["wire"]),
-        ("flow", vec!["wire", "gzip"]),
+        ("flow", vec!["wire"]),
         ("store", vec!["wire"]),
-        ("bywash", vec!["wire", "gzip", "stages", "flow", "store"]),
+        ("bywash", vec!["gzip", "wire", "stages", "flow", "store"]),
     ]);
     for entry in fs::read_dir(root().join("crates")).unwrap() {
         let dir = entry.unwrap().path();

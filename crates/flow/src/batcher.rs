@@ -326,7 +326,10 @@ impl Batcher {
         // One part alone is sent as it came.
         let payload = match parts.as_slice() {
             [only] => as_it_came(only, first_body),
-            _ => Payload::new(signal, body, u32::try_from(records).unwrap_or(u32::MAX)),
+            many => {
+                let body = came_in(body, many, limits.max_bytes);
+                Payload::new(signal, body, u32::try_from(records).unwrap_or(u32::MAX))
+            }
         };
         Some(Request::of(payload, parts))
     }
@@ -498,8 +501,10 @@ fn payloads(whole: &Payload, parts: Vec<wire::Part>) -> Vec<Payload> {
     parts.into_iter().map(of).collect()
 }
 
+mod came_in;
 mod item;
 mod search;
+use came_in::came_in;
 pub use item::Item;
 pub use search::Search;
 

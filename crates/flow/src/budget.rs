@@ -323,6 +323,16 @@ impl Permit {
         Ok(())
     }
 
+    /// Takes `n` more bytes that are no part of its data: they stay taken until its end.
+    ///
+    /// # Errors
+    /// As of [`Permit::grow`].
+    pub fn burden(&mut self, n: usize) -> Result<(), Refusal> {
+        self.take(n as u64)?;
+        self.cost += n as u64;
+        Ok(())
+    }
+
     fn take(&self, n: u64) -> Result<(), Refusal> {
         let (config, limit) = (self.budget.config.load(), self.budget.limit());
         let before = self.budget.all.bytes.fetch_add(n, Relaxed);

@@ -6,6 +6,7 @@ use crate::{Payload, Target, Why};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wire::Coding;
 
 /// How far a failure reaches: everything in that scope is halted together, instead of starting as many retry storms. The name says
 /// which of its kind it is, so that one revoked credential does not halt those who use another. It is never the secret itself.
@@ -79,6 +80,11 @@ pub trait Exporter: Send + Sync + 'static {
     /// Makes one attempt to deliver `request` to `target`. The lane drops the future at `deadline`; an exporter may pass the
     /// deadline on to the destination. Must be cancel-safe: a dropped attempt leaves no broken connection behind in use.
     fn send(&self, target: &Target, request: Payload, deadline: Instant) -> impl Future<Output = Attempt> + Send;
+
+    /// How it compresses, if what came compressed like that and was not changed may leave as it came.
+    fn coding(&self) -> Option<Coding> {
+        None
+    }
 
     /// What a target is known to share with others before it has answered. Scopes that only an answer can name need not be here.
     fn scopes(&self, _target: &Target) -> Vec<Scope> {

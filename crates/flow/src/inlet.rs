@@ -30,7 +30,7 @@ use staging::{Charge, Others, Pauses, Route, Staging};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use wire::Signal;
+use wire::{Coding, Signal};
 
 /// When to come back after a failure that says nothing about it.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -151,6 +151,15 @@ impl Inlet {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         !self.opening.load().funnels.is_empty()
+    }
+
+    /// Whether what came compressed like this may leave as it came, so that it is worth keeping beside the request: an exporter sends it on
+    /// so, and no stage before it changes requests.
+    #[must_use]
+    pub fn keeps(&self, coding: Coding) -> bool {
+        let opening = self.opening.load();
+        let mut plain = opening.funnels.iter().filter(|funnel| funnel.stages.is_empty());
+        plain.any(|funnel| funnel.outlets.iter().any(|outlet| outlet.coding() == Some(coding)))
     }
 
     /// The signal it takes.

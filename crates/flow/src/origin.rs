@@ -38,6 +38,12 @@ impl Origin {
         self.0.is_empty()
     }
 
+    /// About the bytes that it takes in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|pair| size_of_val(pair) + pair.1.len()).sum()
+    }
+
     /// The values of a name.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(known, _)| **known == *name).map(|(_, value)| &**value)

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use wire::Coding;
 
 /// How long past the deadline of a close its drains may take to settle what they hold.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -297,6 +298,10 @@ impl<E: Exporter, R: Router> Outgoing for Outlet<E, R> {
 
     fn blocks(&self) -> bool {
         self.config.block_on_overflow
+    }
+
+    fn coding(&self) -> Option<Coding> {
+        self.context.exporter.coding()
     }
 
     fn is_short(&self, payload: &Payload) -> bool {

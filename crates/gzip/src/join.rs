@@ -62,11 +62,13 @@ pub enum Part<'a> {
     Plain(&'a [u8]),
 }
 
-/// Joins these parts to one gzip member, which comes in pieces. A body of one member alone is that body itself.
+/// Joins these parts to one gzip member, which comes in pieces. A body of one member alone, with nothing
+/// in its header that need not be there, is that body itself.
 #[must_use]
 pub fn join(parts: &[Part]) -> Vec<Bytes> {
     if let [Part::Packed(packed)] = parts
-        && packed.members.len() == 1
+        && let [member] = &*packed.members
+        && member.start == HEADER.len()
     {
         return vec![packed.body.clone()];
     }

@@ -43,6 +43,8 @@ pub(crate) struct Catalog {
 pub(crate) struct PartFiles {
     pub segments: HashMap<(String, usize), Segment>,
     pub sums: HashMap<String, SumFile>,
+    /// Tenants whose folders are surely there after a crash.
+    pub entered: HashSet<String>,
     /// One of them cannot be written: a new part is needed.
     pub is_foreign: bool,
 }
@@ -90,6 +92,7 @@ impl Catalog {
             let dir = tenant_dir(root, part, &tenant);
             let mut index = TenantIndex::default();
             for (place, signal) in SIGNALS.into_iter().enumerate() {
+                Segment::remove_successor(disk, &dir, signal);
                 let Some((segment, entries, its)) = Segment::open(disk, &dir, signal, seed) else { continue };
                 repairs.found += its.found;
                 repairs.lost += its.lost;
@@ -117,6 +120,26 @@ impl Catalog {
         let index = parts.entry(part).or_default().entry(tenant.to_owned()).or_default();
         index.entries[place].extend(entries.into_iter().map(|entry| Arc::new(shared(services, entry))));
         index.bytes += bytes;
+    }
+
+    /// Takes the entries of a segment that was rewritten in place of those that it had.
+    pub fn replace(&mut self, (part, tenant, place): (Part, &str, usize), old: &[Arc<Entry>], new: Vec<Entry>) {
+        let Catalog { parts, services } = self;
+        let Some(index) = parts.get_mut(&part).and_then(|tenants| tenants.get_mut(tenant)) else { return };
+        let bytes = |entry: &Entry| entry.stored() + entry.filter_len();
+        let before: u64 = old.iter().map(|entry| bytes(entry)).sum();
+        let after: u64 = new.iter().map(bytes).sum();
+        index.bytes = (index.bytes + after).saturating_sub(before);
+        index.entries[place] = new.into_iter().map(|entry| Arc::new(shared(services, entry))).collect();
+    }
+
+    /// Whether a segment has just these entries.
+    pub fn has_just(&self, (part, tenant, place): (Part, &str, usize), entries: &[Arc<Entry>]) -> bool {
+        let index = self.parts.get(&part).and_then(|tenants| tenants.get(tenant));
+        let is_same = |its: &Vec<Arc<Entry>>| {
+            its.len() == entries.len() && its.iter().zip(entries).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        index.is_some_and(|index| is_same(&index.entries[place]))
     }
 
     /// Every entry with its part, tenant and signal.

@@ -83,15 +83,12 @@ impl Store {
         place: usize,
         chunks: &[Arc<Sealed>],
     ) -> io::Result<()> {
+        self.enter(current, tenant)?;
         let dir = tenant_dir(&self.root, current.part, tenant);
         let new = || Segment::new(&dir, SIGNALS[place], self.seed ^ current.part.day);
-        let is_new = !current.files.segments.contains_key(&(tenant.to_string(), place));
         let segment = current.files.segments.entry((tenant.to_string(), place)).or_insert_with(new);
         let before = segment.bytes();
         let entries = segment.write(&*self.disk, chunks)?;
-        if is_new {
-            self.sync_dirs(current.part)?;
-        }
         let bytes = segment.bytes() - before;
         let mut writer = self.writer.lock();
         let mut catalog = self.catalog.write();
@@ -100,10 +97,15 @@ impl Store {
         Ok(())
     }
 
-    /// Makes new folders durable.
-    fn sync_dirs(&self, part: Part) -> io::Result<()> {
-        self.disk.sync_dir(&self.root.join(part.name()))?;
-        self.disk.sync_dir(&self.root)
+    /// Makes the folder of a tenant durably, before anything in it: what was written is then known to have been, whatever fails later.
+    fn enter(&self, current: &mut Current, tenant: &str) -> io::Result<()> {
+        if !current.files.entered.contains(tenant) {
+            self.disk.make_dir(&tenant_dir(&self.root, current.part, tenant))?;
+            self.disk.sync_dir(&self.root.join(current.part.name()))?;
+            self.disk.sync_dir(&self.root)?;
+            current.files.entered.insert(tenant.to_owned());
+        }
+        Ok(())
     }
 
     fn write_summaries(&self, current: &mut Current, all: bool) -> io::Result<()> {
@@ -119,12 +121,9 @@ impl Store {
                 self.sync()?;
             }
             let dir = tenant_dir(&self.root, current.part, &tenant);
-            let is_new = !current.files.sums.contains_key(&*tenant);
+            self.enter(current, &tenant)?;
             let file = current.files.sums.entry(tenant.to_string()).or_insert_with(|| SumFile::new(&dir));
             let frame = file.write(&*self.disk, &leaving)?;
-            if is_new {
-                self.sync_dirs(current.part)?;
-            }
             let mut writer = self.writer.lock();
             let mut catalog = self.catalog.write();
             let index = catalog.parts.entry(current.part).or_default().entry(tenant.to_string()).or_default();

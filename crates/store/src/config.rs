@@ -19,6 +19,10 @@ pub struct Config {
     pub commit_age: Duration,
     /// The level of zstd, 1 to 19.
     pub level: i32,
+    /// Records of a chunk when a day that is over is rewritten, up to 32 768.
+    pub rewrite_records: usize,
+    /// The level of zstd then, 1 to 19.
+    pub rewrite_level: i32,
     /// Days older than this are removed. None keeps them.
     pub max_age: Option<Duration>,
     /// Oldest days are removed when all take more than this. None keeps them.
@@ -43,6 +47,8 @@ impl Default for Config {
             commit_bytes: 8 << 20,
             commit_age: Duration::from_secs(5),
             level: 1,
+            rewrite_records: 8000,
+            rewrite_level: 9,
             max_age: Some(Duration::from_secs(7 * 24 * 3600)),
             max_bytes: None,
             repeat_window: Duration::from_secs(600),
@@ -75,6 +81,8 @@ impl Config {
             ("open_bytes", self.open_bytes >= self.chunk_bytes, "must be at least chunk_bytes"),
             ("commit_bytes", self.commit_bytes <= 1 << 30, "must be at most 1 GiB"),
             ("level", (1..=19).contains(&self.level), "must be from 1 to 19"),
+            ("rewrite_records", (1..=32_768).contains(&self.rewrite_records), "must be from 1 to 32768"),
+            ("rewrite_level", (1..=19).contains(&self.rewrite_level), "must be from 1 to 19"),
             ("max_bytes", self.max_bytes.is_none_or(|most| most >= 16 << 20), "must be at least 16 MiB"),
             ("max_tenants", self.max_tenants > 0, "must be at least 1"),
             ("query_threads", (1..=64).contains(&self.query_threads), "must be from 1 to 64"),

@@ -44,6 +44,11 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// Any of the operating system's.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Gives a file another name, in place of one that has it. After a crash either the old or the new one has it, until [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// Any of the operating system's.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a directory and all that is in it. That it is gone outlives a crash only after [`Disk::sync_dir`] of the one above.
     ///
     /// # Errors
@@ -133,6 +138,10 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {

@@ -145,7 +145,7 @@ impl Writer {
                 let chunk =
                     open[place].entry(service.clone()).or_insert_with(|| Arc::new(OpenChunk::new(signal, origin)));
                 let chunk = Arc::make_mut(chunk);
-                let before = chunk.bytes;
+                let before = if chunk.len() == 0 { 0 } else { chunk.weight() };
                 let headers = chunk.origin(&self.resource, &self.scope);
                 let mut is_full = false;
                 while !is_full && let Some(record) = records.next() {
@@ -160,10 +160,12 @@ impl Writer {
                     chunk.push(record.bytes(), &self.parsed, headers, origin, ordinal);
                     is_full = chunk.len() >= self.chunk_records || chunk.bytes >= self.chunk_bytes;
                 }
-                self.open_bytes += chunk.bytes - before;
                 if chunk.len() == 0 {
                     open[place].remove(&service);
-                } else if is_full {
+                    continue;
+                }
+                self.open_bytes += chunk.weight() - before;
+                if is_full {
                     close(
                         (tenant, &mut open[place], &service),
                         &mut self.sealer,
@@ -254,7 +256,7 @@ impl Writer {
         self.forgotten.push((tenant.to_owned(), last));
         if let Some(tenant) = self.tenants.remove(tenant) {
             let open = tenant.open.iter().flat_map(|open| open.values());
-            self.open_bytes -= open.map(|chunk| chunk.bytes).sum::<usize>().min(self.open_bytes);
+            self.open_bytes -= open.map(|chunk| chunk.weight()).sum::<usize>().min(self.open_bytes);
         }
         self.pending.retain(|pending| &*pending.tenant != tenant);
         self.pending_bytes = self.pending.iter().map(|pending| size(&pending.sealed)).sum();
@@ -275,7 +277,7 @@ fn close(
 ) -> io::Result<()> {
     let Some(chunk) = open.get(service) else { return Ok(()) };
     let sealed = Arc::new(sealer.seal(chunk, service.clone())?);
-    *open_bytes -= chunk.bytes.min(*open_bytes);
+    *open_bytes -= chunk.weight().min(*open_bytes);
     *pending_bytes += size(&sealed);
     pending.push(Pending { tenant: tenant.clone(), sealed, since: now });
     open.remove(service);

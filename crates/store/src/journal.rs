@@ -282,6 +282,8 @@ impl Journal {
                 header[8..10].copy_from_slice(&VERSION.to_le_bytes());
                 let file = file.insert(new);
                 file.append(&mut [IoSlice::new(&header)])?;
+                // The directory may be new itself.
+                self.dir.parent().map_or(Ok(()), |above| self.disk.sync_dir(above))?;
                 self.disk.sync_dir(&self.dir)?;
                 *len = FILE_HEADER as u64;
                 file

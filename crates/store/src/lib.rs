@@ -15,13 +15,15 @@
 //! - **Removal is `rm`.** A day, and a tenant in it, is a folder: retention and the deletion of a tenant rewrite nothing.
 //! - **Plain.** No network, no async, no clock (`now` is handed in), no `unsafe`, files through [`disk::Disk`].
 //!
-//! What an exporter calls: [`Store::append`], [`Store::sync`]. What runs every second: [`Store::tick`].
+//! What an exporter calls: [`Store::append`], [`Store::sync`]. What runs every second: [`Store::tick`]; when nothing else does:
+//! [`Store::rewrite`].
 //! The format of the files is described in `docs/store-format.md`.
 //!
 //! | to change | open |
 //! |---|---|
 //! | what users hold | `store.rs` |
 //! | the order of writes | `commit.rs` |
+//! | how days that are over become smaller | `rewrite.rs` |
 //! | what goes, and when | `retention.rs` |
 //! | what comes back from the journal | `replay.rs` |
 //! | the settings | `config.rs` |
@@ -50,6 +52,7 @@ mod query;
 mod repeat;
 mod replay;
 mod retention;
+mod rewrite;
 mod segment;
 #[cfg(test)]
 mod sim;
@@ -62,6 +65,7 @@ mod trace;
 
 pub use config::{Config, ConfigError};
 pub use query::{Buckets, Comparison, Condition, Cursor, Found, Query, QueryError, Row, Tally, Test, Value, parse};
+pub use rewrite::Rewritten;
 pub use stats::Stats;
 pub use store::{Appended, Opened, Refused, Store};
 pub use trace::list::{Trace, TraceCursor, TraceQuery, Traces};

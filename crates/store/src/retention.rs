@@ -96,6 +96,7 @@ impl Store {
             if part == current.part {
                 current.files.segments.retain(|(its, _), _| its != tenant);
                 current.files.sums.remove(tenant);
+                current.files.entered.remove(tenant);
             }
         }
         Ok(())

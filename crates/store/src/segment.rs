@@ -53,7 +53,14 @@ pub(crate) struct Segment {
     is_dirty: bool,
     /// It cannot be written: see [`Repairs::foreign`].
     pub is_foreign: bool,
+    /// What is behind the names of its files: [`NEW`] while it is to take the place of another.
+    suffix: &'static str,
 }
+
+/// Behind the names of files that are to take the place of others.
+const NEW: &str = ".new";
+/// What the three files are called, in the order in which they are written.
+const KINDS: [&str; 3] = ["seg", "flt", "idx"];
 
 fn path(dir: &Path, signal: Signal, kind: &str) -> PathBuf {
     dir.join(format!("{signal}.{kind}"))
@@ -95,7 +102,45 @@ fn read_header(bytes: &[u8], magic: &[u8; 8]) -> Result<Option<u32>, Damaged> {
 impl Segment {
     /// A new one, which has no files yet. `seed` is a number nobody outside knows.
     pub fn new(dir: &Path, signal: Signal, seed: u32) -> Segment {
-        Segment { dir: dir.to_owned(), signal, seed, lens: [0; 3], files: None, is_dirty: false, is_foreign: false }
+        Segment {
+            dir: dir.to_owned(),
+            signal,
+            seed,
+            lens: [0; 3],
+            files: None,
+            is_dirty: false,
+            is_foreign: false,
+            suffix: "",
+        }
+    }
+
+    /// One that is to take the place of another in the end.
+    pub fn successor(dir: &Path, signal: Signal, seed: u32) -> Segment {
+        Segment { suffix: NEW, ..Segment::new(dir, signal, seed) }
+    }
+
+    /// Takes the place of the one that is there. After a crash in between each of the three files is the old or the new one; what does not
+    /// belong together has different seeds, and is made again from the chunks. Whether the filters are in their place.
+    ///
+    /// # Errors
+    /// Any of the disk's: then nothing has changed. What fails when the chunks are in their place only costs filters and index.
+    pub fn replace(&self, disk: &dyn Disk) -> io::Result<bool> {
+        let rename = |kind| disk.rename(&self.named(kind, NEW), &self.named(kind, ""));
+        rename(KINDS[0])?;
+        let has_filters = rename(KINDS[1]).is_ok();
+        let _ = rename(KINDS[2]).and_then(|()| disk.sync_dir(&self.dir));
+        Ok(has_filters)
+    }
+
+    /// Removes the files of one that was to take the place of another.
+    pub fn remove_successor(disk: &dyn Disk, dir: &Path, signal: Signal) {
+        let successor = Segment::successor(dir, signal, 0);
+        // There may be none.
+        KINDS.iter().for_each(|kind| drop(disk.remove(&successor.named(kind, NEW))));
+    }
+
+    fn named(&self, kind: &str, suffix: &str) -> PathBuf {
+        path(&self.dir, self.signal, &format!("{kind}{suffix}"))
     }
 
     /// Opens the one in a directory, repairs it, and gives its entries. None if it has no files. Chunks without an entry whose requests are
@@ -267,7 +312,7 @@ impl Segment {
         let len = filters.as_ref().and_then(|file| file.len().ok()).unwrap_or_default();
         let mut start = [0; HEADER];
         let is_sound = filters.as_ref().is_some_and(|file| {
-            file.read_at(&mut start, 0).is_ok() && matches!(read_header(&start, FILTERS), Ok(Some(_)))
+            file.read_at(&mut start, 0).is_ok() && read_header(&start, FILTERS) == Ok(Some(self.seed))
         });
         let (mut end, mut are_all_there) = (HEADER as u64, true);
         for entry in entries.iter_mut() {
@@ -315,8 +360,8 @@ impl Segment {
             Some(files) => files.clone(),
             None => {
                 disk.make_dir(&self.dir)?;
-                let open = |kind| disk.open(&path(&self.dir, self.signal, kind));
-                let files = [open("seg")?, open("flt")?, open("idx")?];
+                let open = |kind| disk.open(&self.named(kind, self.suffix));
+                let files = [open(KINDS[0])?, open(KINDS[1])?, open(KINDS[2])?];
                 disk.sync_dir(&self.dir)?;
                 self.is_dirty = true;
                 self.files.insert(files).clone()

@@ -42,6 +42,8 @@ struct Inner {
     files: BTreeMap<PathBuf, Contents>,
     /// Removed, but there again after a crash.
     removed: BTreeMap<PathBuf, Contents>,
+    /// From, to, and what had the name before; undone by a crash, or not.
+    renamed: Vec<(PathBuf, PathBuf, Option<Contents>)>,
     locks: HashSet<PathBuf>,
     fault: Option<Fault>,
     /// After so many operations the machine goes down.
@@ -108,6 +110,14 @@ impl SimDisk {
     pub fn crash(&self) -> SimDisk {
         let mut inner = self.0.lock();
         let inner = &mut *inner;
+        for (from, to, before) in std::mem::take(&mut inner.renamed).into_iter().rev() {
+            if inner.random.bool()
+                && let Some(contents) = inner.files.remove(&to)
+            {
+                inner.files.insert(from, contents);
+                before.map(|before| inner.files.insert(to, before));
+            }
+        }
         for (path, contents) in std::mem::take(&mut inner.removed) {
             if inner.random.bool() {
                 inner.files.entry(path).or_insert(contents);
@@ -215,6 +225,14 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.check(&[Fault::Stuck])?;
+        let contents = inner.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        let before = inner.files.insert(to.to_owned(), contents);
+        inner.renamed.push((from.to_owned(), to.to_owned(), before));
+        Ok(())
+    }
+
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
         let inside: Vec<PathBuf> =
             self.check(&[])?.files.keys().filter(|path| path.starts_with(dir)).cloned().collect();
@@ -227,6 +245,7 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut inner = self.check(&[Fault::Sync, Fault::Stuck])?;
         inner.removed.retain(|path, _| !path.starts_with(dir));
+        inner.renamed.retain(|(_, to, _)| to.parent() != Some(dir));
         // Directories are made durable with what is in them: the store syncs those above as well.
         let entered = inner.files.iter_mut().filter(|(path, _)| path.parent() == Some(dir));
         entered.for_each(|(_, contents)| contents.is_entered = true);

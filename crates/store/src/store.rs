@@ -14,6 +14,7 @@ use crate::part::{Part, folder_of};
 use crate::replay::{Replay, watermarks};
 use crate::stats::{Counters, Stats};
 use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,6 +83,8 @@ pub struct Store {
     /// How long, and how many bytes, are kept now.
     pub(crate) kept: Mutex<(Option<Duration>, Option<u64>)>,
     pub(crate) counters: Counters,
+    /// Segments that could not be rewritten, because a chunk in them cannot be read.
+    pub(crate) unwilling: Mutex<BTreeSet<(Part, String, usize)>>,
     pub(crate) seed: u32,
     _lock: Box<dyn Send + Sync>,
 }
@@ -125,6 +128,7 @@ impl Store {
             current: Mutex::new(current),
             kept,
             counters: Counters::default(),
+            unwilling: Mutex::default(),
             seed,
             _lock: lock,
         };
@@ -301,7 +305,7 @@ pub(crate) fn request_hash(tenant: &str, signal: Signal, request: &[u8]) -> u64 
 }
 
 /// A number that nobody outside knows.
-fn random(now: u64) -> u32 {
+pub(crate) fn random(now: u64) -> u32 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(now) as u32
 }

@@ -7,9 +7,12 @@
 //! Whoever looked through the message may have noted where its trace ids are ([`Chunks::noted`]), so that nobody has to look for
 //! them again. The notes belong to the bytes: they are gone as soon as those change.
 //!
+//! The same holds for what a message was before it was decompressed ([`Chunks::with_compressed`]).
+//!
 //! Invariants: no chunk is empty; `len` is the sum of the chunks' lengths; what is noted is of one chunk.
 //! It does not know what the bytes mean.
 
+use crate::Compressed;
 use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 use std::io::IoSlice;
@@ -21,6 +24,7 @@ pub struct Chunks {
     list: SmallVec<[Bytes; 2]>,
     len: usize,
     traces: Option<Arc<[u32]>>,
+    compressed: Option<Arc<[Compressed]>>,
 }
 
 impl Chunks {
@@ -37,6 +41,21 @@ impl Chunks {
     /// Where the trace ids of its records begin, in order, if that was noted; 0 where there is none.
     pub fn traces(&self) -> Option<&Arc<[u32]>> {
         self.traces.as_ref()
+    }
+
+    /// The same message with what it, or the messages that it was merged from, in their order, came in.
+    pub fn with_compressed(self, compressed: impl Into<Arc<[Compressed]>>) -> Self {
+        Chunks { compressed: Some(compressed.into()), ..self }
+    }
+
+    /// What the message came in, if that is known: together, the same records.
+    pub fn compressed(&self) -> &[Compressed] {
+        self.compressed.as_deref().unwrap_or_default()
+    }
+
+    /// What was noted of the bytes is true no more.
+    fn changed(&mut self) {
+        (self.traces, self.compressed) = (None, None);
     }
 
     /// Total number of bytes.
@@ -64,7 +83,7 @@ impl Chunks {
         if !chunk.is_empty() {
             self.len += chunk.len();
             self.list.push(chunk);
-            self.traces = None;
+            self.changed();
         }
     }
 
@@ -72,7 +91,7 @@ impl Chunks {
     pub fn append(&mut self, other: Chunks) {
         self.len += other.len;
         self.list.extend(other.list);
-        self.traces = None;
+        self.changed();
     }
 
     /// The whole message as one slice. Costs nothing when there is at most one chunk, else one allocation and copy.
@@ -246,6 +265,21 @@ impl Buf for ChunksBuf {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Scenario: a message with what it came in is cloned, and more is put behind it. Guarantee: the copy has the note, what has changed has none.
+    #[test]
+    fn what_a_message_came_in_belongs_to_its_bytes() {
+        let came = |bytes: &'static [u8]| {
+            Chunks::from(Bytes::from_static(bytes)).with_compressed([Compressed::Zstd(Bytes::from_static(b"z"))])
+        };
+        let whole = came(b"whole");
+        assert_eq!(whole.clone().compressed().len(), 1);
+        let (mut pushed, mut appended) = (whole.clone(), whole.clone());
+        pushed.push(Bytes::from_static(b"more"));
+        appended.append(came(b"more"));
+        assert!(pushed.compressed().is_empty() && appended.compressed().is_empty());
+        assert!(Chunks::from(whole.contiguous()).compressed().is_empty());
+    }
 
     /// Scenario: one slice. Guarantee: `contiguous` shares it instead of copying it.
     #[test]

@@ -13,6 +13,7 @@
 //! | how one protobuf field is read or written | [`field`] |
 //! | what is refused at the door, and how records are counted | [`mod@check`] |
 //! | a message that is a list of slices | [`chunks`] |
+//! | what a message was before it was decompressed | [`compressed`] |
 //! | where resources, scopes and records are in a request | [`index`] |
 //! | what a route can be decided by | [`key`] |
 //! | how a request is divided over outputs | [`split`] |
@@ -30,6 +31,7 @@
 pub mod build;
 pub mod check;
 pub mod chunks;
+pub mod compressed;
 pub mod edit;
 pub mod field;
 pub mod index;
@@ -50,6 +52,7 @@ mod testing;
 
 pub use check::{Census, CheckLimits, check, check_and_note};
 pub use chunks::{Chunks, ChunksBuf};
+pub use compressed::{Coding, Compressed};
 pub use edit::Attributes;
 pub use field::{Fault, Malformed};
 pub use index::{Entry, Index, Record, Records};

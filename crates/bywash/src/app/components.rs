@@ -227,7 +227,7 @@ pub enum ExtensionConfig {
     /// `file_storage`.
     FileStorage(Box<file_storage::Config>),
     /// One that says who may send, or what is shown.
-    Authenticator(AuthConfig),
+    Authenticator(Box<AuthConfig>),
     /// One that is accepted and does nothing.
     Nothing,
 }
@@ -235,20 +235,15 @@ pub enum ExtensionConfig {
 impl ExtensionConfig {
     /// Decodes and checks one; `None` if anything is wrong.
     pub fn decode(kind: &str, at: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ExtensionConfig> {
+        let authenticator = |config| Some(ExtensionConfig::Authenticator(Box::new(config)));
         match kind {
             "health_check" => Some(ExtensionConfig::HealthCheck(Box::new(decode_valid(at, diagnostics)?))),
             file_storage::KIND => Some(ExtensionConfig::FileStorage(Box::new(decode_valid(at, diagnostics)?))),
-            "bearertokenauth" => {
-                Some(ExtensionConfig::Authenticator(AuthConfig::Bearer(decode_valid(at, diagnostics)?)))
-            }
-            "basicauth" => Some(ExtensionConfig::Authenticator(AuthConfig::Basic(decode_valid(at, diagnostics)?))),
-            "headers_setter" => {
-                Some(ExtensionConfig::Authenticator(AuthConfig::HeadersSetter(decode_valid(at, diagnostics)?)))
-            }
-            "oauth2client" => {
-                Some(ExtensionConfig::Authenticator(AuthConfig::OAuth2(Box::new(decode_valid(at, diagnostics)?))))
-            }
-            "sigv4auth" => Some(ExtensionConfig::Authenticator(AuthConfig::SigV4(decode_valid(at, diagnostics)?))),
+            "bearertokenauth" => authenticator(AuthConfig::Bearer(decode_valid(at, diagnostics)?)),
+            "basicauth" => authenticator(AuthConfig::Basic(decode_valid(at, diagnostics)?)),
+            "headers_setter" => authenticator(AuthConfig::HeadersSetter(decode_valid(at, diagnostics)?)),
+            "oauth2client" => authenticator(AuthConfig::OAuth2(Box::new(decode_valid(at, diagnostics)?))),
+            "sigv4auth" => authenticator(AuthConfig::SigV4(decode_valid(at, diagnostics)?)),
             "memory_ballast" => {
                 let message = "`memory_ballast` has no effect, and was removed from the collector: memory is bounded by \
                                `service.budget`, and there is no garbage collector to calm";

@@ -28,7 +28,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wire::Signal;
+use wire::{Coding, Signal};
 
 /// The collector's keys of the exporter (configgrpc, exporterhelper, otlpexporter), with its defaults.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -452,6 +452,10 @@ impl Shared {
 impl Exporter for OtlpGrpc {
     fn scopes(&self, target: &Target) -> Vec<Scope> {
         self.credentials.iter().map(|credentials| credentials.scope(target)).collect()
+    }
+
+    fn coding(&self) -> Option<Coding> {
+        self.shared.config.compression.coding()
     }
 
     async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {

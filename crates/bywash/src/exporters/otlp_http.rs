@@ -26,7 +26,7 @@ use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wire::{Chunks, Signal};
+use wire::{Chunks, Coding, Signal};
 
 /// Between the HTTP/2 pings of a request under way, and the time to answer one, where the configuration says nothing: a
 /// connection whose peer vanished must not hold all later requests.
@@ -159,6 +159,12 @@ impl Shared {
 impl Exporter for OtlpHttp {
     fn scopes(&self, target: &Target) -> Vec<Scope> {
         self.credentials.iter().map(|credentials| credentials.scope(target)).collect()
+    }
+
+    /// Whoever names a level wants it.
+    fn coding(&self) -> Option<Coding> {
+        let is_plain = self.shared.encoding == Encoding::Proto && self.shared.level.is_none();
+        self.shared.compression.coding().filter(|_| is_plain)
     }
 
     async fn send(&self, target: &Target, request: Payload, deadline: Instant) -> Attempt {

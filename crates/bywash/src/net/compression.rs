@@ -3,7 +3,7 @@
 //! [`decompress`] never holds more than `cap` bytes of output (plus the constant state of one decoder), and asks `grow` for every
 //! byte *before* it allocates it, so that a bomb meets the memory budget instead of the machine's memory.
 //!
-//! Formats, as the collector takes them: gzip with any number of members; `zlib` and `deflate` are both RFC 1950; zstd with a window of at
+//! Formats, as the collector takes them: gzip with any number of members (by the crate `gzip`); `zlib` and `deflate` are both RFC 1950; zstd with a window of at
 //! most [`MAX_WINDOW_LOG`] and no legacy frames; `snappy` is the block format, but a framed stream is recognised by its first
 //! chunk (older collectors and their gRPC codec send that; no block can begin with it); lz4 is the frame format.
 //!
@@ -13,7 +13,9 @@ pub use compressor::{Compressor, compress};
 
 use bytes::Bytes;
 use flow::Refusal;
+use gzip::InflateError;
 use std::io::Read;
+use wire::{Coding, Compressed};
 
 /// log2 of the largest zstd window that is accepted: 8 MiB, what RFC 8878 asks of every decoder.
 pub const MAX_WINDOW_LOG: u32 = 23;
@@ -58,6 +60,16 @@ impl Encoding {
         let name = name.trim();
         NAMES.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, e)| *e)
     }
+
+    /// The same, if what comes in it can be sent on as it came.
+    #[must_use]
+    pub fn coding(self) -> Option<Coding> {
+        match self {
+            Encoding::Gzip => Some(Coding::Gzip),
+            Encoding::Zstd => Some(Coding::Zstd),
+            _ => None,
+        }
+    }
 }
 
 /// Why nothing came out.
@@ -83,32 +95,46 @@ pub fn decompress(
     encoding: Encoding,
     input: &Bytes,
     cap: usize,
-    mut grow: impl FnMut(usize) -> Result<(), Refusal>,
+    grow: impl FnMut(usize) -> Result<(), Refusal>,
 ) -> Result<Bytes, DecompressError> {
+    decompress_and_note(encoding, input, cap, grow).map(|(bytes, _)| bytes)
+}
+
+/// The same; gives, too, the input with what is known of it now, if it can be sent on as it came.
+///
+/// # Errors
+/// As above.
+pub fn decompress_and_note(
+    encoding: Encoding,
+    input: &Bytes,
+    cap: usize,
+    mut grow: impl FnMut(usize) -> Result<(), Refusal>,
+) -> Result<(Bytes, Option<Compressed>), DecompressError> {
     let grow = &mut grow as &mut dyn FnMut(usize) -> Result<(), Refusal>;
     // What most telemetry comes to; only a guess for the first allocation.
     let guess = input.len().saturating_mul(4);
-    match encoding {
+    let bytes = match encoding {
         Encoding::Identity if input.len() > cap => Err(DecompressError::TooLarge(cap)),
         Encoding::Identity => Ok(input.clone()),
         // No bytes are no stream of any format, but every collector takes them for an empty request.
         _ if input.is_empty() => Ok(Bytes::new()),
-        Encoding::Gzip => {
-            read_all(flate2::bufread::MultiGzDecoder::new(&input[..]), gzip_size(input).unwrap_or(guess), cap, grow)
-        }
+        Encoding::Gzip => return inflate(input, cap, grow),
         Encoding::Zlib => read_all(flate2::bufread::ZlibDecoder::new(&input[..]), guess, cap, grow),
         Encoding::Deflate => read_all(flate2::bufread::DeflateDecoder::new(&input[..]), guess, cap, grow),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(&input[..]).map_err(corrupt)?;
             decoder.window_log_max(MAX_WINDOW_LOG).map_err(corrupt)?;
-            read_all(decoder, zstd_size(input).unwrap_or(guess), cap, grow)
+            let bytes = read_all(decoder, zstd_size(input).unwrap_or(guess), cap, grow)?;
+            let is_one = gzip::zstd::frames(input) == Some(1);
+            return Ok((bytes, is_one.then(|| Compressed::Zstd(input.clone()))));
         }
         Encoding::Snappy if !input.starts_with(SNAPPY_STREAM) => snappy_block(input, cap, grow),
         Encoding::Snappy | Encoding::SnappyFramed => {
             read_all(snap::read::FrameDecoder::new(&input[..]), guess, cap, grow)
         }
         Encoding::Lz4 => lz4(input, guess, cap, grow),
-    }
+    };
+    Ok((bytes?, None))
 }
 
 /// The first chunk of a framed snappy stream.
@@ -157,13 +183,15 @@ fn finish(mut out: Vec<u8>, len: usize) -> Bytes {
     Bytes::from(out)
 }
 
-/// The size a gzip stream ends with: right for one member under 4 GiB, and only a guess whatever it says. Deflate cannot shrink
-/// anything below a 1032nd.
-fn gzip_size(input: &[u8]) -> Option<usize> {
-    let tail = input.last_chunk::<4>()?;
-    let size = u32::from_le_bytes(*tail) as usize;
-    // One more byte, so that the end is seen without another allocation.
-    (size / 1032 <= input.len()).then_some(size.saturating_add(1))
+/// All members of a gzip body.
+fn inflate(input: &Bytes, cap: usize, grow: Grow) -> Result<(Bytes, Option<Compressed>), DecompressError> {
+    let inflated = gzip::inflate(input, cap, grow).map_err(|error| match error {
+        InflateError::TooLarge(cap) => DecompressError::TooLarge(cap),
+        InflateError::Refused(refusal) => DecompressError::Refused(refusal),
+        InflateError::Corrupt(error) => corrupt(error),
+    })?;
+    let packed = gzip::Packed::new(input.clone(), &inflated);
+    Ok((inflated.bytes.into(), packed.map(Compressed::Gzip)))
 }
 
 /// The content size in a zstd frame's header. Not bounded by any ratio, so it is believed only within what is usual.

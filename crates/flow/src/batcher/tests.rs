@@ -4,6 +4,7 @@ use crate::clock;
 use crate::testing::{ids, logs};
 use crate::{Ack, Batch, Outcome};
 use proptest::prelude::*;
+use wire::Compressed;
 
 fn item(names: &[&str], waits: bool, at: Instant) -> Item {
     let payload = logs("s", names);
@@ -82,5 +83,77 @@ proptest! {
         }
         prop_assert_eq!(got, expected);
         prop_assert_eq!((b.records, b.bytes, b.waiting), (0, 0, 0));
+    }
+}
+
+/// The same item, if it came as gzip.
+fn as_gzip(mut item: Item) -> Item {
+    let body = std::mem::take(&mut item.batch.payload.body);
+    let came = bytes::Bytes::from(gzip::join(&[gzip::Part::Plain(&body.contiguous())]).concat());
+    let inflated = gzip::inflate::<()>(&came, 1 << 20, |_| Ok(())).unwrap();
+    let packed = gzip::Packed::new(came, &inflated).unwrap();
+    item.batch.payload.body = body.with_compressed([Compressed::Gzip(packed)]);
+    item
+}
+
+/// A request of so many records of about a kilobyte.
+fn large(first: usize, records: usize) -> Item {
+    let names: Vec<String> = (first..first + records).map(|n| format!("{n:01000}")).collect();
+    item(&names.iter().map(String::as_str).collect::<Vec<_>>(), false, clock::now())
+}
+
+/// The first request of these items, and what it came in, joined.
+fn first_request(config: BatchConfig, items: impl IntoIterator<Item = Item>) -> (Request, Vec<u8>) {
+    let mut b = Batcher::new(config);
+    items.into_iter().for_each(|item| b.push(item));
+    let request = b.take().unwrap();
+    let part = |came: &'_ Compressed| match came {
+        Compressed::Gzip(packed) => Some(packed.clone()),
+        Compressed::Zstd(_) => None,
+    };
+    let packed: Vec<_> = request.payload.body.compressed().iter().filter_map(part).collect();
+    let parts: Vec<_> = packed.iter().map(gzip::Part::Packed).collect();
+    let joined = if parts.is_empty() { vec![] } else { gzip::join(&parts).concat() };
+    b.drain().for_each(|item| item.batch.ack.settle(Outcome::Delivered));
+    (request, joined)
+}
+
+/// Scenario: large requests that came as gzip are merged whole. Guarantee: the merged request has what all of them came in, which joined
+/// holds the same records; a request alone keeps what it came in.
+#[test]
+fn what_requests_came_in_is_kept_when_they_are_merged_whole() {
+    for count in 1..4 {
+        let items = (0..count).map(|n| as_gzip(large(30 * n, 30)));
+        let (request, joined) = first_request(config(30 * count as u64, 0), items);
+        let inflated = gzip::inflate::<()>(&joined, 1 << 20, |_| Ok(())).unwrap().bytes;
+        assert_eq!(ids(&Payload::new(wire::Signal::Logs, inflated, 0)), ids(&request.payload));
+        assert_eq!(request.payload.records as usize, 30 * count);
+        settle(request);
+    }
+}
+
+/// Scenario: one of the requests came plain; they are small; joined they are larger than a request may be, though merged they are not; they
+/// are divided. Guarantee: there is nothing to join, and the records are there.
+#[test]
+fn what_cannot_be_joined_is_not() {
+    let size = |item: Item| {
+        item.batch.ack.settle(Outcome::Delivered);
+        item.batch.payload.len()
+    };
+    let sizes: usize = (0..3).map(|n| size(large(30 * n, 30))).sum();
+    let cases = [
+        (config(90, 0), vec![as_gzip(large(0, 30)), large(30, 30), as_gzip(large(60, 30))], 90),
+        (config(60, 0), (0..6).map(|n| as_gzip(large(10 * n, 10))).collect(), 60),
+        (
+            BatchConfig { max_bytes: sizes - 1, ..config(90, 0) },
+            (0..3).map(|n| as_gzip(large(30 * n, 30))).collect(),
+            90,
+        ),
+        (config(10, 20), vec![as_gzip(large(0, 60))], 20),
+    ];
+    for (case, (config, items, records)) in cases.into_iter().enumerate() {
+        let (request, joined) = first_request(config, items);
+        assert_eq!((joined.len(), request.payload.records), (0, records), "case {case}");
+        settle(request);
     }
 }

@@ -166,3 +166,19 @@ proptest! {
         prop_assert_eq!((b.bytes(), b.records(), b.requests()), (0, 0, 0));
     }
 }
+
+/// Scenario: a request brings along what is no part of its data; its body shrinks; there is no room for more of it. Guarantee: that stays taken until the
+/// request ends, and what does not fit is refused without a trace.
+#[test]
+fn what_a_request_brings_along_is_charged_to_its_end() {
+    let budget = Budget::new(BudgetConfig { bytes: 1000, request_cost: 0, ..BudgetConfig::default() });
+    let mut permit = budget.open(None).unwrap();
+    permit.burden(100).unwrap();
+    permit.grow(500).unwrap();
+    permit.shrink(0);
+    assert_eq!(budget.bytes(), 100);
+    assert!(permit.burden(901).is_err());
+    assert_eq!(budget.bytes(), 100);
+    drop(permit);
+    assert_eq!(budget.bytes(), 0);
+}

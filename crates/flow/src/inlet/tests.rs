@@ -586,3 +586,50 @@ async fn disk_trouble_at_one_exporter_is_retryable_for_the_sender() {
         outlet.close(clock::now()).await;
     }
 }
+
+/// A destination that takes gzip as it came.
+struct Gzipped(Destination);
+
+impl crate::Exporter for Gzipped {
+    fn coding(&self) -> Option<Coding> {
+        Some(Coding::Gzip)
+    }
+
+    async fn send(&self, target: &Target, request: Payload, deadline: std::time::Instant) -> Attempt {
+        self.0.send(target, request, deadline).await
+    }
+}
+
+/// Scenario: pipelines with and without an exporter that sends gzip, and with a stage before it. Guarantee: what requests came in is worth
+/// keeping only where it may leave so: with that coding, and where nothing changes requests.
+#[tokio::test]
+async fn what_requests_came_in_is_kept_where_it_may_leave_so() {
+    struct Idle;
+    impl Stage for Idle {
+        fn apply(&self, _: &mut crate::Staged) {}
+    }
+    let plain: Arc<dyn Outgoing> =
+        Arc::new(Outlet::new(queue(100), Destination::default(), Direct(Target::new("plain"))));
+    let gzipped: Arc<dyn Outgoing> =
+        Arc::new(Outlet::new(queue(100), Gzipped(Destination::default()), Direct(Target::new("gzip"))));
+    let funnel = |stages: &[Arc<dyn Stage>], outlets: &[&Arc<dyn Outgoing>]| Funnel {
+        name: "logs".into(),
+        stages: stages.to_vec(),
+        outlets: outlets.iter().map(|outlet| Arc::clone(outlet)).collect(),
+    };
+    let idle: [Arc<dyn Stage>; 1] = [Arc::new(Idle)];
+    let cases = [
+        (vec![], false),
+        (vec![funnel(&[], &[&plain])], false),
+        (vec![funnel(&[], &[&plain, &gzipped])], true),
+        (vec![funnel(&idle, &[&gzipped])], false),
+        (vec![funnel(&idle, &[&gzipped]), funnel(&[], &[&gzipped])], true),
+    ];
+    for (case, (funnels, keeps)) in cases.into_iter().enumerate() {
+        let inlet = Inlet::new(Signal::Logs, Opening { funnels, config: queued() }, Arc::default());
+        assert_eq!((inlet.keeps(Coding::Gzip), inlet.keeps(Coding::Zstd)), (keeps, false), "case {case}");
+    }
+    for outlet in [plain, gzipped] {
+        outlet.close(clock::now()).await;
+    }
+}

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wire::Coding;
 
 /// An outlet as an inlet sees it, whatever its exporter and router.
 pub trait Outgoing: Send + Sync {
@@ -19,6 +20,10 @@ pub trait Outgoing: Send + Sync {
     fn waits(&self) -> bool;
     /// Whether a sender waits for room.
     fn blocks(&self) -> bool;
+    /// How it sends on what came compressed, if it can do so without compressing it again.
+    fn coding(&self) -> Option<Coding> {
+        None
+    }
     /// Whether only priority records of this request may enter, because what is free to its target, or the disk, is nearly used up.
     fn is_short(&self, payload: &Payload) -> bool;
     /// Whether its target is known, takes data and holds less than is free: then it is not the reason why memory is short.

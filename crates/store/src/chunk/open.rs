@@ -68,7 +68,7 @@ pub(crate) struct OpenChunk {
     pub texts: Texts,
     pub ids: Ids,
     pub rest: Rest,
-    /// About how much memory it takes.
+    /// Bytes of its records, and some for each.
     pub bytes: usize,
     pub min_time: u64,
     pub max_time: u64,
@@ -106,6 +106,12 @@ impl OpenChunk {
             finder,
             parts,
         }
+    }
+
+    /// About how much memory it takes with its tables, of which a chunk of one record has as many as any.
+    pub fn weight(&self) -> usize {
+        const TABLES: usize = 4096;
+        self.bytes + TABLES
     }
 
     /// How many records it has.

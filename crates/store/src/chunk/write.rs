@@ -14,6 +14,9 @@ use std::sync::Arc;
 use wire::Signal;
 use wire::key::{AnyValue, key_values};
 
+/// Bytes that a buffer keeps for the next chunk.
+const MOST_KEPT: usize = 4 << 20;
+
 /// A chunk that is ready for the disk.
 #[derive(Debug)]
 pub(crate) struct Sealed {
@@ -30,6 +33,7 @@ pub(crate) struct Sealed {
 pub(crate) struct Sealer {
     compressor: zstd::bulk::Compressor<'static>,
     raw: Vec<u8>,
+    packed: Vec<u8>,
     folded: Vec<u8>,
     words: Hashes,
     traces: Hashes,
@@ -42,7 +46,8 @@ impl Sealer {
     /// Out of memory.
     pub fn new(level: i32) -> io::Result<Self> {
         let compressor = zstd::bulk::Compressor::new(level)?;
-        Ok(Sealer { compressor, raw: vec![], folded: vec![], words: Hashes::default(), traces: Hashes::default() })
+        let (raw, packed, folded) = Default::default();
+        Ok(Sealer { compressor, raw, packed, folded, words: Hashes::default(), traces: Hashes::default() })
     }
 
     /// Makes a chunk ready.
@@ -86,12 +91,15 @@ impl Sealer {
     fn frame(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) -> io::Result<Frame> {
         self.raw.clear();
         fill(&mut self.raw);
-        let from = out.len();
-        out.resize(from + zstd::zstd_safe::compress_bound(self.raw.len()), 0);
-        let stored = self.compressor.compress_to_buffer(&self.raw, &mut out[from..])?;
-        out.truncate(from + stored);
-        let crc = crc32c::crc32c(&out[from..]);
-        Ok(Frame { stored: stored as u32, unpacked: self.raw.len() as u32, crc })
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(self.raw.len()));
+        self.compressor.compress_to_buffer(&self.raw, &mut self.packed)?;
+        out.extend_from_slice(&self.packed);
+        let crc = crc32c::crc32c(&self.packed);
+        let (stored, unpacked) = (self.packed.len() as u32, self.raw.len() as u32);
+        // One very large record is no reason to keep as much memory.
+        [&mut self.raw, &mut self.packed].into_iter().for_each(|buffer| buffer.shrink_to(MOST_KEPT));
+        Ok(Frame { stored, unpacked, crc })
     }
 
     /// The filters of a chunk.

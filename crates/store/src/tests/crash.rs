@@ -25,6 +25,8 @@ enum Act {
         seconds: u64,
     },
     Flush,
+    /// The next day begins, and what is rewritten is.
+    Rewrite,
     Delete {
         tenant: usize,
     },
@@ -42,6 +44,7 @@ fn act() -> impl Strategy<Value = Act> {
         5 => Just(Act::Sync),
         4 => prop_oneof![0..3u64, 20..40u64, 500..700u64].prop_map(|seconds| Act::Tick { seconds }),
         1 => Just(Act::Flush),
+        1 => Just(Act::Rewrite),
         1 => (0..2usize).prop_map(|tenant| Act::Delete { tenant }),
         1 => (0..6u8).prop_map(Act::Fault),
         1 => (0..60usize).prop_map(Act::Power),
@@ -80,7 +83,10 @@ impl Test {
 
     fn open(&mut self) {
         self.store = None;
-        let open = |disk: &SimDisk, now| Store::open(Arc::new(disk.clone()), Path::new(ROOT), shop::config(), now);
+        let open = |disk: &SimDisk, now| {
+            let config = crate::Config { max_age: None, ..shop::config() };
+            Store::open(Arc::new(disk.clone()), Path::new(ROOT), config, now)
+        };
         let mut opened = open(&self.disk, self.now);
         if self.disk.is_down() {
             // The power went meanwhile.
@@ -131,6 +137,11 @@ impl Test {
                 let _ = store.tick(self.now);
             }
             Act::Flush => drop(store.flush(self.now)),
+            Act::Rewrite => {
+                self.now += 24 * 3600 * SECOND;
+                let _ = store.tick(self.now);
+                while store.rewrite(&|| false).is_ok_and(|rewritten| rewritten.is_done) {}
+            }
             Act::Delete { tenant } => {
                 let is_done = store.delete_tenant(TENANTS[*tenant], self.now).is_ok();
                 let its = self.puts.iter_mut().filter(|put| put.tenant == *tenant);

@@ -12,10 +12,11 @@ use std::path::Path;
 use std::sync::Arc;
 use wire::Signal;
 
+const DAY: u64 = 24 * 3600 * SECOND;
 const ROOT: &str = "/store";
 
 fn open(disk: &SimDisk, now: u64, threads: usize) -> Store {
-    let config = crate::Config { query_threads: threads, ..shop::config() };
+    let config = crate::Config { query_threads: threads, max_age: None, ..shop::config() };
     Store::open(Arc::new(disk.clone()), Path::new(ROOT), config, now).expect("it opens").0
 }
 
@@ -148,6 +149,12 @@ proptest! {
                     store = open(&disk, now, threads);
                 }
                 3 => now += random.u64(0..60 * SECOND),
+                4 => {
+                    // The day is over, and what was on it is rewritten.
+                    now += DAY;
+                    store.tick(now).expect("a tick");
+                    while store.rewrite(&|| false).expect("a disk").is_done {}
+                }
                 _ => {}
             }
         }

@@ -175,3 +175,32 @@ fn what_cannot_be_stored_is_refused() {
     assert!(matches!(refused("a", Signal::Logs, &[0x0a, 0x7f]), Refused::Malformed(_)));
     assert_eq!((store.stats().refused_requests, store.stats().stored_records), (4, 0));
 }
+
+/// Scenario: a day is over; it is rewritten, once with an end that comes early. Guarantee: the early end changes nothing; then chunks are
+/// fewer and bytes less, every record is there, and there is nothing more to rewrite; a second opening finds it so.
+#[test]
+fn a_day_that_is_over_is_rewritten_once() {
+    let disk = SimDisk::new(1);
+    let config = crate::Config { rewrite_records: 8000, max_age: None, ..shop::config() };
+    let store = open(&disk, config.clone(), START);
+    let (mut random, mut model) = (fastrand::Rng::with_seed(1), Model::default());
+    for unique in 0..60 {
+        let request = shop::request(&mut random, Signal::Logs, unique, START);
+        model.append(&store, "a", Signal::Logs, &request, START);
+    }
+    assert!(!store.rewrite(&|| false).expect("a disk").is_done, "the day is not over");
+    store.tick(START + DAY).expect("a tick");
+    let before = store.stats();
+    assert!(!store.rewrite(&|| true).expect("a disk").is_done);
+    assert_eq!(store.stats(), before);
+    let rewritten = store.rewrite(&|| false).expect("a disk");
+    assert!(rewritten.is_done && rewritten.after < rewritten.before, "{rewritten:?}");
+    let after = store.stats();
+    assert!(after.bytes < before.bytes && after.chunks == 4 && before.chunks > 20, "{before:?} {after:?}");
+    assert!(!store.rewrite(&|| false).expect("a disk").is_done);
+    assert_eq!(count(&store, "a"), model.records.len());
+    assert!(disk.files().iter().all(|(path, _)| !path.to_string_lossy().ends_with(".new")));
+    drop(store);
+    let store = open(&disk, config, START + DAY);
+    assert_eq!((count(&store, "a"), store.stats().chunks), (model.records.len(), 4));
+}

@@ -29,7 +29,8 @@ pub(crate) fn config() -> Config {
         chunk_records: 7,
         chunk_bytes: 2048,
         chunk_age: Duration::from_secs(30),
-        open_bytes: 4096,
+        open_bytes: 6 * 4096,
+        rewrite_records: 40,
         commit_bytes: 1500,
         max_tenants: 3,
         ..Config::default()

@@ -55,7 +55,7 @@ impl Authenticators<'_> {
         let service = &self.document.service;
         let is_enabled = service.extensions.contains(id);
         match self.extensions.get(id) {
-            Some(ExtensionConfig::Authenticator(auth)) if is_enabled => Ok(auth),
+            Some(ExtensionConfig::Authenticator(auth)) if is_enabled => Ok(auth.as_ref()),
             // What is wrong with it has been told.
             None if is_enabled && self.document.extensions.iter().any(|c| c.id == *id) => Err(None),
             _ => {

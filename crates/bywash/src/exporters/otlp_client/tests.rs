@@ -476,7 +476,7 @@ async fn a_refused_credential_is_renewed_once() {
         matches!(&attempt, Attempt::Retry { why, scope: of, .. } if why.kind == Kind::Auth && *of == scope),
         "{attempt:?}"
     );
-    assert_eq!(exporter.scopes(&target), [scope.clone()]);
+    assert_eq!(exporter.scopes(&target), std::slice::from_ref(&scope));
     numbered.0.store(10, std::sync::atomic::Ordering::SeqCst);
     let attempt = exporter.send(&target, logs(vec![0x0a, 0]), deadline()).await;
     let expected = Why::new(Kind::Unavailable, "no more numbers");

@@ -25,7 +25,7 @@ use crate::net::secret_file::{SecretFile, whole};
 use crate::net::tls::client::ClientTls;
 use base64::Engine;
 use bytes::Bytes;
-use flow::{Kind, Why, clock};
+use flow::{Kind, Why, clock, task};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
@@ -180,16 +180,17 @@ impl OAuth2 {
             return fetch.clone();
         }
         let this = self.clone();
-        let task = flow::task::spawn("token", async move {
+        let task = task::spawn("token", async move {
             let granted = this.0.ask().await.map(Arc::new);
             let mut state = this.0.state.lock();
             state.fetch = None;
             match &granted {
                 Ok(token) => (state.token, state.again) = (Some(token.clone()), None),
-                Err(Unsignable::Later(why) | Unsignable::Never(why)) => {
-                    state.again = Some(clock::now() + PAUSE);
-                    tracing::warn!(url = %this.0.url.uri, %why, "no token was granted");
-                }
+                Err(_) => state.again = Some(clock::now() + PAUSE),
+            }
+            drop(state);
+            if let Err(Unsignable::Later(why) | Unsignable::Never(why)) = &granted {
+                tracing::warn!(url = %this.0.url.uri, %why, "no token was granted");
             }
             granted
         });

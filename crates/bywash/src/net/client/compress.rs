@@ -7,7 +7,7 @@
 use crate::net::compression::{Compressor, Encoding};
 use serde::Deserialize;
 use std::io;
-use wire::Chunks;
+use wire::{Chunks, Coding, Compressed};
 
 /// Bytes compressed between two chances for other tasks: about a millisecond of gzip.
 const STEP: usize = 64 * 1024;
@@ -55,6 +55,12 @@ impl Compression {
         }
     }
 
+    /// The same, if what came in it can be sent on as it came.
+    #[must_use]
+    pub fn coding(self) -> Option<Coding> {
+        self.encoding().coding()
+    }
+
     /// Its name on the wire; none if there is no compression.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
@@ -72,13 +78,19 @@ impl Compression {
 }
 
 /// The body, compressed at the format's own `level` or, if there is none, the level that comes within a hundredth of the collector's
-/// size: 4 for gzip and zlib, 1 for zstd (docs/adr/0016). Without compression it is the body itself, shared.
+/// size: 4 for gzip and zlib, 1 for zstd (docs/adr/0016). Without compression it is the body itself, shared. Without a level, what came
+/// compressed like this is sent on as it came (docs/adr/0017).
 ///
 /// # Errors
 /// If the level does not exist.
 pub async fn compress(kind: Compression, level: Option<i32>, body: &Chunks) -> io::Result<Chunks> {
     if kind == Compression::None {
         return Ok(body.clone());
+    }
+    if level.is_none()
+        && let Some(body) = as_it_came(kind, body)
+    {
+        return Ok(body);
     }
     let mut compressor = Compressor::new(kind.encoding(), level, body.len())?;
     let mut done = 0;
@@ -95,9 +107,60 @@ pub async fn compress(kind: Compression, level: Option<i32>, body: &Chunks) -> i
     Ok(Chunks::from(compressor.finish()?))
 }
 
+/// What a body came in, if all of it came so compressed.
+fn as_it_came(kind: Compression, body: &Chunks) -> Option<Chunks> {
+    let came = body.compressed();
+    match (kind, came) {
+        (_, []) => None,
+        (Compression::Gzip, parts) => {
+            let all = parts.iter().map(|came| match came {
+                Compressed::Gzip(packed) => Some(gzip::Part::Packed(packed)),
+                Compressed::Zstd(_) => None,
+            });
+            let parts: Vec<_> = all.collect::<Option<_>>()?;
+            Some(gzip::join(&parts).into_iter().collect())
+        }
+        (Compression::Zstd, [Compressed::Zstd(frame)]) => Some(frame.clone().into()),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::net::compression::{decompress, decompress_and_note};
+    use bytes::Bytes;
+
+    /// A body that came in so, and what it came in.
+    fn came(encoding: Encoding, text: &[u8]) -> (Chunks, Bytes) {
+        let wire = crate::net::compression::compress(encoding, Some(9), &Chunks::from(text.to_vec())).unwrap();
+        let (plain, came) = decompress_and_note(encoding, &wire, 1 << 20, |_| Ok(())).unwrap();
+        (Chunks::from(plain).with_compressed([came.unwrap()]), wire)
+    }
+
+    /// Scenario: bodies that came compressed leave in the same format, in another, and with a level. Guarantee: in the same they leave as they
+    /// came, several of gzip as one; in another, or with a level, they are compressed; always it is the body.
+    #[tokio::test]
+    async fn what_came_compressed_leaves_as_it_came() {
+        let (one, other) = (vec![b'a'; 5000], vec![b'b'; 7000]);
+        for (kind, encoding) in [(Compression::Gzip, Encoding::Gzip), (Compression::Zstd, Encoding::Zstd)] {
+            let (body, wire) = came(encoding, &one);
+            assert_eq!(compress(kind, None, &body).await.unwrap().contiguous().as_ptr(), wire.as_ptr());
+            for (kind, level) in [(kind, Some(1)), (Compression::Lz4, None), (Compression::None, None)] {
+                let sent = compress(kind, level, &body).await.unwrap().contiguous();
+                assert_ne!(sent.as_ptr(), wire.as_ptr());
+                assert_eq!(decompress(kind.encoding(), &sent, 1 << 20, |_| Ok(())).unwrap(), one);
+            }
+            let (second, _) = came(encoding, &other);
+            let both: Vec<Compressed> = [&body, &second].iter().flat_map(|body| body.compressed().to_vec()).collect();
+            let merged = Chunks::from([&one[..], &other].concat()).with_compressed(both);
+            let sent = compress(kind, None, &merged).await.unwrap().contiguous();
+            assert_eq!(decompress(encoding, &sent, 1 << 20, |_| Ok(())).unwrap(), [&one[..], &other].concat());
+            let is_one = encoding == Encoding::Gzip || gzip::zstd::frames(&sent) == Some(1);
+            assert!(is_one, "several frames of zstd are sent as one");
+        }
+    }
 
     /// Scenario: half a megabyte in one slice, and another task that is ready. Guarantee: it gets its turns before the end.
     #[tokio::test]

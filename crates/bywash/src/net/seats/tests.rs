@@ -36,7 +36,7 @@ async fn the_first_may_read_ahead_more() {
         aheads.push(seat.ahead());
         held.push(seat);
     }
-    assert_eq!((aheads[0], aheads.last()), (512 << 10, Some(&SMALLEST_AHEAD)));
+    assert_eq!((aheads[0], aheads.last()), (LARGEST_AHEAD, Some(&SMALLEST_AHEAD)));
     assert!(aheads.is_sorted_by(|a, b| a >= b));
     assert!(held.len() > 4000, "{}", held.len());
     assert!(seats.budget().connection_bytes() <= 256 << 20);

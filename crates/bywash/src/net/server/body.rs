@@ -20,6 +20,8 @@ use tokio::time::{Instant, timeout_at};
 pub const BODY_IDLE: Duration = Duration::from_secs(30);
 /// and so is one that is not done after this long, where there is no other limit.
 pub const BODY_TIME: Duration = Duration::from_secs(600);
+/// Most bodies come right behind their heads. Only those that have not come for so long are counted as half open.
+pub const SOON: Duration = Duration::from_millis(20);
 
 /// Why a body was not read to its end.
 #[derive(Debug)]
@@ -50,10 +52,11 @@ pub async fn read(
     if announced.is_some_and(|n| n > limit) {
         return Err(ReadError::TooLarge);
     }
-    let deadline = Instant::now() + timeout.unwrap_or(BODY_TIME);
+    let begun = Instant::now();
+    let deadline = begun + timeout.unwrap_or(BODY_TIME);
     let mut assembler = Assembler::new(announced);
     loop {
-        let piece = match next(body, deadline, connection, call, permit).await {
+        let piece = match next(body, (begun, deadline), connection, call, permit).await {
             Piece::Data(piece) => piece,
             Piece::End => break,
             Piece::Broken(error) => return Err(ReadError::Broken(error)),
@@ -84,7 +87,7 @@ enum Piece {
 /// The next piece of a body, waited for no longer than [`BODY_IDLE`] and the deadline.
 async fn next(
     body: &mut Incoming,
-    deadline: Instant,
+    (begun, deadline): (Instant, Instant),
     connection: &Connection,
     call: &mut OpenCall,
     permit: &Permit,
@@ -94,16 +97,22 @@ async fn next(
         let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                call.waits(permit);
-                connection.is_busy();
-                let until = deadline.min(Instant::now() + BODY_IDLE);
-                let frame = timeout_at(until, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)));
-                tokio::select! {
-                    frame = frame => match frame {
-                        Ok(frame) => frame,
-                        Err(_) => return Piece::Late,
-                    },
-                    () = call.is_sent_away() => return Piece::Refused(permit.refuse(Kind::HardLimit)),
+                let now = Instant::now();
+                match timeout_at(deadline.min(begun + SOON), poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await {
+                    Ok(frame) => frame,
+                    Err(_) => {
+                        call.waits(permit);
+                        connection.is_busy();
+                        let until = deadline.min(now + BODY_IDLE);
+                        let frame = timeout_at(until, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)));
+                        tokio::select! {
+                            frame = frame => match frame {
+                                Ok(frame) => frame,
+                                Err(_) => return Piece::Late,
+                            },
+                            () = call.is_sent_away() => return Piece::Refused(permit.refuse(Kind::HardLimit)),
+                        }
+                    }
                 }
             }
         };

@@ -118,10 +118,12 @@ impl Push {
             return Err(Answer::new(StatusCode::UNAUTHORIZED, "missing or wrong credentials"));
         }
         let tenant = tenant(&head.headers).map_err(|text| self.malformed(Answer::invalid(text)))?;
-        let meta = Meta::of(tenant, self.kept.of(&head.headers, connection.peer(), self.authenticator.as_ref()));
+        let origin = self.kept.of(&head.headers, connection.peer(), self.authenticator.as_ref());
         let share = self.share_header.as_ref().and_then(|name| head.headers.get(name)?.to_str().ok());
         let share = share.map(str::trim).filter(|name| !name.is_empty() && name.len() <= MAX_TENANT);
         let mut permit = self.seats.budget().open(share).map_err(|refusal| self.refused(refusal))?;
+        permit.burden(origin.size()).map_err(|refusal| self.refused(refusal))?;
+        let meta = Meta::of(tenant, origin);
         let held = (&mut call, &mut permit);
         let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, held)
             .await

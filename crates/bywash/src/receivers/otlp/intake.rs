@@ -8,7 +8,7 @@
 use super::status::{Code, Partial, Status};
 use crate::net::auth::Authenticator;
 use crate::net::calls::{HalfOpen, OpenCall};
-use crate::net::compression::{DecompressError, Encoding, decompress};
+use crate::net::compression::{DecompressError, Encoding, decompress_and_note};
 use crate::net::heavy::heavy;
 use crate::net::origin::Kept;
 use crate::net::seats::Seats;
@@ -21,7 +21,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use wire::json::JsonError;
-use wire::{Census, CheckLimits, Chunks, Malformed, Signal};
+use wire::{Census, CheckLimits, Chunks, Compressed, Malformed, Signal};
 
 /// The longest tenant name; a longer one counts as none.
 const MAX_TENANT: usize = 128;
@@ -107,9 +107,13 @@ impl Intake {
             return Err(Status::new(Code::Unauthenticated, "missing or wrong credentials"));
         }
         let tenant = self.tenant(headers);
-        let permit = self.seats.budget().open(tenant).map_err(|refusal| self.refused(signal, refusal))?;
-        let meta = Meta::of(tenant, self.kept.of(headers, peer, self.authenticator.as_ref()));
-        Ok(Admitted { call, permit, meta })
+        let origin = self.kept.of(headers, peer, self.authenticator.as_ref());
+        let permit = self.seats.budget().open(tenant).and_then(|mut permit| {
+            permit.burden(origin.size())?;
+            Ok(permit)
+        });
+        let permit = permit.map_err(|refusal| self.refused(signal, refusal))?;
+        Ok(Admitted { call, permit, meta: Meta::of(tenant, origin) })
     }
 
     fn tenant<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
@@ -150,21 +154,28 @@ impl Intake {
 
     fn unpack_now(&self, packed: Packed, mut permit: Permit) -> Result<Unpacked, Status> {
         let Packed { signal, encoding, form, mut body, limit } = packed;
+        let mut compressed = None;
         if encoding != Encoding::Identity {
-            body = decompress(encoding, &body, limit, |n| permit.grow(n)).map_err(|error| match error {
+            let decompressed = decompress_and_note(encoding, &body, limit, |n| permit.grow(n));
+            let (plain, came_in) = decompressed.map_err(|error| match error {
                 DecompressError::TooLarge(limit) => self.too_large(signal, "the decompressed request", limit),
                 DecompressError::Corrupt(_) => self.malformed(signal, Status::invalid(format!("the body {error}"))),
                 DecompressError::Refused(refusal) => self.refused(signal, refusal),
             })?;
-            permit.shrink(body.len());
+            body = plain;
+            compressed = came_in.filter(|came| self.keeps(signal, form, came, &permit));
+            permit.shrink(body.len() + compressed.as_ref().map_or(0, Compressed::held));
         }
         let mut unknown = None;
         if form == Form::Json {
             (body, unknown) = self.transcode(signal, &body, limit, &mut permit)?;
             permit.shrink(body.len());
         }
-        let (census, body) =
+        let (census, mut body) =
             self.check(signal, body).map_err(|error| self.malformed(signal, Status::invalid(error.to_string())))?;
+        if let Some(compressed) = compressed {
+            body = body.with_compressed([compressed]);
+        }
         let Ok(records) = u32::try_from(census.records) else {
             return Err(self.too_large(signal, "the request", u32::MAX as usize));
         };
@@ -173,6 +184,11 @@ impl Intake {
             self.inlet(signal).stats().not_understood.add(1);
         }
         Ok(Unpacked { signal, body, records, permit, unknown })
+    }
+
+    /// Whether what a request came in is kept beside it: it may leave so, and memory is plenty.
+    fn keeps(&self, signal: Signal, form: Form, came: &Compressed, permit: &Permit) -> bool {
+        form == Form::Protobuf && !permit.is_tight() && self.inlet(signal).keeps(came.coding())
     }
 
     /// Checks a request; that is when its trace ids are passed, so whoever routes by them need not look for them.

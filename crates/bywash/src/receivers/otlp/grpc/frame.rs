@@ -5,7 +5,7 @@
 
 use crate::net::body::{Assembler, ReadBuffers};
 use crate::net::calls::OpenCall;
-use crate::net::server::body::BODY_TIME;
+use crate::net::server::body::{BODY_TIME, SOON};
 use bytes::{Buf, Bytes};
 use flow::{Kind, Permit, Refusal};
 use h2::RecvStream;
@@ -60,8 +60,8 @@ pub async fn read(
     let mut length = None;
     let mut message = Assembler::new(None);
     // Set when it has to wait for the first time.
-    let mut deadline = None;
-    while let Some(mut piece) = next(stream, &mut deadline, call, permit).await? {
+    let mut begun = None;
+    while let Some(mut piece) = next(stream, &mut begun, call, permit).await? {
         if length.is_none() {
             let n = piece.len().min(prefix.len() - have);
             prefix[have..have + n].copy_from_slice(&piece[..n]);
@@ -105,7 +105,7 @@ fn judge(prefix: [u8; 5], limit: usize) -> Result<usize, FrameError> {
 /// The next data frame; `None` at the end of the stream.
 async fn next(
     stream: &mut RecvStream,
-    deadline: &mut Option<Instant>,
+    begun: &mut Option<Instant>,
     call: &mut OpenCall,
     permit: &Permit,
 ) -> Result<Option<Bytes>, FrameError> {
@@ -116,12 +116,21 @@ async fn next(
     let piece = match poll_fn(|cx| Poll::Ready(stream.poll_data(cx))).await {
         Poll::Ready(piece) => piece,
         Poll::Pending => {
-            call.waits(permit);
             let now = Instant::now();
-            let until = (*deadline.get_or_insert(now + BODY_TIME)).min(now + IDLE_TIMEOUT);
-            tokio::select! {
-                piece = timeout_at(until, poll_fn(|cx| stream.poll_data(cx))) => piece.map_err(|_| FrameError::Idle)?,
-                () = call.is_sent_away() => return Err(FrameError::Refused(permit.refuse(Kind::HardLimit))),
+            let begun = *begun.get_or_insert(now);
+            match timeout_at(begun + SOON, poll_fn(|cx| stream.poll_data(cx))).await {
+                Ok(piece) => piece,
+                Err(_) => {
+                    call.waits(permit);
+                    let until = (begun + BODY_TIME).min(now + IDLE_TIMEOUT);
+                    let piece = timeout_at(until, poll_fn(|cx| stream.poll_data(cx)));
+                    tokio::select! {
+                        piece = piece => piece.map_err(|_| FrameError::Idle)?,
+                        () = call.is_sent_away() => {
+                            return Err(FrameError::Refused(permit.refuse(Kind::HardLimit)));
+                        }
+                    }
+                }
             }
         }
     };
