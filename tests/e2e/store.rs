@@ -3,8 +3,9 @@
 use crate::disk_trouble::SmallDisk;
 use crate::harness::config::FAST_RETRY;
 use crate::harness::process::{Metrics, command};
-use crate::harness::{Books, Bywash, Load, Pipeline, Rules, network};
+use crate::harness::{Books, Bywash, Load, Pipeline, Rules, http, network};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -57,12 +58,15 @@ fn sent(metrics: &Metrics) -> u64 {
 }
 
 /// Scenario: logs and traces under load, whose senders try again; the process is killed in the middle, twice, and started again; then it ends in
-/// order. Guarantee: every record is acknowledged in the end, and found exactly once: by the running process, and in the directory alone.
+/// order. Guarantee: every record is acknowledged in the end, and found exactly once: by the running process, and in the directory alone; over
+/// TCP the same is answered.
 #[tokio::test]
 async fn what_was_acknowledged_is_found_once() {
     let dir = TempDir::new().unwrap();
     let port = port();
-    std::fs::write(dir.path().join("config.yaml"), config(port, "kept/store", "timeout: 10s")).unwrap();
+    let api = SocketAddr::from(([127, 0, 0, 1], self::port()));
+    let keys = format!("api: {{endpoint: '{api}'}}");
+    std::fs::write(dir.path().join("config.yaml"), config(port, "kept/store", &keys)).unwrap();
     let mut bywash = Bywash::start_in(dir).await;
     let args = ["--duration", "0", "--rate", "1000", "--in-flight", "8", "--retry", "--signal"];
     let mut logs = Load::start(bywash.grpc, &[&args[..], &["logs"]].concat());
@@ -79,7 +83,11 @@ async fn what_was_acknowledged_is_found_once() {
     let running = balance(&found(bywash.dir.path(), "kept/store").await);
     assert_eq!((running.lost, running.distinct), (0, all));
 
+    let page = http::get(api, "/api/logs?q=severity%3E%3Derror&limit=3").await.unwrap();
+    let page: Value = serde_json::from_str(&page.text()).unwrap();
+    assert_eq!((page["rows"].as_array().unwrap().len(), &page["total"]), (3, &page["counts"]["error"]));
     let errors = query(bywash.dir.path(), "kept/store", &["severity>=error"]).await;
+    assert_eq!(page["total"], errors.len());
     assert!(!errors.is_empty() && errors.iter().all(|row| row["severity"] == "error"), "{:?}", errors.first());
     let (code, out, err) = command(&["query", "--path", "kept/store", "severity>=loud"], bywash.dir.path()).await;
     assert_eq!((code, out.as_str()), (Some(2), ""));

@@ -5,7 +5,8 @@
 //! | which stores are open, and what is done every second | `open` |
 //! | what can be asked of one, and what is answered | [`api`] |
 //! | how records look as JSON | `rows` |
-//! | who may ask a running one | [`serve`] |
+//! | who may ask a running one: its socket | [`serve`] |
+//! | the same over TCP | `page` |
 //!
 //! Success is answered after the store's journal is synced. Requests that come at the same time share one sync: whoever syncs takes
 //! along what the others have appended meanwhile.
@@ -14,6 +15,7 @@
 
 pub mod api;
 mod open;
+mod page;
 mod rows;
 pub mod serve;
 #[cfg(test)]
@@ -22,8 +24,10 @@ mod tests;
 use super::BuildError;
 use super::queue::{RetryOnFailure, SendingQueue};
 use crate::config::duration::GoDuration;
+use crate::config::optional;
 use crate::config::size::ByteSize;
 use crate::config::validate::{Report, Validate};
+use crate::net::server::keys;
 use flow::router::{Router, Routes};
 use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
 use open::Handle;
@@ -49,6 +53,9 @@ pub struct Config {
     pub path: String,
     /// What is removed, and when.
     pub retention: Retention,
+    /// Where programs on this machine may ask over HTTP.
+    #[serde(deserialize_with = "optional::block")]
+    pub api: Option<Api>,
     /// The time one attempt may take. A disk that is slow takes its time.
     pub timeout: GoDuration,
     /// The queue.
@@ -63,6 +70,7 @@ impl Default for Config {
             driver: Driver::Embedded,
             path: String::new(),
             retention: Retention::default(),
+            api: None,
             timeout: GoDuration(Duration::from_secs(30)),
             sending_queue: SendingQueue::default(),
             retry_on_failure: RetryOnFailure::default(),
@@ -79,6 +87,31 @@ pub enum Driver {
     Embedded,
     /// Not yet.
     Postgres,
+}
+
+/// Where questions are answered over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// As `host:port`, on this machine.
+    pub endpoint: String,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Api { endpoint: "localhost:4319".to_owned() }
+    }
+}
+
+impl Validate for Api {
+    fn validate(&self, report: &mut Report<'_>) {
+        keys::listener(&self.endpoint, "tcp", &[], report);
+        if !page::is_of_this_machine(&self.endpoint) {
+            let text = "answers are for this machine only: `localhost`, `127.0.0.1` or `[::1]`; for others put a proxy before it \
+                        that asks who they are";
+            report.error("endpoint", text);
+        }
+    }
 }
 
 /// What is removed, and when. Whole days go, or large parts of them.
@@ -117,6 +150,9 @@ impl Validate for Config {
         }
         if self.retention.bytes.is_some_and(|bytes| bytes.0 < LEAST_BYTES.0) {
             report.error("retention.bytes", "`bytes` must be at least 16MiB; leave it out to set no bound");
+        }
+        if let Some(api) = &self.api {
+            report.nested("api", api);
         }
         report.nested("sending_queue", &self.sending_queue);
         report.nested("retry_on_failure", &self.retry_on_failure);

@@ -13,7 +13,7 @@
 use super::DEFAULT_TENANT;
 use super::rows::{self, CLASSES};
 use crate::net::client::status::percent_decode;
-use ::store::{Buckets, Query, Store, TraceQuery, Value as Counted, parse};
+use ::store::{Buckets, Condition, Cursor, Query, Store, Test, TraceQuery, Value as Counted, parse};
 use serde_json::{Value, json};
 use std::str::FromStr;
 use wire::Signal;
@@ -76,7 +76,7 @@ pub fn answer(store: &Store, question: &str, until: Until<'_>) -> Result<Value, 
             fields(store, &asked.query(&tenant, signal)?, asked)
         }
         path => match path.strip_prefix("/api/traces/") {
-            Some(id) => trace(store, &tenant, id, asked),
+            Some(id) => trace(store, &tenant, id, asked, until),
             None => Err(Wrong { status: 404, ..Wrong::new("there is no such page below /api") }),
         },
     }
@@ -137,22 +137,38 @@ impl Parameters {
     }
 }
 
-fn records(store: &Store, query: Query, mut asked: Parameters, until: Until<'_>) -> Result<Value, Wrong> {
-    let counts = asked.take("counts").is_none_or(|counts| counts != "false");
-    asked.end()?;
+/// Rows that were found.
+struct Page {
+    rows: Vec<Value>,
+    next: Option<Cursor>,
+    /// Whether everything was looked at, as far as the page goes.
+    is_complete: bool,
+}
+
+/// The newest records, up to the limit and as many bytes as an answer may have.
+fn page(store: &Store, query: &Query, until: Until<'_>) -> Page {
     let (mut found, mut bytes) = (vec![], 0);
-    let ended = store.search(&query, until, &mut |row| {
+    let ended = store.search(query, until, &mut |row| {
         bytes += row.record.len() + row.resource.len() + row.scope.len();
         found.push(row);
         bytes < MOST_BYTES
     });
-    let shown: Vec<Value> = found.iter().map(|row| rows::row(query.signal, row)).collect();
-    // A page that was cut for its bytes is whole as far as it goes.
     let is_cut = bytes >= MOST_BYTES;
+    Page {
+        rows: found.iter().map(|row| rows::row(query.signal, row)).collect(),
+        next: ended.next,
+        is_complete: ended.is_complete || is_cut && ended.damaged == 0,
+    }
+}
+
+fn records(store: &Store, query: Query, mut asked: Parameters, until: Until<'_>) -> Result<Value, Wrong> {
+    let counts = asked.take("counts").is_none_or(|counts| counts != "false");
+    asked.end()?;
+    let page = page(store, &query, until);
     let mut answer = json!({
-        "rows": shown,
-        "cursor": ended.next.map(|cursor| cursor.to_string()),
-        "complete": ended.is_complete || is_cut && ended.damaged == 0,
+        "rows": page.rows,
+        "cursor": page.next.map(|cursor| cursor.to_string()),
+        "complete": page.is_complete,
     });
     if counts && query.after.is_none() {
         let tally = store.tally(&query, Buckets::ONE, until);
@@ -207,19 +223,14 @@ fn trace_id(text: &str) -> Option<[u8; 16]> {
     is_id.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
 }
 
-fn trace(store: &Store, tenant: &str, id: &str, asked: Parameters) -> Result<Value, Wrong> {
+fn trace(store: &Store, tenant: &str, id: &str, asked: Parameters, until: Until<'_>) -> Result<Value, Wrong> {
     asked.end()?;
     let id = trace_id(id).ok_or_else(|| Wrong::new("a trace id has 32 hexadecimal digits"))?;
     let of = |signal| {
-        let mut bytes = 0;
-        let rows = store.trace(tenant, signal, id, MOST_SPANS);
-        let fits = |row: &&::store::Row| {
-            bytes += row.record.len() + row.resource.len() + row.scope.len();
-            bytes < MOST_BYTES
-        };
-        let shown: Vec<Value> = rows.iter().take_while(fits).map(|row| rows::row(signal, row)).collect();
-        let is_complete = shown.len() == rows.len() && rows.len() < MOST_SPANS;
-        (shown, is_complete)
+        let conditions = vec![Condition { not: false, test: Test::Trace(id) }];
+        let mut page = page(store, &Query { conditions, limit: MOST_SPANS, ..Query::new(tenant, signal) }, until);
+        page.rows.reverse();
+        (page.rows, page.is_complete && page.next.is_none())
     };
     let ((spans, has_spans), (logs, has_logs)) = (of(Signal::Traces), of(Signal::Logs));
     if spans.is_empty() && logs.is_empty() {

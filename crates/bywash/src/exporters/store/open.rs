@@ -6,6 +6,7 @@
 //! Invariants: nothing of this waits for a disk on a task: threads do, and of those a store has a bound, so that a disk that hangs does
 //! not take all threads of the process.
 
+use super::page::{self, Server};
 use super::{Config, Retention, serve};
 use ::store::disk::RealDisk;
 use ::store::{Refused, Store};
@@ -50,6 +51,8 @@ pub(super) struct Handle {
     exporter: String,
     retention: Retention,
     pub store: Arc<OpenStore>,
+    /// Where it answers; successive exporters share it.
+    pub server: Option<Arc<Server>>,
 }
 
 /// The store of a configuration, for the exporter of this name. Must be called within a runtime.
@@ -83,8 +86,10 @@ pub(super) fn open(exporter: &str, config: &Config) -> Result<Arc<Handle>, Strin
             store
         }
     };
+    let server = config.api.as_ref().map(|api| store.serve(&api.endpoint)).transpose()?;
     drop(stores);
-    let handle = Arc::new(Handle { exporter: exporter.to_owned(), retention: config.retention, store });
+    let (exporter, retention) = (exporter.to_owned(), config.retention);
+    let handle = Arc::new(Handle { exporter, retention, store, server });
     handle.store.handles.lock().push(Arc::downgrade(&handle));
     Ok(handle)
 }
@@ -173,6 +178,17 @@ impl OpenStore {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The server at an endpoint: the one that is there, or a new one.
+    fn serve(self: &Arc<Self>, endpoint: &str) -> Result<Arc<Server>, String> {
+        let there = self
+            .handles
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find_map(|handle| handle.server.clone().filter(|server| server.endpoint == endpoint));
+        there.map_or_else(|| page::open(self, endpoint).map_err(|error| error.to_string()), Ok)
     }
 
     /// Permits for questions.

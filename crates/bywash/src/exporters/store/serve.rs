@@ -103,10 +103,10 @@ async fn connection(stream: UnixStream, store: Weak<OpenStore>) {
     let _ = tokio::time::timeout(DEADLINE, served).await;
 }
 
-async fn respond<B>(request: &Request<B>, store: Option<Arc<OpenStore>>) -> Response<Full<Bytes>> {
+/// Answers a request.
+pub(super) async fn respond<B>(request: &Request<B>, store: Option<Arc<OpenStore>>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET {
-        let wrong = Wrong { status: 405, error: "only GET".to_owned(), at: None };
-        return response(StatusCode::METHOD_NOT_ALLOWED, &wrong.json());
+        return refused(StatusCode::METHOD_NOT_ALLOWED, "only GET");
     }
     let question = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let answered = match store {
@@ -116,8 +116,13 @@ async fn respond<B>(request: &Request<B>, store: Option<Arc<OpenStore>>) -> Resp
     match answered {
         Some(Ok(answer)) => response(StatusCode::OK, &answer),
         Some(Err(wrong)) => response(StatusCode::from_u16(wrong.status).unwrap_or_default(), &wrong.json()),
-        None => response(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({"error": "the store is closing"})),
+        None => refused(StatusCode::SERVICE_UNAVAILABLE, "the store is closing"),
     }
+}
+
+/// An answer that says why there is none.
+pub(super) fn refused(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
+    response(status, &serde_json::json!({"error": why}))
 }
 
 /// Says that the asker has gone when it is dropped.

@@ -4,6 +4,7 @@ use ::store::Query;
 use bytes::Bytes;
 use flow::{Meta, Payload};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::Signal;
 use wire::build::{Log, MessageWriter, Span};
 use wire::key::AnyValue;
@@ -57,6 +58,12 @@ fn keys_are_checked() {
     assert_eq!(errors(&wrong), ["driver", "retention.bytes", "sending_queue.num_consumers"]);
     assert!(errors(&decoded::<Config>("{path: a, retention: {age: 0s, bytes: 1GiB}}")).is_empty());
     assert_eq!(failures::<Config>("{path: a, driver: mysql}").len(), 1);
+    assert!(errors(&decoded::<Config>("{path: a, api: {}}")).is_empty());
+    assert_eq!(decoded::<Config>("{path: a, api: {}}").api.unwrap().endpoint, "localhost:4319");
+    for endpoint in ["'0.0.0.0:4319'", "'[::]:4319'", "'example.com:4319'", "':4319'"] {
+        let open = decoded::<Config>(&format!("{{path: a, api: {{endpoint: {endpoint}}}}}"));
+        assert_eq!(errors(&open), ["api.endpoint"], "{endpoint}");
+    }
 }
 
 /// Scenario: logs and spans of two tenants and of none; the exporter goes, and another comes. Guarantee: each is found with its tenant and
@@ -215,4 +222,39 @@ async fn a_socket_answers_while_the_store_is_open() {
     assert!(matches!(wrong, Err(serve::AskError::Wrong(wrong)) if wrong.at.is_some()));
     drop(exporter);
     assert!(matches!(serve::ask(&path, "/api/logs").await, Err(serve::AskError::Nobody)));
+}
+
+/// What a server answers to a request with this method and host.
+async fn over_tcp(at: std::net::SocketAddr, method: &str, host: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
+    let request = format!("{method} /api/logs?q=hello HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// Scenario: questions over TCP, for localhost and for a name on the web that points here, and with another method; the exporter's successor
+/// has the same endpoint. Guarantee: the first is answered, the others are refused; the listener stays, and is gone with the last.
+#[tokio::test]
+async fn this_machine_may_ask_over_tcp() {
+    let dir = TempDir::new().unwrap();
+    let at = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let with_api = config(&dir, &format!(", api: {{endpoint: '{at}'}}"));
+    let exporter = Store::new("store", &with_api).unwrap();
+    assert_eq!(send(&exporter, Payload::new(Signal::Logs, logs("hello"), 1)).await, Attempt::Sent);
+    let answer = over_tcp(at, "GET", "localhost:4319").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"body\":\"hello\""), "{answer}");
+    assert!(over_tcp(at, "GET", "evil.example").await.starts_with("HTTP/1.1 403 "));
+    assert!(over_tcp(at, "POST", "localhost").await.starts_with("HTTP/1.1 405 "));
+    let successor = Store::new("store", &with_api).unwrap();
+    drop(exporter);
+    assert!(over_tcp(at, "GET", "[::1]:4319").await.starts_with("HTTP/1.1 200 "));
+    let without = Store::new("store", &config(&dir, "")).unwrap();
+    drop(successor);
+    assert!(without.handle.server.is_none());
+    // Its last words may take a moment.
+    while tokio::net::TcpStream::connect(at).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
 }
