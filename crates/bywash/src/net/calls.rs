@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::Notify;
 
 /// What an open call takes beside its headers: its task or its place in that of the connection, its stream, its answer.
-pub const CALL: u64 = 4 << 10;
+pub const CALL: u64 = 6 << 10;
 /// What a header takes beside its value: its place in the map, with the part of the map that is empty, and its name.
 const HEADER: u64 = 128;
 /// Half-open calls hold one part of so many at most when memory is short.
