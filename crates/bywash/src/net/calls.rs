@@ -10,13 +10,17 @@
 //! It reads nothing and answers nobody.
 
 use flow::budget::CallFee;
-use flow::{Budget, Level, Permit, Refusal};
+use flow::{Budget, Kind, Level, Permit, Refusal};
 use http::HeaderMap;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// What an open call takes beside its headers: its task or its place in that of the connection, its stream, its answer.
 pub const CALL: u64 = 6 << 10;
@@ -72,6 +76,17 @@ impl HalfOpen {
         self.0.load(Relaxed)
     }
 }
+
+/// Why there is no next piece of a body.
+pub enum NoPiece {
+    /// It did not come in time.
+    Late,
+    /// The call has to make room.
+    Refused(Refusal),
+}
+
+/// Most bodies come right behind their heads. Only those that have not come for so long are counted as half open.
+const SOON: Duration = Duration::from_millis(5);
 
 /// A call from its head to its answer.
 pub struct OpenCall {
@@ -136,6 +151,29 @@ impl OpenCall {
         }
         if self.calls.0.budget.level() > Level::Open {
             self.calls.make_room();
+        }
+    }
+
+    /// The next piece of its body, waited for until then. Most bodies come right behind their heads: it is counted as half open, and may
+    /// have to go, only from [`SOON`] after it `begun` to wait on; `waits` is told so.
+    ///
+    /// # Errors
+    /// See [`NoPiece`].
+    pub async fn piece<T>(
+        &mut self,
+        (begun, until): (Instant, Instant),
+        permit: &Permit,
+        waits: impl FnOnce(),
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<T, NoPiece> {
+        if let Ok(piece) = timeout_at(until.min(begun + SOON), poll_fn(&mut poll)).await {
+            return Ok(piece);
+        }
+        self.waits(permit);
+        waits();
+        tokio::select! {
+            piece = timeout_at(until, poll_fn(&mut poll)) => piece.map_err(|_| NoPiece::Late),
+            () = self.is_sent_away() => Err(NoPiece::Refused(permit.refuse(Kind::HardLimit))),
         }
     }
 

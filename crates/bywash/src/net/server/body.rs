@@ -2,10 +2,10 @@
 
 use super::Connection;
 use crate::net::body::Assembler;
-use crate::net::calls::OpenCall;
+use crate::net::calls::{NoPiece, OpenCall};
 use crate::net::compression::Encoding;
 use bytes::Bytes;
-use flow::{Kind, Permit, Refusal};
+use flow::{Permit, Refusal};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame};
@@ -14,14 +14,12 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// A client that sends nothing for this long in the middle of a body is given up,
 pub const BODY_IDLE: Duration = Duration::from_secs(30);
 /// and so is one that is not done after this long, where there is no other limit.
 pub const BODY_TIME: Duration = Duration::from_secs(600);
-/// Most bodies come right behind their heads. Only those that have not come for so long are counted as half open.
-pub const SOON: Duration = Duration::from_millis(5);
 
 /// Why a body was not read to its end.
 #[derive(Debug)]
@@ -97,22 +95,12 @@ async fn next(
         let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                let now = Instant::now();
-                match timeout_at(deadline.min(begun + SOON), poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await {
+                let until = deadline.min(Instant::now() + BODY_IDLE);
+                let waits = || connection.is_busy();
+                match call.piece((begun, until), permit, waits, |cx| Pin::new(&mut *body).poll_frame(cx)).await {
                     Ok(frame) => frame,
-                    Err(_) => {
-                        call.waits(permit);
-                        connection.is_busy();
-                        let until = deadline.min(now + BODY_IDLE);
-                        let frame = timeout_at(until, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)));
-                        tokio::select! {
-                            frame = frame => match frame {
-                                Ok(frame) => frame,
-                                Err(_) => return Piece::Late,
-                            },
-                            () = call.is_sent_away() => return Piece::Refused(permit.refuse(Kind::HardLimit)),
-                        }
-                    }
+                    Err(NoPiece::Late) => return Piece::Late,
+                    Err(NoPiece::Refused(refusal)) => return Piece::Refused(refusal),
                 }
             }
         };

@@ -4,15 +4,15 @@
 //! message is expected. It does not decompress.
 
 use crate::net::body::{Assembler, ReadBuffers};
-use crate::net::calls::OpenCall;
-use crate::net::server::body::{BODY_TIME, SOON};
+use crate::net::calls::{NoPiece, OpenCall};
+use crate::net::server::body::BODY_TIME;
 use bytes::{Buf, Bytes};
-use flow::{Kind, Permit, Refusal};
+use flow::{Permit, Refusal};
 use h2::RecvStream;
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// A sender that sends nothing for this long in the middle of a message is given up.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -118,20 +118,12 @@ async fn next(
         Poll::Pending => {
             let now = Instant::now();
             let begun = *begun.get_or_insert(now);
-            match timeout_at(begun + SOON, poll_fn(|cx| stream.poll_data(cx))).await {
-                Ok(piece) => piece,
-                Err(_) => {
-                    call.waits(permit);
-                    let until = (begun + BODY_TIME).min(now + IDLE_TIMEOUT);
-                    let piece = timeout_at(until, poll_fn(|cx| stream.poll_data(cx)));
-                    tokio::select! {
-                        piece = piece => piece.map_err(|_| FrameError::Idle)?,
-                        () = call.is_sent_away() => {
-                            return Err(FrameError::Refused(permit.refuse(Kind::HardLimit)));
-                        }
-                    }
-                }
-            }
+            let until = (begun + BODY_TIME).min(now + IDLE_TIMEOUT);
+            let piece = call.piece((begun, until), permit, || (), |cx| stream.poll_data(cx)).await;
+            piece.map_err(|none| match none {
+                NoPiece::Late => FrameError::Idle,
+                NoPiece::Refused(refusal) => FrameError::Refused(refusal),
+            })?
         }
     };
     match piece {
