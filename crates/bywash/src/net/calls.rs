@@ -1,15 +1,14 @@
 //! Open calls: what each is charged from its head on, and who is sent away when those that are not finished hold too
 //! much.
 //!
-//! An [`OpenCall`] is paid for until it is answered. While its body is on its way it is *half open*, and stands in a
-//! line with what it holds. When memory is short and half-open calls hold more than a quarter of it, the oldest are
+//! The [`Permit`] of a request is opened when its head has come, and pays for the call until that is answered. While its body is on its
+//! way a call is *half open*, and stands in a line with what it holds. When memory is short and half-open calls hold more than a quarter of it, the oldest are
 //! refused with a delay until they hold less: so a sender that finishes what it begins gets in, however many others do
 //! not.
 //!
 //! Invariants: whoever stands in the line is in it once; who leaves takes out what it put in.
 //! It reads nothing and answers nobody.
 
-use flow::budget::CallFee;
 use flow::{Budget, Kind, Level, Permit, Refusal};
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -91,7 +90,6 @@ const SOON: Duration = Duration::from_millis(5);
 /// A call from its head to its answer.
 pub struct OpenCall {
     calls: Calls,
-    fee: CallFee,
     place: Option<(u64, Arc<Notify>)>,
     half_open: HalfOpen,
 }
@@ -103,13 +101,14 @@ impl Calls {
         Calls(Arc::new(Inner { budget, line: Mutex::default() }))
     }
 
-    /// Lets a call in whose head has come, and counts it among those of its connection while it is half open.
+    /// Lets a call in whose head has come, and counts it among those of its connection while it is half open. The permit is the
+    /// request's, and pays for the call.
     ///
     /// # Errors
     /// The budget is used up.
-    pub fn open(&self, head: &HeaderMap, half_open: &HalfOpen) -> Result<OpenCall, Refusal> {
-        let fee = self.0.budget.open_call(cost(head)).inspect_err(|_| self.make_room())?;
-        Ok(OpenCall { calls: self.clone(), fee, place: None, half_open: half_open.clone() })
+    pub fn open(&self, head: &HeaderMap, half_open: &HalfOpen) -> Result<(OpenCall, Permit), Refusal> {
+        let permit = self.0.budget.open_call(cost(head)).inspect_err(|_| self.make_room())?;
+        Ok((OpenCall { calls: self.clone(), place: None, half_open: half_open.clone() }, permit))
     }
 
     /// Sends the oldest half-open calls away until what they hold is within bounds.
@@ -128,7 +127,7 @@ impl Calls {
 impl OpenCall {
     /// Its body is not there yet; `permit` holds what has come. Stands in the line until [`OpenCall::has_arrived`].
     pub fn waits(&mut self, permit: &Permit) {
-        let bytes = self.fee.bytes() + permit.bytes();
+        let bytes = permit.total();
         {
             let mut line = self.calls.0.line.lock();
             let line = &mut *line;
@@ -205,7 +204,7 @@ impl Drop for OpenCall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flow::Kind;
+    use flow::{BudgetConfig, Kind};
     use http::HeaderValue;
 
     /// Scenario: an empty head, and one with large values. Guarantee: the values are in the charge.
@@ -221,17 +220,16 @@ mod tests {
     /// sent away until a quarter is left to them, and the next one gets in; what they held is given back.
     #[tokio::test]
     async fn the_oldest_are_sent_away() {
-        let budget = Budget::of(100 * CALL);
+        let budget = Budget::new(BudgetConfig { bytes: 100 * CALL, request_cost: 0, ..BudgetConfig::default() });
         let (calls, head, count) = (Calls::new(budget.clone()), HeaderMap::new(), HalfOpen::default());
         let mut open: Vec<_> = std::iter::from_fn(|| calls.open(&head, &count).ok()).collect();
-        let permit = budget.open_anyway(0);
-        assert_eq!(open.len(), 100);
+        assert_eq!((open.len(), budget.call_bytes()), (100, 100 * CALL));
         // Those came before anybody waited: the refusal had nobody to send away.
-        open.iter_mut().for_each(|call| call.waits(&permit));
+        open.iter_mut().for_each(|(call, permit)| call.waits(permit));
         assert_eq!(calls.open(&head, &count).err().map(|refusal| refusal.why.kind), Some(Kind::HardLimit));
         let held = |line: &Line| (line.waiting.len(), line.bytes);
         assert_eq!((held(&calls.0.line.lock()), count.count()), ((25, 25 * CALL), 100));
-        for (i, call) in open.iter().enumerate() {
+        for (i, (call, _)) in open.iter().enumerate() {
             let told = tokio::select! {
                 biased;
                 () = call.is_sent_away() => true,

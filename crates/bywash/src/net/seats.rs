@@ -12,7 +12,7 @@
 
 use super::calls::{Calls, HalfOpen, OpenCall};
 use super::listen::ListenStats;
-use flow::budget::ConnectionFee;
+use flow::budget::Fee;
 use flow::{Budget, Refusal};
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -109,7 +109,7 @@ struct Place {
     seats: Seats,
     number: u64,
     sitter: Arc<Sitter>,
-    fee: Option<ConnectionFee>,
+    fee: Option<Fee>,
     /// What it reads ahead beyond the smallest.
     more: u64,
 }
@@ -133,7 +133,7 @@ impl Seats {
     ///
     /// # Errors
     /// The budget is used up.
-    pub fn open_call(&self, head: &HeaderMap, half_open: &HalfOpen) -> Result<OpenCall, Refusal> {
+    pub fn open_call(&self, head: &HeaderMap, half_open: &HalfOpen) -> Result<(OpenCall, Permit), Refusal> {
         self.0.calls.open(head, half_open)
     }
 

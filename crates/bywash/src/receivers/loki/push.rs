@@ -108,7 +108,7 @@ impl Push {
         })?;
         let encoding = body::encoding(&head.headers, &self.encodings)
             .ok_or_else(|| unsupported("the content encoding is not supported"))?;
-        let mut call =
+        let (mut call, mut permit) =
             self.seats.open_call(&head.headers, connection.half_open()).map_err(|refusal| self.refused(refusal))?;
         drop(head.uri);
         if let Some(auth) = &self.authenticator
@@ -121,8 +121,10 @@ impl Push {
         let origin = self.kept.of(&head.headers, connection.peer(), self.authenticator.as_ref());
         let share = self.share_header.as_ref().and_then(|name| head.headers.get(name)?.to_str().ok());
         let share = share.map(str::trim).filter(|name| !name.is_empty() && name.len() <= MAX_TENANT);
-        let mut permit = self.seats.budget().open(share).map_err(|refusal| self.refused(refusal))?;
-        permit.burden(origin.size()).map_err(|refusal| self.refused(refusal))?;
+        share
+            .map_or(Ok(()), |share| permit.of_tenant(share))
+            .and_then(|()| permit.burden(origin.size()))
+            .map_err(|refusal| self.refused(refusal))?;
         let meta = Meta::of(tenant, origin);
         let held = (&mut call, &mut permit);
         let body = body::read(&mut body, &head.headers, self.max_body, self.read_timeout, connection, held)

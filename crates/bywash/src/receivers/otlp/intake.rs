@@ -100,7 +100,8 @@ impl Intake {
         headers: &HeaderMap,
         (peer, half_open): (IpAddr, &HalfOpen),
     ) -> Result<Admitted, Status> {
-        let call = self.seats.open_call(headers, half_open).map_err(|refusal| self.refused(signal, refusal))?;
+        let (call, mut permit) =
+            self.seats.open_call(headers, half_open).map_err(|refusal| self.refused(signal, refusal))?;
         if let Some(auth) = &self.authenticator
             && !auth.allows(headers).await
         {
@@ -109,11 +110,10 @@ impl Intake {
         }
         let tenant = self.tenant(headers);
         let origin = self.kept.of(headers, peer, self.authenticator.as_ref());
-        let permit = self.seats.budget().open(tenant).and_then(|mut permit| {
-            permit.burden(origin.size())?;
-            Ok(permit)
-        });
-        let permit = permit.map_err(|refusal| self.refused(signal, refusal))?;
+        tenant
+            .map_or(Ok(()), |tenant| permit.of_tenant(tenant))
+            .and_then(|()| permit.burden(origin.size()))
+            .map_err(|refusal| self.refused(signal, refusal))?;
         Ok(Admitted { call, permit, meta: Meta::of(tenant, origin) })
     }
 
