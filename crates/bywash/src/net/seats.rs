@@ -13,7 +13,7 @@
 use super::calls::{Calls, HalfOpen, OpenCall};
 use super::listen::ListenStats;
 use flow::budget::Fee;
-use flow::{Budget, Refusal};
+use flow::{Budget, Permit, Refusal};
 use http::HeaderMap;
 use parking_lot::Mutex;
 use std::collections::HashMap;
