@@ -96,6 +96,12 @@ pub fn pieces(signal: Signal, request: &[u8], arrived: u64, mut each: impl FnMut
     Ok(())
 }
 
+/// The value of an attribute as it is written in a query.
+#[must_use]
+pub fn text_of_value(value: AnyValue<'_>) -> String {
+    rendered(value)
+}
+
 /// The header of an entry, its pieces joined.
 pub(crate) fn join(out: &mut Vec<u8>, entry: Entry<'_>) {
     out.clear();

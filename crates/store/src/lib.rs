@@ -73,7 +73,7 @@ mod trace;
 
 pub use config::{Config, ConfigError};
 pub use engine::{Engine, Until};
-pub use facts::{Facts, Piece, pieces};
+pub use facts::{Facts, Piece, pieces, text_of_value};
 pub use failures::failures;
 pub use live::{Committed, Live, News, Subscription, TooManySubscribers};
 pub use query::{
