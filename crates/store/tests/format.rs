@@ -190,3 +190,20 @@ fn version_1_is_read() {
         [(20, 4, true), (20, 0, true), (20, 0, true), (20, 0, true)]
     );
 }
+
+/// Scenario: the filters of a store of version 1 are zeros behind their headers. Guarantee: they are not believed, and its words are found.
+#[test]
+fn damaged_filters_of_version_1_hide_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&fixture().join("store"), dir.path());
+    let path = dir.path().join("2026-11-29.0/t-default/logs.flt");
+    let mut filters = fs::read(&path).unwrap();
+    assert!(filters.len() > 24);
+    filters[24..].fill(0);
+    fs::write(&path, filters).unwrap();
+    let (store, opened) = open(dir.path());
+    assert_eq!((opened.lost, opened.foreign), (0, 0));
+    let conditions = parse("DÉCLINED service:cart").unwrap();
+    let query = Query { conditions, limit: 10_000, ..Query::new("default", Signal::Logs) };
+    assert_eq!(store.search(&query, &|| false, &mut |_| true).rows, 7 * 15);
+}

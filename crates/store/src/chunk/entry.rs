@@ -2,7 +2,9 @@
 
 use super::open::Place;
 use crate::codec::{Damaged, Reader, put_bytes, put_varint, unzigzag, zigzag};
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Classes of severities: none, trace, debug, info, warn, error, fatal.
 pub const CLASSES: usize = 7;
@@ -60,6 +62,39 @@ pub(crate) struct Entry {
     pub frames_at: u64,
     /// Where its filters begin in their file.
     pub filter_at: u64,
+    /// What is known of its filters on disk.
+    pub filters: FilterState,
+}
+
+/// Whether the filters of a chunk on disk are what was written: looked at when they are first asked.
+#[derive(Default)]
+pub(crate) struct FilterState(AtomicU8);
+
+impl FilterState {
+    const UNKNOWN: u8 = 0;
+    const SOUND: u8 = 1;
+    const DAMAGED: u8 = 2;
+}
+
+impl Clone for FilterState {
+    fn clone(&self) -> Self {
+        FilterState(AtomicU8::new(self.0.load(Relaxed)))
+    }
+}
+
+impl PartialEq for FilterState {
+    /// What is known of a chunk makes it no other.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for FilterState {}
+
+impl std::fmt::Debug for FilterState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FilterState")
+    }
 }
 
 impl Entry {
@@ -127,12 +162,28 @@ impl Entry {
             at: 0,
             frames_at: 0,
             filter_at: 0,
+            filters: FilterState::default(),
         })
     }
 
     /// Bytes of all frames.
     pub fn stored(&self) -> u64 {
         self.frames.iter().map(|frame| u64::from(frame.stored)).sum()
+    }
+
+    /// Whether its filters may be believed. `read` reads both; it is called until it has succeeded once.
+    pub fn has_sound_filters(&self, read: impl FnOnce(&mut [u8]) -> io::Result<()>) -> bool {
+        let known = self.filters.0.load(Relaxed);
+        if known != FilterState::UNKNOWN {
+            return known == FilterState::SOUND;
+        }
+        let mut bytes = vec![0; usize::try_from(self.filter_len()).unwrap_or_default()];
+        if read(&mut bytes).is_err() {
+            return false;
+        }
+        let is_sound = crc32c::crc32c(&bytes) == self.filter_crc;
+        self.filters.0.store(if is_sound { FilterState::SOUND } else { FilterState::DAMAGED }, Relaxed);
+        is_sound
     }
 
     /// Bytes of both filters.
@@ -222,6 +273,7 @@ mod tests {
             at: 0,
             frames_at: 0,
             filter_at: 0,
+            filters: FilterState::default(),
         };
         let mut head = vec![];
         entry.write_head(&mut head);

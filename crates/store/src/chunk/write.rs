@@ -5,7 +5,7 @@
 
 use super::bloom::{Hashes, TRACE_BITS, WORD_BITS, key_hash, trace_hash, word_hash};
 use super::columns::{Column, Hot, Ids, Kind, Layout, Rest, Slot, Texts, Whole};
-use super::entry::{Entry, FRAMES, Frame, count};
+use super::entry::{Entry, FRAMES, FilterState, Frame, count};
 use super::open::OpenChunk;
 use crate::codec::{put_bytes, put_varint, zigzag};
 use crate::text;
@@ -81,6 +81,7 @@ impl Sealer {
             at: 0,
             frames_at: 0,
             filter_at: 0,
+            filters: FilterState::default(),
         };
         let filters = filters.put(&mut entry);
         let mut head = Vec::new();

@@ -88,7 +88,8 @@ impl Candidate {
                 None => return false,
             },
             (_, Some(file)) if entry.filter_at != NO_FILTER => {
-                if file.read_at(&mut block, entry.filter_at + at as u64).is_err() {
+                let is_sound = entry.has_sound_filters(|filters| file.read_at(filters, entry.filter_at));
+                if !is_sound || file.read_at(&mut block, entry.filter_at + at as u64).is_err() {
                     return false;
                 }
             }
