@@ -8,10 +8,12 @@ import { join } from 'node:path';
 /** @returns {Promise<number>} a port that is free now */
 function freePort() {
   return new Promise((done, failed) => {
-    const server = createServer().once('error', failed).listen(0, '127.0.0.1', () => {
-      const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-      server.close(() => done(port));
-    });
+    const server = createServer()
+      .once('error', failed)
+      .listen(0, '127.0.0.1', () => {
+        const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+        server.close(() => done(port));
+      });
   });
 }
 
@@ -20,7 +22,9 @@ export async function start() {
   const directory = await mkdtemp(join(tmpdir(), 'bywash-browser-'));
   const [http, api] = [await freePort(), await freePort()];
   const config = join(directory, 'config.yaml');
-  await writeFile(config, `
+  await writeFile(
+    config,
+    `
 receivers: {otlp: {protocols: {http: {endpoint: 127.0.0.1:${http}, max_request_body_size: 67108864}}}}
 exporters: {store: {path: ${directory}/store, api: {endpoint: "127.0.0.1:${api}"}}}
 service:
@@ -29,8 +33,11 @@ service:
   pipelines:
     logs: {receivers: [otlp], exporters: [store]}
     traces: {receivers: [otlp], exporters: [store]}
-`);
-  const child = spawn(/** @type {string} */ (process.env.BYWASH), ['run', '--config', config], { stdio: ['ignore', 'ignore', 'pipe'] });
+`,
+  );
+  const child = spawn(/** @type {string} */ (process.env.BYWASH), ['run', '--config', config], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let told = '';
   child.stderr.on('data', (data) => (told += data));
   const ended = new Promise((done) => child.once('exit', done));
@@ -49,7 +56,9 @@ service:
     /** @param {'logs' | 'traces'} signal @param {object} request OTLP as JSON */
     async send(signal, request) {
       const response = await fetch(`http://127.0.0.1:${http}/v1/${signal}`, {
-        method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(request),
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify(request),
       });
       if (!response.ok) throw new Error(`${signal} were not taken: ${response.status} ${await response.text()}`);
     },

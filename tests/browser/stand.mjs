@@ -19,7 +19,12 @@ export async function build() {
   const { traces } = await (await fetch(`${program.origin}/api/traces?errors=true&limit=20&service=payment`)).json();
   const failed = traces.find((/** @type {any} */ trace) => trace.spans < 20 && trace.services.includes('payment'));
   return {
-    program, server, browser, big: big.id, bad: bad.trace, failed: /** @type {string} */ (failed.trace_id),
+    program,
+    server,
+    browser,
+    big: big.id,
+    bad: bad.trace,
+    failed: /** @type {string} */ (failed.trace_id),
     /** @param {string} hash @param {Parameters<typeof open>[3]} [how] */
     open: (hash, how) => open(browser, server.origin, hash, how),
     async stop() {

@@ -6,7 +6,11 @@ const TOKEN = 'bywash.token';
 
 /** An answer that is none, with what to tell the reader. */
 export class ApiError extends Error {
-  /** @param {number} status 0: nobody answered @param {string} message @param {{ at?: number | null, line?: number | null }} [where] */
+  /**
+   * @param {number} status 0: nobody answered
+   * @param {string} message
+   * @param {{ at?: number | null, line?: number | null }} [where]
+   */
   constructor(status, message, { at = null, line = null } = {}) {
     super(message);
     this.status = status;
@@ -123,10 +127,12 @@ export function useAnswer(path, params, round) {
     const isOther = of.current !== path;
     of.current = path;
     setAnswer((before) => ({ data: isOther ? null : before.data, error: null, loading: true }));
-    request(question, { signal: stop.signal }).then((response) => response.json()).then(
-      (data) => stop.signal.aborted || setAnswer({ data, error: null, loading: false }),
-      (error) => stop.signal.aborted || setAnswer((before) => ({ data: before.data, error, loading: false })),
-    );
+    request(question, { signal: stop.signal })
+      .then((response) => response.json())
+      .then(
+        (data) => stop.signal.aborted || setAnswer({ data, error: null, loading: false }),
+        (error) => stop.signal.aborted || setAnswer((before) => ({ data: before.data, error, loading: false })),
+      );
     return () => stop.abort();
   }, [question, round]);
   return answer;

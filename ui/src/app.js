@@ -48,13 +48,16 @@ export function App() {
     const timer = setInterval(() => document.hidden || again(), Math.max(every, 2) * 1000);
     return () => clearInterval(timer);
   }, [every]);
-  useKeys({
-    '?': () => setHasHelp(true),
-    r: again,
-    t: turnTheme,
-    '/': () => /** @type {HTMLElement | null} */ (document.querySelector('[data-box]'))?.focus(),
-    ...Object.fromEntries(VIEWS.map((view, at) => [String(at + 1), () => go(view.path)])),
-  }, []);
+  useKeys(
+    {
+      '?': () => setHasHelp(true),
+      r: again,
+      t: turnTheme,
+      '/': () => /** @type {HTMLElement | null} */ (document.querySelector('[data-box]'))?.focus(),
+      ...Object.fromEntries(VIEWS.map((view, at) => [String(at + 1), () => go(view.path)])),
+    },
+    [],
+  );
 
   const range = ['range', 'from', 'to'].map((name) => params.get(name)).join();
   const seen = useMemo(() => readWindow(params, Date.now()), [range, round, place.path[0]]);
@@ -70,8 +73,10 @@ export function App() {
     <a class="skip" href="#main" onClick=${skip}>Skip to the view</a>
     <header class="bar">
       <a class="brand" href=${address('logs')} aria-label="Bywash"><${Mark} /><span>bywash</span></a>
-      <nav aria-label="Views">${VIEWS.map((view) => html`
-        <a href=${address(view.path)} aria-current=${view === known ? 'page' : null}>${view.name}</a>`)}</nav>
+      <nav aria-label="Views">${VIEWS.map(
+        (view) => html`
+        <a href=${address(view.path)} aria-current=${view === known ? 'page' : null}>${view.name}</a>`,
+      )}</nav>
       <div class="bar-end">
         <${WindowPicker} params=${params} start=${seen.start} end=${seen.end} onAgain=${again} />
         ${(me?.tenants?.length ?? 0) > 1 && html`<${TenantPicker} me=${me} tenant=${tenant} />`}
@@ -81,8 +86,11 @@ export function App() {
       </div>
     </header>
     <main id="main" tabindex="-1">
-      ${known ? html`<${View} key=${known.path} view=${known} rest=${place.path.slice(1)} context=${context} />`
-        : html`<${Broken} error=${new Error('There is no such view.')} remedy="Choose one above." />`}
+      ${
+        known
+          ? html`<${View} key=${known.path} view=${known} rest=${place.path.slice(1)} context=${context} />`
+          : html`<${Broken} error=${new Error('There is no such view.')} remedy="Choose one above." />`
+      }
     </main>
     ${hasHelp && html`<${Help} me=${me} onClose=${() => setHasHelp(false)} />`}
     ${wantsToken && html`<${TokenPrompt} onDone=${() => (setWantsToken(false), again())} />`}`;
@@ -98,11 +106,17 @@ const Mark = () => html`<svg viewBox="0 0 32 32" width="20" height="20" aria-hid
   <path d="M4 11c4-4 8-4 12 0s8 4 12 0M4 20c4-4 8-4 12 0s8 4 12 0" fill="none" stroke="currentColor"
     stroke-width="3" stroke-linecap="round" /></svg>`;
 
-/** A view whose file may still be on its way. @param {{ view: typeof VIEWS[0], rest: string[], context: Context }} props */
+/**
+ * A view whose file may still be on its way.
+ * @param {{ view: typeof VIEWS[0], rest: string[], context: Context }} props
+ */
 function View({ view, rest, context }) {
   const [loaded, setLoaded] = useState(/** @type {{ View?: any, error?: Error }} */ ({}));
   useEffect(() => {
-    view.load().then((file) => setLoaded({ View: file.View }), (error) => setLoaded({ error }));
+    view.load().then(
+      (file) => setLoaded({ View: file.View }),
+      (error) => setLoaded({ error }),
+    );
   }, [view]);
   if (loaded.error) return html`<${Broken} error=${loaded.error} remedy="Load the page again." />`;
   return loaded.View ? html`<${loaded.View} rest=${rest} context=${context} />` : html`<${Wait} />`;
@@ -112,7 +126,8 @@ function View({ view, rest, context }) {
 function TenantPicker({ me, tenant }) {
   const choose = (/** @type {any} */ event) => change({ tenant: event.target.value });
   return html`<select aria-label="Tenant" title="Tenant" value=${tenant ?? me.tenant} onChange=${choose}>
-    ${me.tenants.map((name) => html`<option value=${name} selected=${name === (tenant ?? me.tenant)}>${name}</option>`)}</select>`;
+    ${me.tenants.map((name) => html`<option value=${name} selected=${name === (tenant ?? me.tenant)}>${name}
+    </option>`)}</select>`;
 }
 
 /** An id of a trace, or a traceparent, that is pasted anywhere opens its trace; texts of the playground stay texts. */

@@ -1,4 +1,5 @@
-// What the browser keeps for its reader: past queries, saved views, drafts. Without storage nothing is kept, and nothing breaks.
+// What the browser keeps for its reader: past queries, saved views, drafts. Without storage nothing is kept, and
+// nothing breaks.
 
 const PAST = 'bywash.queries';
 const SAVED = 'bywash.views';
@@ -42,4 +43,8 @@ export function saveView(name, hash) {
 }
 
 /** @param {string} name */
-export const forgetView = (name) => store(SAVED, savedViews().filter((view) => view.name !== name));
+export const forgetView = (name) =>
+  store(
+    SAVED,
+    savedViews().filter((view) => view.name !== name),
+  );

@@ -3,7 +3,9 @@ import { useEffect } from './html.js';
 
 /** @param {EventTarget | null} target */
 export function isWriting(target) {
-  return target instanceof HTMLElement && (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.isContentEditable);
+  return (
+    target instanceof HTMLElement && (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.isContentEditable)
+  );
 }
 
 /**

@@ -31,7 +31,10 @@ export function conditions(query) {
 
 /** The id of a trace if that is all the text is: 32 digits, a traceparent, or a line with one. @param {string} text */
 export function traceId(text) {
-  const match = /^\s*(?:trace:|traceparent:\s*)?"?(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?"?\s*$/i.exec(text);
+  const match =
+    /^\s*(?:trace:|traceparent:\s*)?"?(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?"?\s*$/i.exec(
+      text,
+    );
   return match && !/^0+$/.test(match[1]) ? match[1].toLowerCase() : null;
 }
 

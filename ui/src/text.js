@@ -30,13 +30,16 @@ export const plural = (number, one, many = one + 's') => `${count(number)} ${num
 export const sum = (numbers) => Object.values(numbers ?? {}).reduce((all, one) => all + one, 0);
 
 /**
- * A text from outside, of which nothing is hidden and nothing acts: control characters have their pictures, signs that turn
+ * A text from outside, of which nothing is hidden and nothing acts: control characters have their pictures,
+ *   signs that turn
  * the direction of writing their names.
  * @param {string} text
  */
 export function visible(text) {
   return text
-    .replace(/[\u0000-\u0008\u000b-\u001f]/g, (sign) => sign === '\r' ? '␍' : String.fromCharCode(0x2400 + sign.charCodeAt(0)))
+    .replace(/[\u0000-\u0008\u000b-\u001f]/g, (sign) =>
+      sign === '\r' ? '␍' : String.fromCharCode(0x2400 + sign.charCodeAt(0)),
+    )
     .replace(/[\u007f-\u009f]/g, '␡')
     .replace(/[\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (sign) => `⟨U+${hex(sign)}⟩`);
 }
@@ -45,11 +48,12 @@ export function visible(text) {
 const hex = (sign) => sign.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0');
 
 /** The beginning of a text for a line of a list. @param {string} text @param {number} most */
-export const line = (text, most = 600) => visible(text.length > most ? text.slice(0, most) + '…' : text).replace(/\n/g, ' ⏎ ');
+export const line = (text, most = 600) =>
+  visible(text.length > most ? text.slice(0, most) + '…' : text).replace(/\n/g, ' ⏎ ');
 
 /** A value of an attribute as a text. @param {any} value @returns {string} */
 export function shown(value) {
-  return typeof value === 'string' ? value : JSON.stringify(value) ?? '';
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
 /** @param {string} text */

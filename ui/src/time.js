@@ -37,7 +37,7 @@ export function clock(time, { digits = 3, day } = {}) {
   const text = `${padded(date.getHours(), 2)}:${padded(date.getMinutes(), 2)}:${padded(date.getSeconds(), 2)}`;
   const part = digits ? '.' + padded(Number(time % SECOND), 9).slice(0, digits) : '';
   const isToday = date.toDateString() === new Date().toDateString();
-  const before = day ?? !isToday ? `${padded(date.getMonth() + 1, 2)}-${padded(date.getDate(), 2)} ` : '';
+  const before = (day ?? !isToday) ? `${padded(date.getMonth() + 1, 2)}-${padded(date.getDate(), 2)} ` : '';
   return before + text + part;
 }
 
@@ -47,7 +47,15 @@ export function exact(time) {
 }
 
 /** @type {[number, string][]} */
-const UNITS = [[86_400e9, 'd'], [3600e9, 'h'], [60e9, 'min'], [1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']];
+const UNITS = [
+  [86_400e9, 'd'],
+  [3600e9, 'h'],
+  [60e9, 'min'],
+  [1e9, 's'],
+  [1e6, 'ms'],
+  [1e3, 'µs'],
+  [1, 'ns'],
+];
 
 /** A length of time with three digits. @param {bigint | number} length nanoseconds */
 export function duration(length) {
@@ -67,7 +75,13 @@ export function readDuration(text) {
 }
 
 /** What the picker of the window offers. @type {[string, string][]} */
-export const RANGES = [['15m', 'Last 15 min'], ['1h', 'Last hour'], ['6h', 'Last 6 h'], ['24h', 'Last 24 h'], ['7d', 'Last 7 days']];
+export const RANGES = [
+  ['15m', 'Last 15 min'],
+  ['1h', 'Last hour'],
+  ['6h', 'Last 6 h'],
+  ['24h', 'Last 24 h'],
+  ['7d', 'Last 7 days'],
+];
 export const DEFAULT_RANGE = '1h';
 
 /**

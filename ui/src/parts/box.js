@@ -9,7 +9,10 @@ import { count, line } from '../text.js';
 const MOST_SHOWN = 12;
 /** @typedef {{ kind: 'past' | 'view' | 'name' | 'value', text: string, label: string, note?: string }} Offer */
 
-/** @param {{ query: string, signal: 'logs' | 'traces', context: Context, onQuery: (query: string) => void, placeholder?: string }} props */
+/**
+ * @param {{ query: string, signal: 'logs' | 'traces', context: Context, onQuery: (query: string) => void,
+ *   placeholder?: string }} props
+ */
 export function QueryBox({ query, signal, context, onQuery, placeholder }) {
   const [text, setText] = useState(query);
   const [caret, setCaret] = useState(query.length);
@@ -54,7 +57,7 @@ export function QueryBox({ query, signal, context, onQuery, placeholder }) {
       return setAt(Math.min(Math.max(at + step, -1), offers.length - 1));
     }
     if (event.key === 'Escape') return isOpen ? setIsOpen(false) : input.current?.blur();
-    if (event.key === 'Tab' && isOpen && at >= 0) return event.preventDefault(), take(offers[at]);
+    if (event.key === 'Tab' && isOpen && at >= 0) return (event.preventDefault(), take(offers[at]));
     if (event.key !== 'Enter') return;
     event.preventDefault();
     isOpen && at >= 0 ? take(offers[at]) : send(text);
@@ -71,22 +74,38 @@ export function QueryBox({ query, signal, context, onQuery, placeholder }) {
   };
   return html`<form class="box" role="search" onSubmit=${(/** @type {Event} */ e) => (e.preventDefault(), send(text))}>
     <div class="box-line">
-      <input data-box ref=${input} type="text" spellcheck=${false} autocomplete="off" autocapitalize="off" value=${text} placeholder=${placeholder}
-        role="combobox" aria-label="Query" aria-expanded=${isOpen && offers.length > 0} aria-controls="offers" aria-autocomplete="list"
+      <input data-box ref=${input} type="text" spellcheck=${false} autocomplete="off" autocapitalize="off"
+      value=${text} placeholder=${placeholder}
+        role="combobox" aria-label="Query" aria-expanded=${isOpen && offers.length > 0} aria-controls="offers"
+          aria-autocomplete="list"
         aria-activedescendant=${at >= 0 ? `offer-${at}` : null}
         onInput=${edited} onKeyDown=${pressed} onFocus=${() => setIsOpen(!text)} onBlur=${() => setIsOpen(false)}
         onClick=${(/** @type {any} */ e) => setCaret(e.target.selectionStart ?? 0)} />
-      ${text && html`<button type="button" class="icon clear" aria-label="Empty the box" onClick=${() => (setText(''), send(''), input.current?.focus())}>×</button>`}
+      ${text && html`<button type="button" class="icon clear" aria-label="Empty the box"
+      onClick=${() => (setText(''), send(''), input.current?.focus())}>×</button>`}
       <button type="button" class="icon" title="Save this view" aria-label="Save this view" onClick=${save}>☆</button>
       <button class="primary">Find</button>
     </div>
-    ${isOpen && offers.length > 0 && html`<ul id="offers" class="offers" role="listbox">
-      ${offers.map((offer, number) => html`<li id=${`offer-${number}`} role="option" aria-selected=${number === at} class=${offer.kind}
+    ${
+      isOpen &&
+      offers.length > 0 &&
+      html`<ul id="offers" class="offers" role="listbox">
+      ${offers.map(
+        (
+          offer,
+          number,
+        ) => html`<li id=${`offer-${number}`} role="option" aria-selected=${number === at} class=${offer.kind}
         onMouseDown=${(/** @type {Event} */ e) => (e.preventDefault(), take(offer))}>
         <span class="offer-text">${offer.label}</span><span class="muted">${offer.note}</span>
-        ${offer.kind === 'view' && html`<button type="button" class="icon" tabindex="-1" aria-label="Forget this view"
-          onMouseDown=${(/** @type {Event} */ e) => (e.stopPropagation(), e.preventDefault(), forgetView(offer.label), setIsOpen(false))}>×</button>`}</li>`)}
-    </ul>`}</form>`;
+        ${
+          offer.kind === 'view' &&
+          html`<button type="button" class="icon" tabindex="-1" aria-label="Forget this view"
+          onMouseDown=${(/** @type {Event} */ e) => (e.stopPropagation(), e.preventDefault(), forgetView(offer.label),
+          setIsOpen(false))}>×</button>`
+        }</li>`,
+      )}
+    </ul>`
+    }</form>`;
 }
 
 /**
@@ -103,17 +122,44 @@ function useOffers(text, caret, signal, { start, end, tenant }, isOpen) {
   const has = (/** @type {string} */ name) => name.toLowerCase().includes(typed.toLowerCase());
   if (field !== null) {
     /** @type {Counted[]} */
-    const known = field === 'severity' ? SEVERITIES.map((text) => ({ text, records: 0 })) : values.data?.values ?? [];
-    return known.filter(({ text }) => has(text) && text !== typed).slice(0, MOST_SHOWN).map(({ text, records }) => (
-      { kind: 'value', text: quoted(text), label: line(text, 120), note: records ? count(records) : '' }));
+    const known =
+      field === 'severity' ? SEVERITIES.map((text) => ({ text, records: 0 })) : (values.data?.values ?? []);
+    return known
+      .filter(({ text }) => has(text) && text !== typed)
+      .slice(0, MOST_SHOWN)
+      .map(({ text, records }) => ({
+        kind: 'value',
+        text: quoted(text),
+        label: line(text, 120),
+        note: records ? count(records) : '',
+      }));
   }
-  const before = (text ? past().filter((one) => one !== text && one.toLowerCase().includes(text.toLowerCase())).slice(0, 3) : past().slice(0, 8))
-    .map((one) => /** @type {Offer} */ ({ kind: 'past', text: one, label: one, note: 'before' }));
-  const views = text ? [] : savedViews().map(({ name, hash }) => /** @type {Offer} */ ({ kind: 'view', text: hash, label: name, note: 'saved view' }));
+  const before = (
+    text
+      ? past()
+          .filter((one) => one !== text && one.toLowerCase().includes(text.toLowerCase()))
+          .slice(0, 3)
+      : past().slice(0, 8)
+  ).map((one) => /** @type {Offer} */ ({ kind: 'past', text: one, label: one, note: 'before' }));
+  const views = text
+    ? []
+    : savedViews().map(
+        ({ name, hash }) => /** @type {Offer} */ ({ kind: 'view', text: hash, label: name, note: 'saved view' }),
+      );
   /** @type {Counted[]} */
   const fields = names.data?.fields ?? [];
   const own = OWN_FIELDS.map((text) => ({ text, records: 0 }));
-  const offered = [...own, ...fields].filter(({ text }) => isName(text) && has(text)).slice(0, MOST_SHOWN).map(({ text, records }) => (
-    /** @type {Offer} */ ({ kind: 'name', text: condition(text, '').slice(0, -2), label: text, note: records ? count(records) : '' })));
+  const offered = [...own, ...fields]
+    .filter(({ text }) => isName(text) && has(text))
+    .slice(0, MOST_SHOWN)
+    .map(
+      ({ text, records }) =>
+        /** @type {Offer} */ ({
+          kind: 'name',
+          text: condition(text, '').slice(0, -2),
+          label: text,
+          note: records ? count(records) : '',
+        }),
+    );
   return [...views, ...(typed || !text ? before : []), ...offered].slice(0, MOST_SHOWN + 4);
 }

@@ -7,7 +7,7 @@ export function Dialog({ title, onClose, children, className = '' }) {
   useEffect(() => {
     const before = document.activeElement;
     dialog.current?.showModal();
-    return () => before instanceof HTMLElement && before.isConnected ? before.focus() : undefined;
+    return () => (before instanceof HTMLElement && before.isConnected ? before.focus() : undefined);
   }, []);
   /** @param {MouseEvent} event */
   const clicked = (event) => event.target === dialog.current && onClose();
@@ -15,10 +15,14 @@ export function Dialog({ title, onClose, children, className = '' }) {
     <div class="dialog"><h2>${title}</h2>${children}</div></dialog>`;
 }
 
-/** @param {{ title: string, text: string, yes: string, isDanger?: boolean, onYes: () => void, onClose: () => void }} props */
+/**
+ * @param {{ title: string, text: string, yes: string, isDanger?: boolean, onYes: () => void,
+ *   onClose: () => void }} props
+ */
 export function Confirm({ title, text, yes, isDanger = false, onYes, onClose }) {
   return html`<${Dialog} title=${title} onClose=${onClose}>
     <p>${text}</p>
     <p class="buttons"><button autofocus onClick=${onClose}>Cancel</button>
-      <button class=${isDanger ? 'danger' : 'primary'} onClick=${() => (onYes(), onClose())}>${yes}</button></p></${Dialog}>`;
+      <button class=${isDanger ? 'danger' : 'primary'} onClick=${() => (onYes(), onClose())}>${yes}</button></p>
+      </${Dialog}>`;
 }

@@ -3,9 +3,19 @@ import { html } from '../html.js';
 import { Dialog } from './dialog.js';
 
 const KEYS = [
-  ['/', 'to the box'], ['1 … 6', 'the views'], ['j  k', 'next row, the one before'], ['Enter', 'open or close it'],
-  ['o', 'older rows'], ['l', 'live tail on or off; in a trace: unfold'], ['h', 'in a trace: fold'], ['+  −  0', 'in a trace: zoom'],
-  ['n  N', 'in a trace: next match'], ['r', 'ask again'], ['t', 'light or dark'], ['?', 'this'], ['Esc', 'close what is open'],
+  ['/', 'to the box'],
+  ['1 … 6', 'the views'],
+  ['j  k', 'next row, the one before'],
+  ['Enter', 'open or close it'],
+  ['o', 'older rows'],
+  ['l', 'live tail on or off; in a trace: unfold'],
+  ['h', 'in a trace: fold'],
+  ['+  −  0', 'in a trace: zoom'],
+  ['n  N', 'in a trace: next match'],
+  ['r', 'ask again'],
+  ['t', 'light or dark'],
+  ['?', 'this'],
+  ['Esc', 'close what is open'],
 ];
 const WRITTEN = [
   ['declined "connection refused"', 'a word, a phrase, in whatever case'],
@@ -22,7 +32,8 @@ const WRITTEN = [
 export function Help({ me, onClose }) {
   return html`<${Dialog} title="Help" className="wide" onClose=${onClose}>
     <div class="help">
-      <section><h3>Keys</h3><dl>${KEYS.map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl></section>
+      <section><h3>Keys</h3><dl>${KEYS.map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl>
+      </section>
       <section><h3>What the box takes</h3>
         <dl>${WRITTEN.map(([text, what]) => html`<dt><code>${text}</code></dt><dd>${what}</dd>`)}</dl>
         <p>All of them hold at once. What has blanks is written in double quotes.</p></section>

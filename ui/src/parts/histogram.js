@@ -21,12 +21,18 @@ export default function Histogram({ answer, losses, onZoom }) {
     if (!into) return;
     let plot = draw();
     function draw() {
-      const options = settings(answer, losses, /** @type {HTMLElement} */ (into), (start, end) => zoom.current(start, end), setUnder);
+      const options = settings(
+        answer,
+        losses,
+        /** @type {HTMLElement} */ (into),
+        (start, end) => zoom.current(start, end),
+        setUnder,
+      );
       return new uPlot(options, stacked(answer), /** @type {HTMLElement} */ (into));
     }
     const sized = new ResizeObserver(() => plot.setSize({ width: Math.max(into.clientWidth, 40), height: HEIGHT }));
     sized.observe(into);
-    const themed = () => (plot.destroy(), plot = draw());
+    const themed = () => (plot.destroy(), (plot = draw()));
     addEventListener('theme', themed);
     return () => {
       removeEventListener('theme', themed);
@@ -40,17 +46,22 @@ export default function Histogram({ answer, losses, onZoom }) {
   const parts = bucket ? SEVERITIES.filter((name) => bucket[name]).reverse() : [];
   return html`<div class="histogram">
     <div class="plot" ref=${place} role="img" aria-label=${`Histogram: ${count(answer.total)} records`}></div>
-    <div class="under" aria-hidden="true">${bucket && under !== null && html`
+    <div class="under" aria-hidden="true">${
+      bucket &&
+      under !== null &&
+      html`
       <b>${clock(start + width * BigInt(under), { digits: 0 })}</b>
-      ${parts.map((name) => html`<span><i class=${`dot ${name}`}></i>${name} ${count(bucket[name] ?? 0)}</span>`)}`}</div></div>`;
+      ${parts.map((name) => html`<span><i class=${`dot ${name}`}></i>${name} ${count(bucket[name] ?? 0)}</span>`)}`
+    }</div></div>`;
 }
 
 /** Seconds, and for each severity the sum of it and all below it, the tallest first. @param {HistogramAnswer} answer */
 function stacked({ start, width, buckets }) {
   const [first, step] = [Number(nanos(start)) / 1e9, Number(nanos(width)) / 1e9];
   const times = buckets.map((_, at) => first + at * step);
-  const series = SEVERITIES.map((_, above) => buckets.map((bucket) => (
-    SEVERITIES.slice(above).reduce((all, name) => all + (bucket[name] ?? 0), 0) || null)));
+  const series = SEVERITIES.map((_, above) =>
+    buckets.map((bucket) => SEVERITIES.slice(above).reduce((all, name) => all + (bucket[name] ?? 0), 0) || null),
+  );
   return [times, ...series];
 }
 
@@ -63,34 +74,82 @@ function settings(answer, losses, into, onZoom, onUnder) {
   const last = first + step * answer.buckets.length;
   const seconds = (/** @type {number} */ value) => fromMillis(value * 1000);
   const bars = /** @type {any} */ (uPlot.paths).bars({ size: [0.88, 60], align: 1 });
-  const axis = { stroke: colour('muted'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false }, font: '11px system-ui, sans-serif' };
+  const axis = {
+    stroke: colour('muted'),
+    grid: { stroke: colour('line'), width: 1 },
+    ticks: { show: false },
+    font: '11px system-ui, sans-serif',
+  };
   let dragged = false;
   return {
-    width: Math.max(into.clientWidth, 40), height: HEIGHT, padding: [8, 8, 0, 0], legend: { show: false },
-    scales: { x: { time: true, range: [first, last] }, y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, Math.max(most ?? 0, 1) * 1.06] } },
+    width: Math.max(into.clientWidth, 40),
+    height: HEIGHT,
+    padding: [8, 8, 0, 0],
+    legend: { show: false },
+    scales: {
+      x: { time: true, range: [first, last] },
+      y: {
+        range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [
+          0,
+          Math.max(most ?? 0, 1) * 1.06,
+        ],
+      },
+    },
     cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
     axes: [
-      { ...axis, size: 22, space: 90, grid: { show: false }, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => tickText(tick, ticks)) },
-      { ...axis, size: 46, space: 26, values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => Number.isInteger(tick) ? compact(tick) : '') },
+      {
+        ...axis,
+        size: 22,
+        space: 90,
+        grid: { show: false },
+        values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => tickText(tick, ticks)),
+      },
+      {
+        ...axis,
+        size: 46,
+        space: 26,
+        values: (/** @type {any} */ _, /** @type {number[]} */ ticks) =>
+          ticks.map((tick) => (Number.isInteger(tick) ? compact(tick) : '')),
+      },
     ],
-    series: [{}, ...SEVERITIES.map((name) => ({ fill: colour(name), stroke: colour(name), width: 0, paths: bars, points: { show: false } }))],
+    series: [
+      {},
+      ...SEVERITIES.map((name) => ({
+        fill: colour(name),
+        stroke: colour(name),
+        width: 0,
+        paths: bars,
+        points: { show: false },
+      })),
+    ],
     hooks: {
-      setCursor: [(/** @type {uPlot} */ plot) => {
-        const left = plot.cursor.left ?? -1;
-        const bucket = left < 0 ? -1 : Math.floor((plot.posToVal(left, 'x') - first) / step);
-        onUnder(bucket >= 0 && bucket < answer.buckets.length ? bucket : null);
-      }],
-      setSelect: [(/** @type {uPlot} */ plot) => {
-        if (plot.select.width < 4) return;
-        dragged = true;
-        onZoom(seconds(plot.posToVal(plot.select.left, 'x')), seconds(plot.posToVal(plot.select.left + plot.select.width, 'x')));
-        plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-      }],
-      ready: [(/** @type {uPlot} */ plot) => plot.over.addEventListener('click', (/** @type {MouseEvent} */ event) => {
-        const bucket = Math.floor((plot.posToVal(event.offsetX, 'x') - first) / step);
-        if (!dragged && bucket >= 0 && answer.buckets[bucket]) onZoom(seconds(first + bucket * step), seconds(first + (bucket + 1) * step));
-        dragged = false;
-      })],
+      setCursor: [
+        (/** @type {uPlot} */ plot) => {
+          const left = plot.cursor.left ?? -1;
+          const bucket = left < 0 ? -1 : Math.floor((plot.posToVal(left, 'x') - first) / step);
+          onUnder(bucket >= 0 && bucket < answer.buckets.length ? bucket : null);
+        },
+      ],
+      setSelect: [
+        (/** @type {uPlot} */ plot) => {
+          if (plot.select.width < 4) return;
+          dragged = true;
+          onZoom(
+            seconds(plot.posToVal(plot.select.left, 'x')),
+            seconds(plot.posToVal(plot.select.left + plot.select.width, 'x')),
+          );
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        },
+      ],
+      ready: [
+        (/** @type {uPlot} */ plot) =>
+          plot.over.addEventListener('click', (/** @type {MouseEvent} */ event) => {
+            const bucket = Math.floor((plot.posToVal(event.offsetX, 'x') - first) / step);
+            if (!dragged && bucket >= 0 && answer.buckets[bucket])
+              onZoom(seconds(first + bucket * step), seconds(first + (bucket + 1) * step));
+            dragged = false;
+          }),
+      ],
       draw: [(/** @type {any} */ plot) => marks(plot, losses, first, last)],
     },
   };
@@ -104,7 +163,8 @@ function tickText(tick, ticks) {
 }
 
 /** @param {number} number */
-const compact = (number) => number >= 1e6 ? `${number / 1e6}M` : number >= 1e3 ? `${number / 1e3}k` : String(number);
+const compact = (number) =>
+  number >= 1e6 ? `${number / 1e6}M` : number >= 1e3 ? `${number / 1e3}k` : String(number);
 
 /** @param {any} plot @param {Loss[] | null} losses @param {number} first @param {number} last seconds */
 function marks(plot, losses, first, last) {

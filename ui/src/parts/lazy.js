@@ -8,7 +8,11 @@ const known = new Map();
 export function Lazy({ name, load, props, waiting }) {
   const [, setLoaded] = useState(0);
   useEffect(() => {
-    if (!known.has(name)) load().then((file) => (known.set(name, file.default), setLoaded(1)), () => {});
+    if (!known.has(name))
+      load().then(
+        (file) => (known.set(name, file.default), setLoaded(1)),
+        () => {},
+      );
   }, [name]);
   const Part = known.get(name);
   return Part ? html`<${Part} ...${props} />` : waiting;

@@ -17,7 +17,8 @@ export function clicked(event, field, value) {
 }
 
 /**
- * @param {{ at: Clicked, onFilter?: (field: string, value: string, not: boolean) => void, onColumn?: (field: string) => void,
+ * @param {{ at: Clicked, onFilter?: (field: string, value: string, not: boolean) => void,
+ *   onColumn?: (field: string) => void,
  *   more?: { name: string, call: () => void }[], onClose: () => void }} props
  */
 export function ValueMenu({ at, onFilter, onColumn, more = [], onClose }) {
@@ -25,7 +26,10 @@ export function ValueMenu({ at, onFilter, onColumn, more = [], onClose }) {
   const [place, setPlace] = useState({ left: at.x, top: at.y });
   useLayoutEffect(() => {
     const { width, height } = menu.current?.getBoundingClientRect() ?? { width: 0, height: 0 };
-    setPlace({ left: Math.max(4, Math.min(at.x, innerWidth - width - 8)), top: at.y + height + 12 > innerHeight ? Math.max(4, at.y - height - 6) : at.y + 6 });
+    setPlace({
+      left: Math.max(4, Math.min(at.x, innerWidth - width - 8)),
+      top: at.y + height + 12 > innerHeight ? Math.max(4, at.y - height - 6) : at.y + 6,
+    });
     menu.current?.querySelector('button')?.focus({ preventScroll: true });
   }, [at]);
   useEffect(() => {
@@ -39,11 +43,18 @@ export function ValueMenu({ at, onFilter, onColumn, more = [], onClose }) {
     };
   }, []);
   const can = isName(at.field) && at.value !== '';
+  const filter = (/** @type {boolean} */ not) => onFilter?.(at.field, at.value, not);
+  /** @type {{ sign: string, name: string, call: () => void }[]} */
   const items = [
-    ...(onFilter && can ? [['＋', 'Only with it', () => onFilter(at.field, at.value, false)], ['−', 'Without it', () => onFilter(at.field, at.value, true)]] : []),
-    ['⧉', 'Copy', () => copy(at.value)],
-    ...(onColumn ? [['▥', 'As a column', () => onColumn(at.field)]] : []),
-    ...more.map(({ name, call }) => ['→', name, call]),
+    ...(onFilter && can
+      ? [
+          { sign: '＋', name: 'Only with it', call: () => filter(false) },
+          { sign: '−', name: 'Without it', call: () => filter(true) },
+        ]
+      : []),
+    { sign: '⧉', name: 'Copy', call: () => copy(at.value) },
+    ...(onColumn ? [{ sign: '▥', name: 'As a column', call: () => onColumn(at.field) }] : []),
+    ...more.map((one) => ({ sign: '→', ...one })),
   ];
   const pressed = (/** @type {KeyboardEvent} */ event) => {
     const buttons = [...(menu.current?.querySelectorAll('button') ?? [])];
@@ -57,8 +68,11 @@ export function ValueMenu({ at, onFilter, onColumn, more = [], onClose }) {
     if (step || event.key === 'Escape') event.preventDefault();
     event.stopPropagation();
   };
-  return html`<div class="menu" role="menu" ref=${menu} style=${{ left: `${place.left}px`, top: `${place.top}px` }} onKeyDown=${pressed}>
+  return html`<div class="menu" role="menu" ref=${menu} style=${{ left: `${place.left}px`, top: `${place.top}px` }}
+    onKeyDown=${pressed}>
     <div class="menu-head"><span class="muted">${line(at.field, 80)}</span> ${line(at.value, 120)}</div>
-    ${items.map(([sign, name, call]) => html`<button role="menuitem" onClick=${() => (/** @type {any} */ (call)(), onClose())}>
-      <span aria-hidden="true">${sign}</span>${name}</button>`)}</div>`;
+    ${items.map(
+      ({ sign, name, call }) => html`<button role="menuitem" onClick=${() => (call(), onClose())}>
+        <span aria-hidden="true">${sign}</span>${name}</button>`,
+    )}</div>`;
 }

@@ -7,7 +7,10 @@ export const Wait = () => html`<p class="notice wait" role="status">Looking…</
 /** @param {{ error: Error, query?: string | null, remedy?: string }} props */
 export function Broken({ error, query, remedy }) {
   const at = error instanceof ApiError && error.at !== null && error.at !== undefined ? error.at : null;
-  const told = remedy ?? (error instanceof ApiError ? remedies[error.status] : null) ?? 'Try again with r; what Bywash logs may say more.';
+  const told =
+    remedy ??
+    (error instanceof ApiError ? remedies[error.status] : null) ??
+    'Try again with r; what Bywash logs may say more.';
   return html`<div class="notice broken" role="alert">
     <p><b>${error.message}</b></p>
     ${query && at !== null && html`<pre class="where">${query}\n${' '.repeat(at)}<mark>▲</mark></pre>`}
@@ -28,8 +31,13 @@ export function Nothing({ title, me, children, hasSend = false }) {
   const where = Object.entries(me?.where ?? {}).filter(([, endpoint]) => endpoint);
   return html`<div class="notice nothing">
     <p><b>${title}</b></p>${children}
-    ${hasSend && where.length > 0 && html`<div class="send"><p>Send data here:</p>
-      <dl>${where.map(([name, endpoint]) => html`<dt>${name.replaceAll('_', ' ')}</dt><dd><code>${endpoint}</code></dd>`)}</dl>
+    ${
+      hasSend &&
+      where.length > 0 &&
+      html`<div class="send"><p>Send data here:</p>
+      <dl>${where.map(([name, endpoint]) => html`<dt>${name.replaceAll('_', ' ')}</dt><dd><code>${endpoint}</code>
+      </dd>`)}</dl>
       <p>or try it with <code>bywash load --duration 10s</code>. An SDK is told by
-        <code>OTEL_EXPORTER_OTLP_ENDPOINT</code>.</p></div>`}</div>`;
+        <code>OTEL_EXPORTER_OTLP_ENDPOINT</code>.</p></div>`
+    }</div>`;
 }

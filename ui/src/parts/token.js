@@ -20,8 +20,10 @@ export function TokenPrompt({ onDone }) {
   };
   return html`<${Dialog} title="A token is needed" onClose=${onDone}>
     <form onSubmit=${send}>
-      <p>Bywash answers here only with the token of its configuration. It is kept until this tab is closed, and nowhere else.</p>
-      <input type="password" aria-label="Token" autocomplete="off" autofocus value=${text} onInput=${(/** @type {any} */ e) => setText(e.target.value)} />
+      <p>Bywash answers here only with the token of its configuration. It is kept until this tab is closed,
+      and nowhere else.</p>
+      <input type="password" aria-label="Token" autocomplete="off" autofocus value=${text}
+      onInput=${(/** @type {any} */ e) => setText(e.target.value)} />
       ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
       <p class="buttons"><button class="primary" disabled=${!text.trim()}>Use it</button></p>
     </form></${Dialog}>`;

@@ -8,7 +8,7 @@ import { Dialog } from './dialog.js';
 export function WindowPicker({ params, start, end, onAgain }) {
   const [isOpen, setIsOpen] = useState(false);
   const isFixed = !!params.get('from');
-  const range = isFixed ? 'custom' : params.get('range') ?? DEFAULT_RANGE;
+  const range = isFixed ? 'custom' : (params.get('range') ?? DEFAULT_RANGE);
   /** @param {any} event */
   const choose = ({ target }) => {
     if (target.value === 'custom' || target.value === 'other') {
@@ -26,9 +26,17 @@ export function WindowPicker({ params, start, end, onAgain }) {
         ${isFixed && html`<option value="custom" selected>${label}</option>`}
         <option value="other">Other…</option>
       </select>
-      <select class="every" aria-label="Ask again by itself" title="Ask again by itself" onChange=${(/** @type {any} */ e) => change({ every: e.target.value }, true)}>
-        ${[['', 'by hand'], ['5', '5 s'], ['30', '30 s'], ['300', '5 min']].map(([value, text]) => html`
-          <option value=${value} selected=${(params.get('every') ?? '') === value}>${text}</option>`)}</select>
+      <select class="every" aria-label="Ask again by itself" title="Ask again by itself"
+      onChange=${(/** @type {any} */ e) => change({ every: e.target.value }, true)}>
+        ${[
+          ['', 'by hand'],
+          ['5', '5 s'],
+          ['30', '30 s'],
+          ['300', '5 min'],
+        ].map(
+          ([value, text]) => html`
+          <option value=${value} selected=${(params.get('every') ?? '') === value}>${text}</option>`,
+        )}</select>
       <button class="icon" title="Ask again (r)" aria-label="Ask again" onClick=${onAgain}>↻</button>
     </div>
     ${isOpen && html`<${Custom} start=${start} end=${end} onClose=${() => setIsOpen(false)} />`}`;
@@ -46,8 +54,13 @@ function Custom({ start, end, onClose }) {
     change({ range: null, from: time(from), to: time(to) });
     onClose();
   };
-  const field = (/** @type {string} */ name, /** @type {string} */ value, /** @type {(text: string) => void} */ set) => html`
-    <label>${name}<input type="datetime-local" step="1" value=${value} onInput=${(/** @type {any} */ e) => set(e.target.value)} /></label>`;
+  const field = (
+    /** @type {string} */ name,
+    /** @type {string} */ value,
+    /** @type {(text: string) => void} */ set,
+  ) => html`
+    <label>${name}<input type="datetime-local" step="1" value=${value}
+    onInput=${(/** @type {any} */ e) => set(e.target.value)} /></label>`;
   return html`<${Dialog} title="Window of time" onClose=${onClose}><form class="custom" onSubmit=${use}>
     ${field('From', from, setFrom)}${field('To', to, setTo)}
     ${!isRight && html`<p class="wrong">The end must come after the start.</p>`}

@@ -5,7 +5,8 @@ import { html, useEffect, useLayoutEffect, useState } from '../html.js';
 const MARGIN = 12;
 
 /**
- * @param {{ list: { current: HTMLElement | null }, count: number, height: number, draw: (at: number) => any, at?: number, label: string,
+ * @param {{ list: { current: HTMLElement | null }, count: number, height: number, draw: (at: number) => any,
+ *   at?: number, label: string,
  *   head?: any, className?: string }} props at: a line that is to be in sight, -1 for none
  */
 export function Windowed({ list, count, height, draw, at = -1, label, head, className = '' }) {
@@ -29,12 +30,15 @@ export function Windowed({ list, count, height, draw, at = -1, label, head, clas
     const above = /** @type {HTMLElement | null} */ (element.querySelector('[data-sticky]'))?.offsetHeight ?? 0;
     const top = at * height;
     if (top < element.scrollTop) element.scrollTop = top;
-    else if (top + height + above > element.scrollTop + element.clientHeight) element.scrollTop = top + height + above - element.clientHeight;
+    else if (top + height + above > element.scrollTop + element.clientHeight)
+      element.scrollTop = top + height + above - element.clientHeight;
   }, [at]);
   const drawn = [];
   for (let line = seen.from; line < Math.min(seen.to, count); line++) drawn.push(draw(line));
-  return html`<div class="windowed ${className}" ref=${list} onScroll=${look} tabindex="0" role="tree" aria-label=${label}>
+  return html`<div class="windowed ${className}" ref=${list} onScroll=${look} tabindex="0" role="tree"
+    aria-label=${label}>
     ${head}
     <div class="windowed-all" style=${{ height: `${count * height}px` }}>
-      <div class="windowed-seen" style=${{ transform: `translateY(${seen.from * height}px)` }}>${drawn}</div></div></div>`;
+      <div class="windowed-seen" style=${{ transform: `translateY(${seen.from * height}px)` }}>${drawn}</div></div>
+      </div>`;
 }

@@ -24,8 +24,13 @@ const FIRST = {
 
 /** @param {string} text `a=b, c=d` @returns {Record<string, string>} */
 function readLabels(text) {
-  return Object.fromEntries(text.split(/[,\n]/).map((pair) => pair.split('=')).filter(([name]) => name.trim())
-    .map(([name, ...value]) => [name.trim(), value.join('=').trim()]));
+  return Object.fromEntries(
+    text
+      .split(/[,\n]/)
+      .map((pair) => pair.split('='))
+      .filter(([name]) => name.trim())
+      .map(([name, ...value]) => [name.trim(), value.join('=').trim()]),
+  );
 }
 
 export function View() {
@@ -35,16 +40,20 @@ export function View() {
   const [isRunning, setIsRunning] = useState(false);
   const given = useRef(/** @type {string[]} */ ([]));
   const stages = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
-  const set = (/** @type {'stages' | 'lines' | 'labels'} */ name) => (/** @type {any} */ { target }) => {
-    const next = { ...draft, [name]: target.value };
-    setDraft(next);
-    store(DRAFT, next);
-  };
+  const set =
+    (/** @type {'stages' | 'lines' | 'labels'} */ name) =>
+    (/** @type {any} */ { target }) => {
+      const next = { ...draft, [name]: target.value };
+      setDraft(next);
+      store(DRAFT, next);
+    };
   const run = async () => {
     setIsRunning(true);
     given.current = draft.lines.split('\n').filter((/** @type {string} */ one) => one !== '');
     try {
-      setAnswer(await post('stages/run', { stages: draft.stages, lines: given.current, labels: readLabels(draft.labels) }));
+      setAnswer(
+        await post('stages/run', { stages: draft.stages, lines: given.current, labels: readLabels(draft.labels) }),
+      );
       setError(null);
     } catch (wrong) {
       setError(/** @type {Error} */ (wrong));
@@ -58,19 +67,28 @@ export function View() {
     event.preventDefault();
     run();
   };
-  return html`<div class="view stages"><form class="stages-in" onKeyDown=${pressed} onSubmit=${(/** @type {Event} */ e) => (e.preventDefault(), run())}>
+  return html`<div class="view stages"><form class="stages-in" onKeyDown=${pressed}
+    onSubmit=${(/** @type {Event} */ e) => (e.preventDefault(), run())}>
       <label for="stages-yaml">Stages <span class="muted">YAML, as Promtail's and Alloy's pipeline_stages</span></label>
-      <textarea id="stages-yaml" ref=${stages} data-box class="mono" rows="14" spellcheck=${false} value=${draft.stages} onInput=${set('stages')}></textarea>
+      <textarea id="stages-yaml" ref=${stages} data-box class="mono" rows="14" spellcheck=${false}
+      value=${draft.stages} onInput=${set('stages')}></textarea>
       <label for="stages-lines">Lines <span class="muted">one entry each</span></label>
-      <textarea id="stages-lines" class="mono" rows="8" spellcheck=${false} value=${draft.lines} onInput=${set('lines')}></textarea>
+      <textarea id="stages-lines" class="mono" rows="8" spellcheck=${false} value=${draft.lines}
+      onInput=${set('lines')}></textarea>
       <label for="stages-labels">Labels of each entry</label>
-      <input id="stages-labels" class="mono" spellcheck=${false} value=${draft.labels} onInput=${set('labels')} placeholder="app=shop, env=prod" />
-      <p class="buttons"><button type="button" onClick=${() => (setDraft({ ...FIRST }), store(DRAFT, {}), setAnswer(null), setError(null))}>Example</button>
+      <input id="stages-labels" class="mono" spellcheck=${false} value=${draft.labels} onInput=${set('labels')}
+      placeholder="app=shop, env=prod" />
+      <p class="buttons"><button type="button" onClick=${() => (setDraft({ ...FIRST }), store(DRAFT, {}),
+      setAnswer(null), setError(null))}>Example</button>
         <button class="primary" disabled=${isRunning}>Run <span class="key">Ctrl ⏎</span></button></p></form>
     <section class="stages-out" aria-label="Steps" aria-live="polite">
-      ${error && html`<${Broken} error=${error} remedy=${error instanceof ApiError && error.line ? `See line ${error.line} of the stages: it is selected.` : 'Change the stages, and run them again.'} />`}
-      ${!answer && !error && html`<div class="notice nothing"><p><b>Nothing ran yet.</b></p><p>Ctrl ⏎ runs the lines through the stages. Nothing is sent, and nothing waits.</p></div>`}
-      ${answer?.entries.map((entry, at) => html`<${Entry} key=${at} entry=${entry} given=${given.current[at] ?? ''} />`)}</section></div>`;
+      ${error && html`<${Broken} error=${error} remedy=${error instanceof ApiError
+      && error.line ? `See line ${error.line} of the stages: it is selected.`
+        : 'Change the stages, and run them again.'} />`}
+      ${!answer && !error && html`<div class="notice nothing"><p><b>Nothing ran yet.</b></p>
+      <p>Ctrl ⏎ runs the lines through the stages. Nothing is sent, and nothing waits.</p></div>`}
+      ${answer?.entries.map((entry, at) => html`<${Entry} key=${at} entry=${entry}
+      given=${given.current[at] ?? ''} />`)}</section></div>`;
 }
 
 /** @param {HTMLTextAreaElement | null} area @param {number} number from 1 */
@@ -86,19 +104,36 @@ function markLine(area, number) {
 function Entry({ entry, given }) {
   const { result, reason, steps } = entry;
   return html`<article class=${`stage-entry ${result}`}>
-    <h3><code><bdi>${line(given, 300)}</bdi></code><span class="result">${result}${reason ? `: ${line(reason, 200)}` : ''}</span></h3>
-    <ol>${steps.map((step) => html`<li class=${step.changed.length ? '' : 'same'}><span class="stage-name">${line(step.stage, 80)}</span>
-      ${step.changed.length ? html`<dl>${step.changed.map((name) => html`<dt>${line(name, 60)}</dt><dd><bdi>${visible(valueOf(step, name))}</bdi></dd>`)}</dl>`
-        : html`<span class="muted">changed nothing</span>`}</li>`)}</ol>
+    <h3><code><bdi>${line(given, 300)}</bdi></code><span class="result">${result}
+    ${reason ? `: ${line(reason, 200)}` : ''}</span></h3>
+    <ol>${steps.map(
+      (
+        step,
+      ) => html`<li class=${step.changed.length ? '' : 'same'}><span class="stage-name">${line(step.stage, 80)}</span>
+      ${
+        step.changed.length
+          ? html`<dl>${step.changed.map((name) => html`<dt>${line(name, 60)}</dt><dd><bdi>
+            ${visible(valueOf(step, name))}</bdi></dd>`)}</dl>`
+          : html`<span class="muted">changed nothing</span>`
+      }</li>`,
+    )}</ol>
     ${!steps.length && html`<p class="muted">${plural(0, 'stage')}</p>`}</article>`;
 }
 
-/** What a name of `changed` has now: a part of the entry, or a name within one. @param {Step} step @param {string} name */
+/**
+ * What a name of `changed` has now: a part of the entry, or a name within one.
+ * @param {Step} step
+ * @param {string} name
+ */
 function valueOf(step, name) {
   if (name === 'timestamp') return exact(nanos(step.timestamp));
   const part = /** @type {any} */ (step)[name];
   if (part !== undefined) {
-    return typeof part === 'object' && part !== null ? Object.entries(part).map(([key, value]) => `${key}=${shown(value)}`).join('  ') || '(none)' : shown(part);
+    return typeof part === 'object' && part !== null
+      ? Object.entries(part)
+          .map(([key, value]) => `${key}=${shown(value)}`)
+          .join('  ') || '(none)'
+      : shown(part);
   }
   const [first, ...rest] = name.split('.');
   const value = /** @type {any} */ (step)[first]?.[rest.join('.')];

@@ -13,7 +13,11 @@ export function withState(states, state) {
 }
 
 /** @param {PipelineState} state */
-const counted = (state) => [...state.receivers.map(({ accepted }) => accepted), ...state.exporters.map(({ sent }) => sent)].reduce((all, one) => all + one, 0);
+const counted = (state) =>
+  [...state.receivers.map(({ accepted }) => accepted), ...state.exporters.map(({ sent }) => sent)].reduce(
+    (all, one) => all + one,
+    0,
+  );
 
 /** Seconds over which a rate is told. */
 const OVER = 5;
@@ -26,7 +30,8 @@ export function rate(states, of) {
   const last = states.at(-1);
   if (!last || states.length < 2) return null;
   const end = nanos(last.time);
-  const first = states.find((state) => Number(end - nanos(state.time)) <= (OVER + 0.5) * 1e9) ?? states[states.length - 2];
+  const first =
+    states.find((state) => Number(end - nanos(state.time)) <= (OVER + 0.5) * 1e9) ?? states[states.length - 2];
   const before = first === last ? states[states.length - 2] : first;
   const seconds = Number(end - nanos(before.time)) / 1e9;
   const [to, from] = [of(last), of(before)];
@@ -36,6 +41,11 @@ export function rate(states, of) {
 /** @param {{ id: string, signal: string }} one */
 export const keyOf = ({ id, signal }) => `${id}\n${signal}`;
 
-/** @param {Record<string, number> | undefined} reasons @returns {[string, number][]} those that happened, the most first */
-export const reasonsOf = (reasons) => Object.entries(reasons ?? {}).filter(([, number]) => number > 0).sort(([, one], [, other]) => other - one);
-
+/**
+ * @param {Record<string, number> | undefined} reasons
+ * @returns {[string, number][]} those that happened, the most first
+ */
+export const reasonsOf = (reasons) =>
+  Object.entries(reasons ?? {})
+    .filter(([, number]) => number > 0)
+    .sort(([, one], [, other]) => other - one);

@@ -15,7 +15,9 @@ const MOST_ROWS = 10_000;
  * @param {string} [path] @returns {Pages}
  */
 export function usePages(asked, round, path = 'logs') {
-  const [pages, setPages] = useState(/** @type {Omit<Pages, 'older'>} */ ({ rows: [], cursor: null, complete: true, loading: true, error: null }));
+  const [pages, setPages] = useState(
+    /** @type {Omit<Pages, 'older'>} */ ({ rows: [], cursor: null, complete: true, loading: true, error: null }),
+  );
   const question = url(path, asked);
   const stop = useRef(new AbortController());
   useEffect(() => {
@@ -34,9 +36,15 @@ export function usePages(asked, round, path = 'logs') {
     const { signal } = stop.current;
     setPages((before) => ({ ...before, loading: true, error: null }));
     get(path, { ...asked, cursor: pages.cursor }, signal).then(
-      (/** @type {RowsAnswer} */ data) => signal.aborted || setPages((before) => ({
-        ...before, rows: [...before.rows, ...data.rows], cursor: data.cursor, complete: before.complete && data.complete, loading: false,
-      })),
+      (/** @type {RowsAnswer} */ data) =>
+        signal.aborted ||
+        setPages((before) => ({
+          ...before,
+          rows: [...before.rows, ...data.rows],
+          cursor: data.cursor,
+          complete: before.complete && data.complete,
+          loading: false,
+        })),
       (error) => signal.aborted || setPages((before) => ({ ...before, loading: false, error })),
     );
   };

@@ -1,4 +1,5 @@
-// The live tail: new rows on top, while the reader is at the top and has not stopped it. Otherwise they wait, so that nothing jumps.
+// The live tail: new rows on top, while the reader is at the top and has not stopped it. Otherwise they wait, so
+// that nothing jumps.
 import { useCallback, useEffect, useRef, useState } from '../../html.js';
 import { listen } from '../../api.js';
 

@@ -35,7 +35,8 @@ export function useDrag(stretch, onDone) {
         if (!drag) return;
         setDrag(null);
         const length = stretch.to - stretch.from;
-        if (drag.to - drag.from > 0.002) onDone({ from: stretch.from + drag.from * length, to: stretch.from + drag.to * length });
+        if (drag.to - drag.from > 0.002)
+          onDone({ from: stretch.from + drag.from * length, to: stretch.from + drag.to * length });
       },
       onPointerCancel: () => {
         began.current = null;

@@ -6,7 +6,10 @@ import { useDrag } from './drag.js';
 
 const HEIGHT = 56;
 
-/** @param {{ tree: import('./tree.js').Tree, zoom: import('./drag.js').Stretch, onZoom: (zoom: import('./drag.js').Stretch) => void }} props */
+/**
+ * @param {{ tree: import('./tree.js').Tree, zoom: import('./drag.js').Stretch,
+ *   onZoom: (zoom: import('./drag.js').Stretch) => void }} props
+ */
 export function Minimap({ tree, zoom, onZoom }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const { drag, handlers } = useDrag({ from: 0, to: tree.length }, onZoom);
@@ -24,11 +27,13 @@ export function Minimap({ tree, zoom, onZoom }) {
   }, [tree]);
   const [from, to] = [zoom.from / tree.length, zoom.to / tree.length];
   const percent = (/** @type {number} */ part) => `${part * 100}%`;
-  return html`<div class="minimap" ...${handlers} onDblClick=${() => onZoom({ from: 0, to: tree.length })} title="Drag to zoom, double click for the whole">
+  return html`<div class="minimap" ...${handlers} onDblClick=${() => onZoom({ from: 0, to: tree.length })}
+    title="Drag to zoom, double click for the whole">
     <canvas ref=${canvas} height=${HEIGHT} aria-hidden="true"></canvas>
     <div class="shade" style=${{ left: 0, width: percent(from) }}></div>
     <div class="shade" style=${{ left: percent(to), right: 0 }}></div>
-    ${drag && html`<div class="dragged" style=${{ left: percent(drag.from), width: percent(drag.to - drag.from) }}></div>`}</div>`;
+    ${drag && html`<div class="dragged" style=${{ left: percent(drag.from), width: percent(drag.to - drag.from) }}>
+    </div>`}</div>`;
 }
 
 /** @param {HTMLCanvasElement} canvas @param {import('./tree.js').Tree} tree */
@@ -45,8 +50,13 @@ function draw(canvas, tree) {
   const colours = new Map(tree.services.map((service) => [service, colour(serviceClass(service))]));
   const failed = colour('error');
   tree.nodes.forEach((node, at) => {
-    context.fillStyle = node.failed ? failed : colours.get(node.row.service) ?? '';
+    context.fillStyle = node.failed ? failed : (colours.get(node.row.service) ?? '');
     context.globalAlpha = node.failed || node.critical ? 1 : 0.6;
-    context.fillRect((node.start / tree.length) * width, 3 + at * step, Math.max(((node.end - node.start) / tree.length) * width, 1), Math.max(step * 0.75, 0.8));
+    context.fillRect(
+      (node.start / tree.length) * width,
+      3 + at * step,
+      Math.max(((node.end - node.start) / tree.length) * width, 1),
+      Math.max(step * 0.75, 0.8),
+    );
   });
 }

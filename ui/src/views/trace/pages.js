@@ -2,11 +2,16 @@
 import { useEffect, useRef, useState } from '../../html.js';
 import { get, url } from '../../api.js';
 
-/** @typedef {{ traces: TraceSummary[], cursor: string | null, complete: boolean, loading: boolean, error: Error | null }} Pages */
+/**
+ * @typedef {{ traces: TraceSummary[], cursor: string | null, complete: boolean, loading: boolean,
+ *   error: Error | null }} Pages
+ */
 
 /** @param {import('../../api.js').Asked} asked @param {number} round @returns {Pages & { older: () => void }} */
 export function useTraces(asked, round) {
-  const [pages, setPages] = useState(/** @type {Pages} */ ({ traces: [], cursor: null, complete: true, loading: true, error: null }));
+  const [pages, setPages] = useState(
+    /** @type {Pages} */ ({ traces: [], cursor: null, complete: true, loading: true, error: null }),
+  );
   const question = url('traces', asked);
   const stop = useRef(new AbortController());
   useEffect(() => {
@@ -24,9 +29,15 @@ export function useTraces(asked, round) {
     const { signal } = stop.current;
     setPages((before) => ({ ...before, loading: true }));
     get('traces', { ...asked, cursor: pages.cursor }, signal).then(
-      (/** @type {TracesAnswer} */ data) => signal.aborted || setPages((before) => ({
-        ...data, traces: [...before.traces, ...data.traces], complete: before.complete && data.complete, loading: false, error: null,
-      })),
+      (/** @type {TracesAnswer} */ data) =>
+        signal.aborted ||
+        setPages((before) => ({
+          ...data,
+          traces: [...before.traces, ...data.traces],
+          complete: before.complete && data.complete,
+          loading: false,
+          error: null,
+        })),
       (error) => signal.aborted || setPages((before) => ({ ...before, loading: false, error })),
     );
   };

@@ -1,25 +1,46 @@
-// A trace as a tree. Any number of spans, in any order, with parents that are missing or form a ring; nothing here calls itself.
+// A trace as a tree. Any number of spans, in any order, with parents that are missing or form a ring; nothing here
+// calls itself.
 import { nanos } from '../../time.js';
 import { shown } from '../../text.js';
 
 /**
- * @typedef {{ row: Row, start: number, end: number, depth: number, parent: Node | null, children: Node[], logs: Row[], below: number,
- *   failed: boolean, failedBelow: boolean, critical: boolean, searched: string | null }} Node  start and end: nanoseconds since the trace began
- * @typedef {{ nodes: Node[], roots: Node[], loose: Row[], began: bigint, length: number, services: string[], depth: number }} Tree
+ * @typedef {{ row: Row, start: number, end: number, depth: number, parent: Node | null, children: Node[],
+ *   logs: Row[], below: number,
+ *   failed: boolean, failedBelow: boolean, critical: boolean,
+ *   searched: string | null }} Node  start and end: nanoseconds since the trace began
+ * @typedef {{ nodes: Node[], roots: Node[], loose: Row[], began: bigint, length: number, services: string[],
+ *   depth: number }} Tree
  * @typedef {{ node: Node, log: null } | { node: Node | null, log: Row, depth: number, offset: number }} Line
  */
 
 /** @param {Row} row */
-export const hasFailed = (row) => row.severity === 'error' || row.status?.code === 2 || row.status?.code === 'STATUS_CODE_ERROR';
+export const hasFailed = (row) =>
+  row.severity === 'error' || row.status?.code === 2 || row.status?.code === 'STATUS_CODE_ERROR';
 
 /** @param {Row[]} spans @param {Row[]} logs @returns {Tree} */
 export function build(spans, logs) {
   const starts = spans.map((row) => nanos(row.time));
-  const began = [...starts, ...(spans.length ? [] : logs.map((row) => nanos(row.time)))].reduce((least, one) => (one < least ? one : least), starts[0] ?? nanos(logs[0]?.time));
+  const began = [...starts, ...(spans.length ? [] : logs.map((row) => nanos(row.time)))].reduce(
+    (least, one) => (one < least ? one : least),
+    starts[0] ?? nanos(logs[0]?.time),
+  );
   const nodes = spans.map((row, at) => {
     const start = Number(starts[at] - began);
     const end = Math.max(row.end ? Number(nanos(row.end) - began) : start, start);
-    return /** @type {Node} */ ({ row, start, end, depth: 0, parent: null, children: [], logs: [], below: 0, failed: hasFailed(row), failedBelow: false, critical: false, searched: null });
+    return /** @type {Node} */ ({
+      row,
+      start,
+      end,
+      depth: 0,
+      parent: null,
+      children: [],
+      logs: [],
+      below: 0,
+      failed: hasFailed(row),
+      failedBelow: false,
+      critical: false,
+      searched: null,
+    });
   });
   /** @type {Map<string, Node>} */
   const byId = new Map();
@@ -31,7 +52,8 @@ export function build(spans, logs) {
   cutRings(nodes);
   const roots = [];
   for (const node of nodes) node.parent ? node.parent.children.push(node) : roots.push(node);
-  const byStart = (/** @type {Node} */ one, /** @type {Node} */ other) => one.start - other.start || other.end - one.end;
+  const byStart = (/** @type {Node} */ one, /** @type {Node} */ other) =>
+    one.start - other.start || other.end - one.end;
   roots.sort(byStart);
   for (const node of nodes) node.children.sort(byStart);
   const loose = [];
@@ -49,7 +71,15 @@ export function build(spans, logs) {
   for (const root of roots) markCritical(root);
   const length = nodes.reduce((most, node) => Math.max(most, node.end), 1);
   const services = [...new Set(order.map((node) => node.row.service))];
-  return { nodes: order, roots, loose, began, length, services, depth: order.reduce((most, node) => Math.max(most, node.depth), 0) };
+  return {
+    nodes: order,
+    roots,
+    loose,
+    began,
+    length,
+    services,
+    depth: order.reduce((most, node) => Math.max(most, node.depth), 0),
+  };
 }
 
 /** A span whose ancestors come back to it stands for itself. @param {Node[]} nodes */
@@ -104,25 +134,43 @@ export function lines(tree, folded, withLogs) {
   const below = (node, children, logs) => {
     /** @type {Line[]} */
     const mixed = children.map((child) => ({ node: child, log: null }));
-    if (withLogs) for (const log of logs) mixed.push({ node, log, depth: node ? node.depth + 1 : 0, offset: offset(log) });
+    if (withLogs)
+      for (const log of logs) mixed.push({ node, log, depth: node ? node.depth + 1 : 0, offset: offset(log) });
     const at = (/** @type {Line} */ line) => (line.log ? line.offset : line.node.start);
     return mixed.sort((one, other) => at(other) - at(one));
   };
   const stack = below(null, tree.roots, tree.loose);
   for (let line = stack.pop(); line; line = stack.pop()) {
     all.push(line);
-    if (line.log === null && !folded.has(line.node)) for (const child of below(line.node, line.node.children, line.node.logs)) stack.push(child);
+    if (line.log === null && !folded.has(line.node))
+      for (const child of below(line.node, line.node.children, line.node.logs)) stack.push(child);
   }
   return all;
 }
 
-/** Whether a span has a text in its name, service or attributes. @param {Node} node @param {string} text in small letters */
+/**
+ * Whether a span has a text in its name, service or attributes.
+ * @param {Node} node
+ * @param {string} text in small letters
+ */
 export function matches(node, text) {
   if (node.searched === null) {
     const { body, service, span_id, attributes, resource, status, events } = node.row;
-    const pairs = [attributes, resource].flatMap((values) => Object.entries(values).map(([name, value]) => `${name}=${shown(value)}`));
+    const pairs = [attributes, resource].flatMap((values) =>
+      Object.entries(values).map(([name, value]) => `${name}=${shown(value)}`),
+    );
     const told = (events ?? []).map((event) => event.name ?? '');
-    node.searched = [body, service, span_id, status?.message ?? '', ...pairs, ...told, ...node.logs.map((log) => log.body)].join('\n').toLowerCase();
+    node.searched = [
+      body,
+      service,
+      span_id,
+      status?.message ?? '',
+      ...pairs,
+      ...told,
+      ...node.logs.map((log) => log.body),
+    ]
+      .join('\n')
+      .toLowerCase();
   }
   return node.searched.includes(text);
 }
