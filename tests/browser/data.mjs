@@ -280,7 +280,7 @@ export function hostile(now) {
       pairs: {
         'kind.of': name,
         '<b onclick=window.hurt=1>': HOSTILE.image,
-        __proto__: 'p',
+        ['__proto__']: 'p',
         constructor: HOSTILE.script,
       },
     }),

@@ -126,7 +126,6 @@ export function frame(given) {
       `#/${view}`,
       async ({ page, shot }) => {
         await page.locator(sign).first().waitFor();
-        await page.waitForTimeout(300);
         assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'it fits');
         await shot(`phone-${view}`);
       },

@@ -153,7 +153,7 @@ export function logs(given) {
     await until(async () => param(page, 'from') !== null, 'a window in the address');
     const length = () => Number(BigInt(param(page, 'to') ?? 0) - BigInt(param(page, 'from') ?? 0)) / 60e9;
     assert.ok(Math.abs(length() - 12) < 1, `${length()} minutes of an hour`);
-    await page.waitForTimeout(300);
+    await page.waitForLoadState('networkidle');
     await page.locator('.u-over').click({ position: { x: box.width * 0.5, y: 30 } });
     await until(async () => length() < 1, 'one bar');
   });

@@ -47,13 +47,14 @@ export function tail(given) {
     '#/logs?live=1',
     async ({ page }) => {
       await page.getByText(/went by unseen/).waitFor();
-      await until(async () => (await page.locator('.entry').count()) > 1500, 'many rows');
-      await page.waitForTimeout(1000);
-      assert.ok((await page.locator('.entry').count()) <= 2200);
+      const newest = async () => Number(/\d+/.exec(await page.locator(first).first().innerText())?.[0]);
+      await until(async () => (await newest()) > 3000, 'three thousand lines');
+      const shown = await page.locator('.entry').count();
+      assert.ok(shown >= 500 && shown <= 700, `${shown} rows`);
       const began = Date.now();
       await page.keyboard.press('?');
       await page.getByRole('heading', { name: 'Keys' }).waitFor();
-      assert.ok(Date.now() - began < 4000, `help came after ${Date.now() - began} ms`);
+      assert.ok(Date.now() - began < 10_000, `help came after ${Date.now() - began} ms`);
     },
     { before: (stand) => Object.assign(stand.server.behaviour.script, { tailRows: 200, tailEvery: 150 }) },
   );

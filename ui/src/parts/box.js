@@ -68,6 +68,12 @@ export function QueryBox({ query, signal, context, onQuery, placeholder }) {
     setIsOpen(true);
     setAt(-1);
   };
+  // Whoever comes to an empty box is offered what was asked before.
+  const offerIfEmpty = (/** @type {any} */ { target }) => setIsOpen(target.value === '');
+  const placed = (/** @type {any} */ event) => {
+    setCaret(event.target.selectionStart ?? 0);
+    if (event.target.value === '') setIsOpen(true);
+  };
   const save = () => {
     const name = prompt('Name of this view: query, columns and window', text || 'everything');
     if (name) saveView(name, location.hash);
@@ -79,8 +85,7 @@ export function QueryBox({ query, signal, context, onQuery, placeholder }) {
         role="combobox" aria-label="Query" aria-expanded=${isOpen && offers.length > 0} aria-controls="offers"
           aria-autocomplete="list"
         aria-activedescendant=${at >= 0 ? `offer-${at}` : null}
-        onInput=${edited} onKeyDown=${pressed} onFocus=${() => setIsOpen(!text)} onBlur=${() => setIsOpen(false)}
-        onClick=${(/** @type {any} */ e) => setCaret(e.target.selectionStart ?? 0)} />
+        onInput=${edited} onKeyDown=${pressed} onFocus=${offerIfEmpty} onBlur=${() => setIsOpen(false)} onClick=${placed} />
       ${text && html`<button type="button" class="icon clear" aria-label="Empty the box"
       onClick=${() => (setText(''), send(''), input.current?.focus())}>×</button>`}
       <button type="button" class="icon" title="Save this view" aria-label="Save this view" onClick=${save}>☆</button>

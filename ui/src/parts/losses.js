@@ -3,7 +3,7 @@ import { html, useMemo, useState } from '../html.js';
 import { useAnswer } from '../api.js';
 import { address } from '../place.js';
 import { clock, nanos } from '../time.js';
-import { count, plural } from '../text.js';
+import { count, line, plural } from '../text.js';
 
 /** What became of them, and how it is told. @type {Record<What, string>} */
 const TOLD = { shed: 'shed', refused: 'refused', parked: 'parked in the dead letters', dropped: 'dropped' };
@@ -38,8 +38,9 @@ export function LossBanner({ losses, signal, services = [] }) {
     <span class="losses-mark" aria-hidden="true">▼</span>
     <p><b>${plural(total, signal === 'traces' ? 'span' : 'record')}
     </b> of this window ${total === 1 ? 'is' : 'are'} not below:
-      ${groups.slice(0, 3).map((group, at) => html`${at ? '; ' : ' '}<b>${count(group.records)}</b> of ${' '}<b
-      class="name">${group.service ?? 'no known service'}</b> ${TOLD[group.what] ?? group.what}`)}
+      ${groups.slice(0, 3).map((group, at) => html`${at ? '; ' : ' '}<b>${count(group.records)}</b>
+      ${group.service === null ? '' : html`${' of '}<b class="name">${line(group.service, 60)}</b>`}
+      ${' '}${TOLD[group.what] ?? group.what}`)}
       ${groups.length > 3 && `; ${groups.length - 3} more`}.</p>
     <button class="link" aria-expanded=${isOpen} onClick=${() => setIsOpen(!isOpen)}>
     ${isOpen ? 'less' : 'by whom and why'}</button>
@@ -55,7 +56,7 @@ export function LossBanner({ losses, signal, services = [] }) {
           loss,
         ) => html`<tr><td>${clock(nanos(loss.start), { digits: 0 })}</td><td>${clock(nanos(loss.end), { digits: 0 })}
           </td>
-        <td class="name">${loss.service ?? '—'}</td><td>${loss.what}</td><td>${loss.component}</td><td>${loss.reason}
+        <td class="name">${line(loss.service ?? '—', 60)}</td><td>${loss.what}</td><td>${loss.component}</td><td>${loss.reason}
         </td>
         <td class="num">${count(loss.records)}</td></tr>`,
       )}</tbody></table></div>`

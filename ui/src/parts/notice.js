@@ -13,7 +13,7 @@ export function Broken({ error, query, remedy }) {
     'Try again with r; what Bywash logs may say more.';
   return html`<div class="notice broken" role="alert">
     <p><b>${error.message}</b></p>
-    ${query && at !== null && html`<pre class="where">${query}\n${' '.repeat(at)}<mark>▲</mark></pre>`}
+    ${query && at !== null && html`<pre class="where">${`${query}\n${' '.repeat(at)}`}<mark>▲</mark></pre>`}
     <p>${at === null ? told : 'Change the expression at the mark; ? shows what can be written.'}</p></div>`;
 }
 

@@ -7,15 +7,12 @@ import { Record } from './record.js';
 
 /** The value of a column of a row. @param {Row} row @param {string} name @returns {string} */
 export function cell(row, name) {
-  const value =
-    name === 'trace'
-      ? row.trace_id
-      : name === 'span'
-        ? row.span_id
-        : name === 'scope'
-          ? row.scope
-          : (row.attributes[name] ?? row.resource[name]);
-  return value === undefined || value === null ? '' : shown(value);
+  if (name === 'trace') return row.trace_id;
+  if (name === 'span') return row.span_id;
+  if (name === 'scope') return row.scope;
+  // Names are anybody's: what every object has, such as `constructor`, is none of them.
+  const holder = [row.attributes, row.resource].find((values) => Object.hasOwn(values, name));
+  return holder ? shown(holder[name]) : '';
 }
 
 /**

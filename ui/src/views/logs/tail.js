@@ -4,8 +4,12 @@ import { useCallback, useEffect, useRef, useState } from '../../html.js';
 import { listen } from '../../api.js';
 
 /** Rows that are shown, and rows that wait. */
-const MOST_ROWS = 2000;
+const MOST_ROWS = 500;
 const MOST_WAITING = 1000;
+/** Between two changes of what is shown, in milliseconds: an eye reads no faster. */
+const BREATH = 250;
+/** So many times as long as the last change took is the page left alone, so that it answers keys also where drawing is slow. */
+const REST = 3;
 
 /**
  * @typedef {{ rows: Row[], ids: Set<string>, waiting: number, missed: number, isPaused: boolean, error: Error | null,
@@ -37,21 +41,36 @@ export function useTail(isOn, asked, list) {
     setPaused(false);
     if (!isOn) return;
     const stop = new AbortController();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    let breath = BREATH;
+    const show = () => {
+      timer = undefined;
+      if (!paused.current && (list.current?.scrollTop ?? 0) > 8) setPaused(true);
+      if (paused.current) return setWaiting(queue.current.length);
+      const fresh = queue.current;
+      queue.current = [];
+      setRows((before) => [...fresh, ...before].slice(0, MOST_ROWS));
+      const began = performance.now();
+      const drawn = () => (breath = Math.max(BREATH, (performance.now() - began) * REST));
+      requestAnimationFrame(() => setTimeout(drawn));
+    };
     /** @param {string} event @param {any} data */
     const heard = (event, data) => {
       if (event === 'missed') return setMissed((before) => before + data.records);
       if (event !== 'rows') return;
-      /** @type {Row[]} */
       const fresh = [...data.rows].sort((one, other) => (one.time < other.time ? 1 : one.time > other.time ? -1 : 0));
-      if (!paused.current && (list.current?.scrollTop ?? 0) > 8) setPaused(true);
-      if (!paused.current) return setRows((before) => [...fresh, ...before].slice(0, MOST_ROWS));
       const all = [...fresh, ...queue.current];
-      queue.current = all.slice(0, MOST_WAITING);
-      if (all.length > MOST_WAITING) setMissed((before) => before + all.length - MOST_WAITING);
-      setWaiting(queue.current.length);
+      const most = paused.current ? MOST_WAITING : MOST_ROWS;
+      queue.current = all.slice(0, most);
+      if (all.length > most) setMissed((before) => before + all.length - most);
+      timer ??= setTimeout(show, breath);
     };
     listen('tail', asked, stop.signal, heard, setError);
-    return () => stop.abort();
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
   }, [isOn, JSON.stringify(asked)]);
   const resume = useCallback(() => {
     const fresh = queue.current;
