@@ -42,7 +42,7 @@ export async function open(
     for (const [name, value] of Object.entries(kept)) localStorage.setItem(name, value);
   }, storage);
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(40_000);
   /** @type {string[]} */
   const errors = [];
   const note = (/** @type {string} */ text) => expected.test(text) || errors.push(text);

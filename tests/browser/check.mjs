@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
  *   the server is told first
  */
 export function check(given, name, hash, run, how = {}) {
-  test(name, { timeout: 90_000 }, async () => {
+  test(name, { timeout: 180_000 }, async () => {
     const stand = given();
     how.before?.(stand);
     const opened = await stand.open(typeof hash === 'string' ? hash : hash(stand), how);
@@ -28,7 +28,7 @@ export function check(given, name, hash, run, how = {}) {
 
 /** Waits until something holds of the page. @param {() => Promise<boolean>} holds @param {string} what */
 export async function until(holds, what) {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + 40_000;
   while (!(await holds())) {
     if (Date.now() > end) assert.fail(`it never came: ${what}`);
     await new Promise((done) => setTimeout(done, 40));

@@ -46,7 +46,7 @@ export function Rows({ list, rows, columns, context, onValue, onColumn, onHold, 
     <div class="row head" role="row">
       <span role="columnheader">Time</span><span role="columnheader">Sev.</span><span role="columnheader">Service</span>
       ${columns.map(
-        (name) => html`<span role="columnheader" class="chosen" title=${name}><span>${line(name, 80)}</span>
+        (name) => html`<span role="columnheader" class="column-head" title=${name}><span>${line(name, 80)}</span>
         ${onColumn && html`<button class="icon" aria-label=${`Without the column ${name}`}
         onClick=${() => onColumn(name)}>×</button>`}</span>`,
       )}

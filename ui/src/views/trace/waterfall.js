@@ -9,7 +9,7 @@ import { useDrag } from './drag.js';
 /** Of a line, in pixels. */
 const HEIGHT = 26;
 /** Deeper spans are no further to the right; a number says how deep they are, so that names have room. */
-const MOST_INDENT = 14;
+const MOST_INDENT = 10;
 const INDENT = 12;
 const TICKS = 5;
 
