@@ -159,7 +159,7 @@ const ANSWERS = {
   'GET /api/pipeline': ({ say }) => say(200, pipeline(40)),
   'GET /api/pipeline/live': ({ response, behaviour }) => {
     let second = 40;
-    stream(response, behaviour.script.flowEvery ?? 150, (send) => send('state', pipeline(second++)));
+    stream(response, behaviour.script.flowEvery ?? 1000, (send) => send('state', pipeline(second++)));
   },
 
   'GET /api/dead-letters': ({ say, url, behaviour }) => {

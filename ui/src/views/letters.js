@@ -43,9 +43,9 @@ export function View({ context }) {
   const act = async (/** @type {Wanted} */ { act, body }) => {
     try {
       const { done, failed } = await post(`dead-letters/${act}`, body);
+      const refused = failed.length ? `; ${failed.length} not: ${failed[0].error}` : '';
       setSaid(
-        `${plural(done, 'letter')} ${act === 'replay' ? 'back in the queue' : 'discarded'}
-          ${failed.length ? `; ${failed.length} not: ${failed[0].error}` : ''}.`,
+        `${plural(done, 'letter')} ${act === 'replay' ? 'back in the queue' : 'discarded'}${refused}.`,
       );
       setTurn((before) => before + 1);
     } catch (wrong) {

@@ -70,6 +70,11 @@ const Fill = ({
   aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(share * 100)}>
   <i style=${{ width: `${Math.min(share, 1) * 100}%` }}></i><span>${text}</span></div>`;
 
+/** @param {NonNullable<ExporterState['spool']>} spool */
+function spooled({ bytes: size, limit, records }) {
+  return `disk ${bytes(size)}${limit ? ` of ${bytes(limit)}` : ''}, ${short(records)} records`;
+}
+
 /** @param {{ one: ExporterState, states: PipelineState[] }} props */
 export function ExporterBox({ one, states }) {
   const mine = (/** @type {PipelineState} */ state) =>
@@ -85,8 +90,7 @@ export function ExporterBox({ one, states }) {
     ${one.queue_capacity > 0 && html`<${Fill} label="Fill of the queue" share=${one.queue_size / one.queue_capacity}
     text=${`queue ${short(one.queue_size)} of ${short(one.queue_capacity)}, ${bytes(one.bytes)}`} />`}
     ${one.spool && html`<${Fill} label="Fill of the disk"
-    share=${one.spool.limit ? one.spool.bytes / one.spool.limit : 0} text=${`disk ${bytes(one.spool.bytes)}
-      ${one.spool.limit ? ` of ${bytes(one.spool.limit)}` : ''}, ${short(one.spool.records)} records`} />`}
+    share=${one.spool.limit ? one.spool.bytes / one.spool.limit : 0} text=${spooled(one.spool)} />`}
     <${Lost} name="failed" reasons=${one.failed} states=${states}
     of=${(/** @type {PipelineState} */ state) => mine(state)?.failed} />
     <${Lost} name="dropped" reasons=${one.dropped} states=${states}
