@@ -30,7 +30,10 @@ export function whenTokenIsAsked(call) {
 
 export const token = () => sessionStorage.getItem(TOKEN);
 /** @param {string} text */
-export const setToken = (text) => sessionStorage.setItem(TOKEN, text);
+export function setToken(text) {
+  sessionStorage.setItem(TOKEN, text);
+  dispatchEvent(new Event('token'));
+}
 
 /** @typedef {Record<string, string | number | bigint | boolean | null | undefined | string[]>} Asked */
 
@@ -74,6 +77,14 @@ export async function post(path, body, params) {
   return (await request(url(path, params), how)).json();
 }
 
+/** Waits for an event of the window, or until it is told not to. @param {string} name @param {AbortSignal} signal */
+function event(name, signal) {
+  return new Promise((done) => {
+    addEventListener(name, done, { once: true, signal });
+    signal.addEventListener('abort', done, { once: true });
+  });
+}
+
 /**
  * Hears a stream until it is told not to; comes back after a break, with a growing wait.
  * @param {string} path @param {Asked} params @param {AbortSignal} signal
@@ -86,15 +97,19 @@ export async function listen(path, params, signal, heard, state) {
     try {
       const response = await request(url(path, params), { signal, headers: { Accept: 'text/event-stream' } });
       state(null);
-      for await (const { event, data } of events(response)) {
+      for await (const one of events(response)) {
         wait = 500;
-        heard(event, JSON.parse(data));
+        heard(one.event, JSON.parse(one.data));
       }
       if (!signal.aborted) state(new ApiError(0, 'The stream ended; trying again.'));
     } catch (error) {
       if (signal.aborted) return;
       const failed = error instanceof ApiError ? error : new ApiError(0, String(error));
       state(failed);
+      if (failed.status === 401) {
+        await event('token', signal);
+        continue;
+      }
       if (failed.status >= 400 && failed.status < 500 && failed.status !== 429) return;
     }
     await new Promise((done) => {

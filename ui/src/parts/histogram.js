@@ -158,7 +158,7 @@ function settings(answer, losses, into, onZoom, onUnder) {
 /** As short as the distance of the ticks allows. @param {number} tick seconds @param {number[]} ticks */
 function tickText(tick, ticks) {
   const step = ticks.length > 1 ? ticks[1] - ticks[0] : 60;
-  const text = clock(fromMillis(tick * 1000), { digits: 0, day: step >= 3600 });
+  const text = clock(fromMillis(tick * 1000), { digits: step < 1 ? 3 : 0, day: step >= 86_400 });
   return step >= 60 ? text.slice(0, -3) : text;
 }
 

@@ -37,7 +37,6 @@ export function Nothing({ title, me, children, hasSend = false }) {
       html`<div class="send"><p>Send data here:</p>
       <dl>${where.map(([name, endpoint]) => html`<dt>${name.replaceAll('_', ' ')}</dt><dd><code>${endpoint}</code>
       </dd>`)}</dl>
-      <p>or try it with <code>bywash load --duration 10s</code>. An SDK is told by
-        <code>OTEL_EXPORTER_OTLP_ENDPOINT</code>.</p></div>`
+      <p>or try it with <code>bywash load --duration 10s</code>. An SDK is told by ${' '}<code>OTEL_EXPORTER_OTLP_ENDPOINT</code>.</p></div>`
     }</div>`;
 }
