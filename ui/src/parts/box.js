@@ -85,7 +85,8 @@ export function QueryBox({ query, signal, context, onQuery, placeholder }) {
         role="combobox" aria-label="Query" aria-expanded=${isOpen && offers.length > 0} aria-controls="offers"
           aria-autocomplete="list"
         aria-activedescendant=${at >= 0 ? `offer-${at}` : null}
-        onInput=${edited} onKeyDown=${pressed} onFocus=${offerIfEmpty} onBlur=${() => setIsOpen(false)} onClick=${placed} />
+        onInput=${edited} onKeyDown=${pressed} onFocus=${offerIfEmpty}
+        onBlur=${() => setIsOpen(false)} onClick=${placed} />
       ${text && html`<button type="button" class="icon clear" aria-label="Empty the box"
       onClick=${() => (setText(''), send(''), input.current?.focus())}>×</button>`}
       <button type="button" class="icon" title="Save this view" aria-label="Save this view" onClick=${save}>☆</button>

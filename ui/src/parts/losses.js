@@ -56,7 +56,8 @@ export function LossBanner({ losses, signal, services = [] }) {
           loss,
         ) => html`<tr><td>${clock(nanos(loss.start), { digits: 0 })}</td><td>${clock(nanos(loss.end), { digits: 0 })}
           </td>
-        <td class="name">${line(loss.service ?? '—', 60)}</td><td>${loss.what}</td><td>${loss.component}</td><td>${loss.reason}
+        <td class="name">${line(loss.service ?? '—', 60)}</td>
+        <td>${loss.what}</td><td>${loss.component}</td><td>${loss.reason}
         </td>
         <td class="num">${count(loss.records)}</td></tr>`,
       )}</tbody></table></div>`

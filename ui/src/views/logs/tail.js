@@ -8,7 +8,7 @@ const MOST_ROWS = 500;
 const MOST_WAITING = 1000;
 /** Between two changes of what is shown, in milliseconds: an eye reads no faster. */
 const BREATH = 250;
-/** So many times as long as the last change took is the page left alone, so that it answers keys also where drawing is slow. */
+/** So many times as long as the last change took is the page left alone: it answers keys where drawing is slow. */
 const REST = 3;
 
 /**
