@@ -12,6 +12,7 @@
 mod entry;
 mod last_call;
 mod notices;
+pub(crate) mod source;
 mod staging;
 
 use crate::budget::{Level, Permit, Refusal};

@@ -27,6 +27,7 @@
 //! | who may send at once | `permits` |
 //! | how fast targets that are down are tried again | `pace` |
 //! | what wakes lanes that rest | `alarms` |
+//! | how files and other sources that are pulled are held back, and how far they have come | [`source`] |
 //! | how everything ends | [`stop`] |
 //! | what is counted | [`stats`] |
 //! | how what waits is compressed | [`packed`] |
@@ -63,6 +64,7 @@ pub mod release;
 pub mod retry;
 pub mod router;
 mod scopes;
+pub mod source;
 pub mod spool;
 pub mod stage;
 pub mod stats;
@@ -84,6 +86,7 @@ pub use packed::Codec;
 pub use payload::{Batch, Meta, Payload};
 pub use release::Releaser;
 pub use router::{Router, Target};
+pub use source::{Feed, Pulled, Source, SourceConfig, Span};
 pub use stage::{Hold, Release, Stage, Staged};
 pub use stop::{Stop, Stopper};
 pub use watch::Watch;
