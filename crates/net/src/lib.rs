@@ -15,6 +15,7 @@
 //! | secrets in files | [`secret_file`] |
 //! | what is kept of who sends | [`origin`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
+//! | the small server of the metrics page and the health check | [`pages`] |
 //! | what an exporter sends with | [`client`] |
 //! | what a sender is told of a reason | [`told`] |
 //!

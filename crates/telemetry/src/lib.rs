@@ -1,4 +1,4 @@
-//! The program's own telemetry: metrics, logs, and the small HTTP server behind metrics and health.
+//! The program's own telemetry: metrics, logs and health. The server of their pages is `net::pages`.
 //!
 //! | to change | open |
 //! |---|---|
