@@ -87,6 +87,7 @@ fn crates_import_only_to_their_left() {
         ("stages", vec!["wire"]),
         ("flow", vec!["wire"]),
         ("store", vec!["wire"]),
+        ("tail", vec![]),
         ("config", vec![]),
         ("net", vec!["gzip", "wire", "flow", "config"]),
         ("telemetry", vec!["wire", "stages", "flow", "config", "net"]),

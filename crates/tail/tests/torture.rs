@@ -236,6 +236,22 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
+    /// Scenario (26, 27, 28): any order of whole and half lines, renames (with a last line to the old file),
+    /// copytruncate, delete and recreate, compressing of rotated files, and polls. Guarantee: each line is given once,
+    /// whole; nothing is counted as lost.
+    #[test]
+    fn every_line_is_read_once(ops in prop::collection::vec(op(false), 1..60)) {
+        let mut world = World::new();
+        for op in &ops {
+            world.apply(op);
+        }
+        world.finish();
+        let times = |n: u64| (n, world.given.get(&n).copied().unwrap_or(0));
+        let wrong: Vec<(u64, u32)> = (0..world.written).map(times).filter(|(_, times)| *times != 1).collect();
+        prop_assert!(wrong.is_empty(), "lines that were not given once: {:?} of {}", wrong, world.written);
+        prop_assert_eq!(world.tailer.stats().lost_bytes, 0);
+    }
+
     /// Scenario (14, 27): the same with restarts in between, after which the last lines were not delivered, and
     /// rotation while nobody reads. Guarantee: each line is given at least once.
     #[test]

@@ -157,27 +157,36 @@ impl Tailer {
         let keys: Vec<Key> = self.files.iter().filter_map(unproven).collect();
         let mut emptied = BTreeSet::new();
         for key in keys {
-            let Some(mut file) = self.files.remove(&key) else { continue };
-            if file.content.is_some() || self.open(key, &mut file, now) {
-                let opened = file.content.as_ref().and_then(Content::file);
-                let size = opened.and_then(|opened| opened.metadata().ok()).map_or(0, |metadata| metadata.len());
-                let holds = match file.is_packed {
-                    // Its size says nothing of how far it was read.
-                    true => is_as_before(&mut file, u64::MAX),
-                    false => is_as_before(&mut file, size),
-                };
-                match holds {
-                    Ok(true) => {
+            match self.is_what_it_was(now, key) {
+                Some(true) => {
+                    if let Some(file) = self.files.get_mut(&key) {
                         file.is_unproven = false;
-                        self.turn(key);
                     }
-                    Ok(false) => drop(emptied.insert(key)),
-                    Err(error) => self.notices.add(now, Trouble::Unreadable, &file.path, error),
+                    self.turn(key);
                 }
+                Some(false) => drop(emptied.insert(key)),
+                None => {}
             }
-            self.files.insert(key, file);
         }
         emptied
+    }
+
+    /// Whether what was read of a file is still in it; nothing if that cannot be seen.
+    fn is_what_it_was(&mut self, now: Instant, key: Key) -> Option<bool> {
+        let mut file = self.files.remove(&key)?;
+        let mut answer = None;
+        if file.content.is_some() || self.open(key, &mut file, now) {
+            let opened = file.content.as_ref().and_then(Content::file);
+            let size = opened.and_then(|opened| opened.metadata().ok()).map_or(0, |metadata| metadata.len());
+            // The size of a packed one says nothing of how far it was read.
+            let size = if file.is_packed { u64::MAX } else { size };
+            match is_as_before(&mut file, size) {
+                Ok(holds) => answer = Some(holds),
+                Err(error) => self.notices.add(now, Trouble::Unreadable, &file.path, error),
+            }
+        }
+        self.files.insert(key, file);
+        answer
     }
 
     /// The file has its turn in this round or the next.
@@ -214,7 +223,7 @@ impl Tailer {
                 // The one that was read furthest first.
                 candidates.sort_by_key(|key| std::cmp::Reverse(self.files.get(key).map_or(0, |file| file.check.at)));
             }
-            let mut is_copy = false;
+            let mut alike = vec![];
             let mut heir = None;
             for key in &candidates {
                 let (Some(file), Some(content)) = (self.files.get(key), &mut content) else { continue };
@@ -224,8 +233,18 @@ impl Tailer {
                         break;
                     }
                 } else if (file.gone.is_none() || has_unread(file)) && !is_first && *file.path != *suspect.path {
-                    is_copy |= looks_like(file, content, suspect.size);
+                    if looks_like(file, content, suspect.size) {
+                        alike.push(*key);
+                    }
                 }
+            }
+            let is_over = now.saturating_duration_since(suspect.grew) >= self.config.copy_wait;
+            if heir.is_none() && is_over {
+                // Its original may have been emptied since it was looked at last.
+                let is_whole = |key: &Key| self.files.get(key).is_some_and(|file| suspect.size >= file.check.at);
+                alike.retain(is_whole);
+                heir = alike.iter().copied().find(|key| self.is_what_it_was(now, *key) == Some(false));
+                emptied.extend(heir);
             }
             match heir {
                 Some(key) => {
@@ -233,7 +252,7 @@ impl Tailer {
                     let is_packed = matches!(content, Some(Content::Packed(_)));
                     new.extend(self.move_stream(now, key, suspect, is_packed, was_emptied));
                 }
-                None if is_copy && now.saturating_duration_since(suspect.grew) < self.config.copy_wait => {
+                None if !alike.is_empty() && !is_over => {
                     self.suspects.push(suspect);
                 }
                 None => {

@@ -1,4 +1,9 @@
-#![allow(clippy::disallowed_methods, reason = "a first instant")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    clippy::single_range_in_vec_init,
+    reason = "a first instant; what was read is compared as pairs and lists"
+)]
 
 use super::*;
 use crate::config::{Compression, StartAt};
