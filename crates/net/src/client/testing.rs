@@ -362,6 +362,7 @@ pub struct Identity {
 
 impl Authority {
     /// A new one.
+    #[allow(clippy::new_without_default, reason = "each is another one, with a key of its own")]
     pub fn new() -> Authority {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
