@@ -9,6 +9,7 @@
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
+use wire::lossy::lossy;
 
 /// Cheap-to-clone text, UTF-8 by convention only.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,7 +45,7 @@ impl Text {
 
     /// The text, with U+FFFD in place of what is not UTF-8.
     pub fn to_str_lossy(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
+        lossy(&self.0)
     }
 
     /// Length in bytes.

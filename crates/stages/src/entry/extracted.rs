@@ -204,6 +204,18 @@ impl Extracted {
         }
     }
 
+    /// Gives the value of any name as text to `print`, if it has one, without another counter.
+    pub fn print<T>(&self, name: &[u8], print: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let symbol = self.find(name);
+        let extra = || self.extra.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value);
+        match symbol.map_or_else(extra, |symbol| self.get(symbol)) {
+            Some(Value::Integer(text) | Value::Text(text)) => Some(print(text)),
+            Some(value) => value.to_text().map(|text| print(&text)),
+            None if symbol.is_none() => self.base.get(name).map(|text| print(text)),
+            None => None,
+        }
+    }
+
     /// Sets any name.
     pub fn set_named(&mut self, name: Text, value: Value) {
         if let Some(symbol) = self.find(&name) {

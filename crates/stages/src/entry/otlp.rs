@@ -22,6 +22,8 @@ use crate::text::Text;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use smallvec::SmallVec;
+use std::borrow::Cow;
 use wire::field::{Field, Fields, Value, put_fixed64_field, put_varint};
 
 /// Field numbers of `Resource` and `LogRecord`.
@@ -44,37 +46,46 @@ pub enum Change {
 
 /// The labels of a `Resource` message; empty if it is malformed.
 pub fn labels(resource: &Bytes) -> Labels {
-    attributes(resource, RESOURCE_ATTRIBUTES).into_iter().collect()
+    owned(&Text::from(resource.clone()), attributes(resource, RESOURCE_ATTRIBUTES)).into_iter().collect()
 }
 
 /// The entry of a `LogRecord` message with its resource's labels. A record without any time is of `now`.
 pub fn entry(record: &Bytes, labels: &Labels, now: Timestamp) -> Entry {
-    let (mut time, mut observed, mut line) = (0, 0, Text::new());
-    for field in Fields::new(record).map_while(Result::ok) {
-        match (field.number, field.value) {
-            (TIME, Value::Fixed64(value)) => time = value,
-            (OBSERVED_TIME, Value::Fixed64(value)) => observed = value,
-            (BODY, Value::Len(value)) => line = text_of(&share(record), value),
-            _ => {}
-        }
-    }
+    let (line, timestamp) = line_and_time(record, now);
+    let whole = Text::from(record.clone());
     Entry {
         labels: labels.clone(),
-        line,
-        timestamp: match (time, observed) {
-            (0, 0) => now,
-            (0, nanos) | (nanos, _) => timestamp(nanos),
-        },
-        metadata: attributes(record, ATTRIBUTES),
+        line: own(&whole, line),
+        timestamp,
+        metadata: owned(&whole, attributes(record, ATTRIBUTES)),
         ..Entry::default()
     }
 }
 
+/// The line and the time of a `LogRecord`.
+fn line_and_time(record: &[u8], now: Timestamp) -> (Cow<'_, [u8]>, Timestamp) {
+    let (mut time, mut observed, mut line) = (0, 0, Cow::default());
+    for field in Fields::new(record).map_while(Result::ok) {
+        match (field.number, field.value) {
+            (TIME, Value::Fixed64(value)) => time = value,
+            (OBSERVED_TIME, Value::Fixed64(value)) => observed = value,
+            (BODY, Value::Len(value)) => line = text_of(value),
+            _ => {}
+        }
+    }
+    let timestamp = match (time, observed) {
+        (0, 0) => now,
+        (0, nanos) | (nanos, _) => timestamp(nanos),
+    };
+    (line, timestamp)
+}
+
 /// The `LogRecord` of an entry that began as `record`, read at `now`.
 pub fn record(entry: &Entry, record: &Bytes, now: Timestamp) -> Change {
-    let before = self::entry(record, &Labels::default(), now);
-    let (same_line, same_time) = (before.line == entry.line, before.timestamp == entry.timestamp);
-    if same_line && same_time && before.metadata == entry.metadata {
+    let (line, time) = line_and_time(record, now);
+    let before = attributes(record, ATTRIBUTES);
+    let (same_line, same_time) = (*line == *entry.line.as_bytes(), time == entry.timestamp);
+    if same_line && same_time && same(&before, &entry.metadata) {
         return Change::Unchanged;
     }
     let mut out = Vec::with_capacity(record.len() + 64);
@@ -85,7 +96,7 @@ pub fn record(entry: &Entry, record: &Bytes, now: Timestamp) -> Change {
         let keep = match field.number {
             TIME => same_time,
             BODY => same_line,
-            ATTRIBUTES => keeps_attribute(&field, &before.metadata, &entry.metadata),
+            ATTRIBUTES => keeps_attribute(&field, &before, &entry.metadata),
             _ => true,
         };
         if keep {
@@ -95,7 +106,7 @@ pub fn record(entry: &Entry, record: &Bytes, now: Timestamp) -> Change {
     if !same_line {
         put_string_value(&mut out, BODY, &entry.line);
     }
-    put_new_attributes(&mut out, ATTRIBUTES, &before.metadata, &entry.metadata);
+    put_new_attributes(&mut out, ATTRIBUTES, &before, &entry.metadata);
     Change::Changed(out)
 }
 
@@ -105,7 +116,7 @@ pub fn resource(labels: &Labels, resource: &Bytes) -> Change {
     if before == *labels {
         return Change::Unchanged;
     }
-    let (before, after): (Vec<_>, Vec<_>) = (before.iter().cloned().collect(), labels.iter().cloned().collect());
+    let (before, after) = (attributes(resource, RESOURCE_ATTRIBUTES), labels.iter().cloned().collect::<Vec<_>>());
     let mut out = Vec::with_capacity(resource.len() + 64);
     for field in Fields::new(resource).map_while(Result::ok) {
         if field.number != RESOURCE_ATTRIBUTES || keeps_attribute(&field, &before, &after) {
@@ -121,23 +132,39 @@ fn timestamp(nanos: u64) -> Timestamp {
     Timestamp::from_secs_nanos((nanos / 1_000_000_000) as i64, (nanos % 1_000_000_000) as i64)
 }
 
-fn share(bytes: &Bytes) -> Text {
-    Text::from(bytes.clone())
+/// Names and texts, read where they lie.
+type Pairs<'a> = SmallVec<[(&'a [u8], Cow<'a, [u8]>); 8]>;
+
+/// A text that was read in `whole`, shared with it where it lies there.
+fn own(whole: &Text, text: Cow<'_, [u8]>) -> Text {
+    match text {
+        Cow::Borrowed(text) => whole.share(text),
+        Cow::Owned(text) => text.into(),
+    }
+}
+
+fn owned(whole: &Text, pairs: Pairs<'_>) -> Vec<(Text, Text)> {
+    pairs.into_iter().map(|(name, value)| (whole.share(name), own(whole, value))).collect()
+}
+
+fn same(before: &Pairs<'_>, after: &[(Text, Text)]) -> bool {
+    let mut all = before.iter().zip(after);
+    before.len() == after.len() && all.all(|(a, b)| a.0 == b.0.as_bytes() && *a.1 == *b.1.as_bytes())
 }
 
 /// Whether the attribute in `field` has the same text after as it had before.
-fn keeps_attribute(field: &Field<'_>, before: &[(Text, Text)], after: &[(Text, Text)]) -> bool {
+fn keeps_attribute(field: &Field<'_>, before: &Pairs<'_>, after: &[(Text, Text)]) -> bool {
     let Some((name, _)) = field.bytes().map(key_value) else { return true };
     value_of(before, name) == value_of(after, name)
 }
 
-fn value_of<'a>(pairs: &'a [(Text, Text)], name: &[u8]) -> Option<&'a Text> {
-    pairs.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value)
+fn value_of<'a>(pairs: &'a [(impl AsRef<[u8]>, impl AsRef<[u8]>)], name: &[u8]) -> Option<&'a [u8]> {
+    pairs.iter().find(|(n, _)| n.as_ref() == name).map(|(_, value)| value.as_ref())
 }
 
 /// Writes the attributes that are new or changed, as strings.
-fn put_new_attributes(out: &mut Vec<u8>, number: u32, before: &[(Text, Text)], after: &[(Text, Text)]) {
-    for (name, value) in after.iter().filter(|(name, value)| value_of(before, name) != Some(value)) {
+fn put_new_attributes(out: &mut Vec<u8>, number: u32, before: &Pairs<'_>, after: &[(Text, Text)]) {
+    for (name, value) in after.iter().filter(|(name, value)| value_of(before, name) != Some(value.as_bytes())) {
         let mut pair = Vec::with_capacity(name.len() + value.len() + 12);
         put_bytes(&mut pair, 1, name);
         put_string_value(&mut pair, 2, value);
@@ -160,13 +187,12 @@ fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
 }
 
 /// Names and texts of the attributes in field `number`, the first of each name.
-fn attributes(message: &Bytes, number: u32) -> Vec<(Text, Text)> {
-    let whole = share(message);
-    let mut all: Vec<(Text, Text)> = Vec::new();
+fn attributes(message: &[u8], number: u32) -> Pairs<'_> {
+    let mut all = Pairs::new();
     for field in Fields::new(message).map_while(Result::ok).filter(|field| field.number == number) {
         let Some((name, value)) = field.bytes().map(key_value) else { continue };
         if value_of(&all, name).is_none() {
-            all.push((whole.share(name), text_of(&whole, value)));
+            all.push((name, text_of(value)));
         }
     }
     all
@@ -185,18 +211,18 @@ fn key_value(pair: &[u8]) -> (&[u8], &[u8]) {
     (name, value)
 }
 
-/// The text of an `AnyValue`. Strings are shared with the message.
-fn text_of(whole: &Text, value: &[u8]) -> Text {
+/// The text of an `AnyValue`. Strings are parts of the message.
+fn text_of(value: &[u8]) -> Cow<'_, [u8]> {
     match last_field(value) {
-        Some((1, Value::Len(text))) => whole.share(text),
-        Some((7, Value::Len(bytes))) => STANDARD.encode(bytes).into(),
+        Some((1, Value::Len(text))) => Cow::Borrowed(text),
+        Some((7, Value::Len(bytes))) => Cow::Owned(STANDARD.encode(bytes).into()),
         Some((5 | 6, _)) => {
             let mut out = Vec::new();
             write_json(value, MAX_DEPTH, &mut out);
-            out.into()
+            Cow::Owned(out)
         }
-        Some((number, value)) => scalar(number, value).into(),
-        None => Text::new(),
+        Some((number, value)) => Cow::Owned(scalar(number, value).into()),
+        None => Cow::default(),
     }
 }
 

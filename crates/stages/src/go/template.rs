@@ -62,6 +62,15 @@ impl Data<'_> {
         }
     }
 
+    /// Gives a field as text to `print`, if it is there.
+    fn print<T>(&self, name: &[u8], print: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        match (name, &self.value, self.line) {
+            (b"Value", Some(value), _) => Some(print(value)),
+            (b"Entry", _, Some(line)) => Some(print(line)),
+            _ => self.extracted.print(name, print),
+        }
+    }
+
     /// All fields, sorted by name.
     fn all(&self) -> std::collections::BTreeMap<Text, Text> {
         let fields = self.extracted.sorted().into_iter();

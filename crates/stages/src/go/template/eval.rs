@@ -89,9 +89,9 @@ impl<'a> Vm<'a> {
             Node::Action(pipeline) => {
                 if let Some(name) = plain_field(pipeline)
                     && let Val::Root = dot
-                    && let Some(text) = self.data.get(name)
+                    && let Some(printed) = self.data.print(name, |text| self.print(text))
                 {
-                    self.print(&text)?;
+                    printed?;
                     return Ok(Flow::Next);
                 }
                 let value = self.pipeline(pipeline, dot)?;
