@@ -35,6 +35,8 @@ pub struct Config {
     pub max_tenants: usize,
     /// Threads of one query.
     pub query_threads: usize,
+    /// Whether log records are made of what spans say of failures: one of each exception, one of a span that failed without.
+    pub failures_as_logs: bool,
 }
 
 impl Default for Config {
@@ -55,6 +57,7 @@ impl Default for Config {
             repeat_requests: 200_000,
             max_tenants: 100,
             query_threads: 2,
+            failures_as_logs: false,
         }
     }
 }

@@ -5,20 +5,18 @@
 
 use crate::catalog::place_of;
 use crate::chunk::open::{OpenChunk, Origin, Place};
-use crate::chunk::parse::{Parsed, rendered};
+use crate::chunk::parse::Parsed;
 use crate::chunk::write::{Sealed, Sealer};
 use crate::config::Config;
+use crate::facts::{join, service_of};
+use crate::failures::failures;
 use crate::journal::Frame;
 use crate::repeat::Repeats;
 use crate::trace::summary::{SpanFacts, Summaries};
 use foldhash::HashMap;
 use std::io;
 use std::sync::Arc;
-use wire::key::{AnyValue, resource_attribute};
 use wire::{Entry, Index, Malformed, Signal};
-
-/// The longest name of a service; what is longer is cut.
-const LONGEST_SERVICE: usize = 256;
 
 /// Up to which record the chunks on disk have everything, by tenant, signal and service.
 pub(crate) type Watermarks = HashMap<(String, usize, Arc<[u8]>), Place>;
@@ -48,6 +46,7 @@ pub(crate) struct Writer {
     chunk_records: usize,
     chunk_bytes: usize,
     open_limit: usize,
+    with_failures: bool,
     /// Frames of the journal that are not on disk.
     pub buffer: Vec<u8>,
     /// The last request that was taken.
@@ -74,6 +73,7 @@ impl Writer {
             chunk_records: config.chunk_records,
             chunk_bytes: config.chunk_bytes,
             open_limit: config.open_bytes,
+            with_failures: config.failures_as_logs,
             buffer: vec![],
             last: 0,
             positions: [0; 2],
@@ -117,8 +117,55 @@ impl Writer {
                 break;
             }
         }
+        if signal == Signal::Traces && self.with_failures && taken.is_ok() {
+            taken = self.take_failures(frame, &index, &origin, known);
+        }
         self.index = index;
         taken
+    }
+
+    /// Takes in the log records of what spans say of failures. They are counted through the request, and come back the same from the
+    /// journal.
+    fn take_failures(
+        &mut self,
+        frame: &Frame<'_>,
+        index: &Index,
+        origin: &Origin,
+        known: &Watermarks,
+    ) -> io::Result<()> {
+        let logs = place_of(Signal::Logs).unwrap_or_default();
+        // The position is that of another signal.
+        let origin = &Origin { position: 0, ..*origin };
+        let mut next = 0;
+        for resource in index.resources(frame.body) {
+            let name = service_of(&resource);
+            for scope in resource.entries() {
+                for log in scope.records().flat_map(|span| failures(span.bytes())) {
+                    let ordinal = next;
+                    next += 1;
+                    let service = self.service(frame.tenant, logs, &name);
+                    let through = known.get(&(frame.tenant.to_owned(), logs, service.clone()));
+                    if through.is_some_and(|through| (origin.request, ordinal) <= *through) {
+                        continue;
+                    }
+                    join(&mut self.resource, resource);
+                    join(&mut self.scope, scope);
+                    self.parsed.read(Signal::Logs, &log, origin.arrived);
+                    let Some(Tenant { name: tenant, open, .. }) = self.tenants.get_mut(frame.tenant) else { continue };
+                    let new = || Arc::new(OpenChunk::new(Signal::Logs, origin));
+                    let chunk = Arc::make_mut(open[logs].entry(service.clone()).or_insert_with(new));
+                    let before = if chunk.len() == 0 { 0 } else { chunk.weight() };
+                    let headers = chunk.origin(&self.resource, &self.scope);
+                    chunk.push(&log, &self.parsed, headers, origin, ordinal);
+                    self.open_bytes += chunk.weight() - before;
+                    if chunk.len() >= self.chunk_records || chunk.bytes >= self.chunk_bytes {
+                        let waiting = (&mut self.pending, &mut self.pending_bytes, &mut self.open_bytes);
+                        close((tenant, &mut open[logs], &service), &mut self.sealer, waiting, origin.arrived)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn take_resource(
@@ -289,23 +336,6 @@ fn summarize(summaries: &mut Summaries, span: &Parsed, record: &[u8], service: &
     let &Parsed { time: start, end, status, has_parent, ref trace, .. } = span;
     let name = span.text(record);
     summaries.add(trace, &SpanFacts { start, end, status, has_parent, name, service }, request);
-}
-
-/// The header of an entry, its pieces joined.
-fn join(out: &mut Vec<u8>, entry: Entry<'_>) {
-    out.clear();
-    entry.header().for_each(|run| out.extend_from_slice(run));
-}
-
-/// The name of the service of a resource; empty if it has none.
-fn service_of(resource: &Entry<'_>) -> Vec<u8> {
-    let mut name = match resource_attribute(resource, b"service.name") {
-        Some(AnyValue::Str(name)) => name.to_vec(),
-        Some(other) => rendered(other).into_bytes(),
-        None => vec![],
-    };
-    name.truncate(LONGEST_SERVICE);
-    name
 }
 
 /// A duration in nanoseconds.

@@ -27,6 +27,10 @@
 //! | what goes, and when | `retention.rs` |
 //! | what comes back from the journal | `replay.rs` |
 //! | the settings | `config.rs` |
+//! | what every engine can do | `engine.rs` |
+//! | what every engine reads of a record | `facts.rs` |
+//! | which logs are made of spans | `failures.rs` |
+//! | who is shown what comes | `live.rs` |
 //! | how requests become chunks | `ingest.rs` |
 //! | how records become columns | `chunk.rs` |
 //! | what is durable before a chunk is | `journal.rs` |
@@ -44,9 +48,13 @@ mod codec;
 mod commit;
 mod config;
 pub mod disk;
+mod engine;
+mod facts;
+mod failures;
 mod hash;
 mod ingest;
 mod journal;
+mod live;
 mod part;
 mod query;
 mod repeat;
@@ -64,8 +72,15 @@ mod text;
 mod trace;
 
 pub use config::{Config, ConfigError};
-pub use query::{Buckets, Comparison, Condition, Cursor, Found, Query, QueryError, Row, Tally, Test, Value, parse};
+pub use engine::{Engine, Until};
+pub use facts::{Facts, Piece, pieces};
+pub use failures::failures;
+pub use live::{Committed, Live, News, Subscription, TooManySubscribers};
+pub use query::{
+    Around, Buckets, Comparison, Condition, Cursor, Durations, Filter, Found, Order, Query, QueryError, Row, RowId,
+    Service, ServiceQuery, Services, Surroundings, Tally, Test, Value, Values, parse,
+};
 pub use rewrite::Rewritten;
 pub use stats::Stats;
-pub use store::{Appended, Opened, Refused, Store};
+pub use store::{Appended, BadRecord, Opened, Refused, Store, request_hash};
 pub use trace::list::{Trace, TraceCursor, TraceQuery, Traces};

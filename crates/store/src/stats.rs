@@ -28,6 +28,10 @@ pub struct Stats {
     pub damaged_chunks: u64,
     /// Days, and parts of days, that were removed.
     pub removed_parts: u64,
+    /// Rows that subscribers were too slow for.
+    pub lost_rows: u64,
+    /// Subscribers that panicked.
+    pub panicked_subscribers: u64,
 }
 
 #[derive(Debug, Default)]
@@ -41,10 +45,12 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub fn count(&self, appended: &Result<Appended, Refused>) {
+    pub fn count(&self, appended: &Result<(Appended, u64), Refused>) {
         match appended {
-            Ok(Appended::Stored(records)) => drop(self.stored.fetch_add(*records as u64, Relaxed)),
-            Ok(Appended::Repeated(records)) => {
+            Ok((Appended::Stored(records) | Appended::Partly(records, _), _)) => {
+                drop(self.stored.fetch_add(*records as u64, Relaxed))
+            }
+            Ok((Appended::Repeated(records), _)) => {
                 self.repeated.fetch_add(1, Relaxed);
                 self.repeated_records.fetch_add(*records as u64, Relaxed);
             }

@@ -10,6 +10,7 @@ use crate::disk::Disk;
 use crate::hash::hash;
 use crate::ingest::{Watermarks, Writer, nanos};
 use crate::journal::{Frame, Journal, Kind, MOST_BODY};
+use crate::live::{Committed, Live};
 use crate::part::{Part, folder_of};
 use crate::replay::{Replay, watermarks};
 use crate::stats::{Counters, Stats};
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use wire::Signal;
 
@@ -49,13 +51,24 @@ pub enum Refused {
     Disk(#[from] io::Error),
 }
 
+/// A record that a store refused for good, while it took others of the same request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// An OTLP export request with just this record.
+    pub request: bytes::Bytes,
+    /// Why it was refused.
+    pub why: String,
+}
+
 /// What became of a request that was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// So many records were taken in. They are durable after the next [`Store::sync`].
     Stored(usize),
     /// The same request of so many records was taken before.
     Repeated(usize),
+    /// So many records were taken in, and these were not, for good. The embedded store takes all or nothing.
+    Partly(usize, Vec<BadRecord>),
 }
 
 /// What opening found, and what it repaired.
@@ -83,6 +96,10 @@ pub struct Store {
     /// How long, and how many bytes, are kept now.
     pub(crate) kept: Mutex<(Option<Duration>, Option<u64>)>,
     pub(crate) counters: Counters,
+    /// Those who want to see what comes.
+    pub(crate) live: Live,
+    /// Whether the last sync failed.
+    is_failing: AtomicBool,
     /// Segments that could not be rewritten, because a chunk in them cannot be read.
     pub(crate) unwilling: Mutex<BTreeSet<(Part, String, usize)>>,
     pub(crate) seed: u32,
@@ -128,6 +145,8 @@ impl Store {
             current: Mutex::new(current),
             kept,
             counters: Counters::default(),
+            live: Live::default(),
+            is_failing: AtomicBool::new(false),
             unwilling: Mutex::default(),
             seed,
             _lock: lock,
@@ -152,9 +171,49 @@ impl Store {
         position: u64,
         now: u64,
     ) -> Result<Appended, Refused> {
+        self.take(tenant, signal, request, position, now).map(|(appended, _)| appended)
+    }
+
+    /// Takes a request in; also its number, which it has if it was not there before.
+    fn take(
+        &self,
+        tenant: &str,
+        signal: Signal,
+        request: &[u8],
+        position: u64,
+        now: u64,
+    ) -> Result<(Appended, u64), Refused> {
         let appended = self.try_append(tenant, signal, request, position, now);
         self.counters.count(&appended);
         appended
+    }
+
+    /// Takes a request in durably, and shows it to those who [subscribed](crate::Live). See [`Engine::keep`](crate::Engine::keep).
+    pub(crate) fn keep_durably(
+        &self,
+        tenant: &str,
+        signal: Signal,
+        request: &[u8],
+        now: u64,
+    ) -> Result<Appended, Refused> {
+        // While the disk fails nothing is added: what is refused is not to be found.
+        if self.is_failing.load(Relaxed) {
+            self.sync_or_fail()?;
+        }
+        let (appended, number) = self.take(tenant, signal, request, 0, now)?;
+        self.sync_or_fail()?;
+        if let Appended::Stored(_) = appended {
+            let with_failures = self.config.failures_as_logs;
+            self.live.feed(&Committed { tenant, signal, request, number, arrived: now, with_failures });
+        }
+        Ok(appended)
+    }
+
+    fn sync_or_fail(&self) -> Result<(), Refused> {
+        let synced = self.sync();
+        self.is_failing.store(synced.is_err(), Relaxed);
+        synced?;
+        Ok(())
     }
 
     fn try_append(
@@ -164,7 +223,7 @@ impl Store {
         request: &[u8],
         position: u64,
         now: u64,
-    ) -> Result<Appended, Refused> {
+    ) -> Result<(Appended, u64), Refused> {
         if place_of(signal).is_none() {
             return Err(Refused::Signal(signal));
         }
@@ -186,10 +245,11 @@ impl Store {
         }
         let records = writer.look_at(signal, request)?;
         if writer.repeats.has(name, now) {
-            return Ok(Appended::Repeated(records));
+            return Ok((Appended::Repeated(records), 0));
         }
         let kind = Kind::Request(signal);
         let frame = Frame { kind, request: writer.last + 1, position, arrived: now, tenant, body: request };
+        let number = frame.request;
         frame.write(&mut writer.buffer);
         writer.repeats.insert(name, now);
         // What fails from here on is in the journal: it comes back when the store is opened again.
@@ -201,7 +261,7 @@ impl Store {
             // If it fails it is tried again, and the journal has everything meanwhile.
             let _ = self.commit(now);
         }
-        Ok(Appended::Stored(records))
+        Ok((Appended::Stored(records), number))
     }
 
     /// Brings out what waits in memory.
@@ -294,13 +354,16 @@ impl Store {
             chunks: catalog.entries().count() as u64,
             parts: catalog.parts.len() as u64,
             tenants: writer.tenants.len() as u64,
+            lost_rows: self.live.lost(),
+            panicked_subscribers: self.live.panics(),
             ..self.counters.stats()
         }
     }
 }
 
-/// The hash of a request: of its bytes, its tenant and its signal.
-pub(crate) fn request_hash(tenant: &str, signal: Signal, request: &[u8]) -> u64 {
+/// The hash of a request: of its bytes, its tenant and its signal. By it a request that comes again is known.
+#[must_use]
+pub fn request_hash(tenant: &str, signal: Signal, request: &[u8]) -> u64 {
     hash(hash(signal as u64, tenant.as_bytes()), request)
 }
 

@@ -1,5 +1,6 @@
 //! The store as a whole, held against a list of what was put in.
 
+mod answers;
 mod crash;
 mod damage;
 mod model;

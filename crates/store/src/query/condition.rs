@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use wire::Signal;
 
-/// Records of one tenant and signal within a time, all of whose conditions hold, the newest first.
+/// Records of one tenant and signal within a time, all of whose conditions hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     /// Whose records.
@@ -21,13 +21,26 @@ pub struct Query {
     pub limit: usize,
     /// Only what comes after this row, in the order of the rows.
     pub after: Option<Cursor>,
+    /// Which rows come first.
+    pub order: Order,
+}
+
+/// Which rows come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Later times, and of one time later arrivals.
+    #[default]
+    NewestFirst,
+    /// The other way round.
+    OldestFirst,
 }
 
 impl Query {
     /// A question for everything of a tenant and signal.
     pub fn new(tenant: &str, signal: Signal) -> Self {
         let tenant = tenant.to_owned();
-        Query { tenant, signal, start: 0, end: u64::MAX, conditions: vec![], limit: 100, after: None }
+        let order = Order::NewestFirst;
+        Query { tenant, signal, start: 0, end: u64::MAX, conditions: vec![], limit: 100, after: None, order }
     }
 }
 
@@ -107,7 +120,8 @@ impl Comparison {
     }
 }
 
-/// A place in the order of rows: later times first, and of one time later arrivals. It stays the same whatever is added or rewritten.
+/// A place in the order of rows: by time, and of one time by arrival. It stays the same whatever is added or rewritten, and no two rows of
+/// a tenant and signal have the same, so that it is also what a row is found by again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     /// The row's time.

@@ -6,6 +6,7 @@ use crate::chunk::columns::{Cell, Cursor, Hot, Kind, Rest};
 use crate::chunk::parse::rendered;
 use crate::chunk::write::header_pairs;
 use crate::codec::Damaged;
+use crate::engine::Until;
 use crate::store::Store;
 use crate::text::lossy;
 use foldhash::HashMap;
@@ -27,12 +28,26 @@ pub struct Value {
     pub records: u64,
 }
 
+/// Names or values to choose from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    /// The most frequent first.
+    pub values: Vec<Value>,
+    /// Whether all was looked at that had to be.
+    pub is_complete: bool,
+}
+
 impl Store {
     /// The names of attributes of the newest chunks in the time of a question, most frequent first. Its conditions count for nothing but
     /// services.
     pub fn fields(&self, query: &Query) -> Vec<Value> {
+        self.list_fields(query, &|| false).values
+    }
+
+    /// The same, ended early by `until`, as in [`Store::search`].
+    pub(crate) fn list_fields(&self, query: &Query, until: Until<'_>) -> Values {
         let mut counts = HashMap::default();
-        self.newest(query, |hot, rest| {
+        let is_complete = self.newest(query, until, |hot, rest| {
             let rows = by_origin(hot, rest);
             for (number, header) in [(1, &rest.resources), (3, &rest.scopes)] {
                 for (at, header) in header.iter().enumerate() {
@@ -50,18 +65,24 @@ impl Store {
             }
             Ok(())
         });
-        sorted(counts)
+        Values { values: sorted(counts), is_complete }
     }
 
     /// The values of an attribute in the newest chunks in the time of a question, most frequent first, up to a number of them.
     pub fn values(&self, query: &Query, key: &str, most: usize) -> Vec<Value> {
+        self.list_values(query, key, most, &|| false).values
+    }
+
+    /// The same, ended early by `until`, as in [`Store::search`].
+    pub(crate) fn list_values(&self, query: &Query, key: &str, most: usize, until: Until<'_>) -> Values {
         if key == "service" || key == "service.name" {
-            let tally = self.tally(query, super::tally::Buckets::ONE, &|| false);
+            let tally = self.tally(query, super::tally::Buckets::ONE, until);
             let counts = tally.services.into_iter().map(|(name, count)| (name.into_bytes(), count)).collect();
-            return sorted(counts).into_iter().take(most).collect();
+            let values = sorted(counts).into_iter().take(most).collect();
+            return Values { values, is_complete: tally.is_complete };
         }
         let mut counts = HashMap::default();
-        self.newest(query, |hot, rest| {
+        let is_complete = self.newest(query, until, |hot, rest| {
             let rows = by_origin(hot, rest);
             for (number, headers) in [(1, &rest.resources), (3, &rest.scopes)] {
                 for (at, header) in headers.iter().enumerate() {
@@ -85,19 +106,28 @@ impl Store {
             }
             Ok(())
         });
-        sorted(counts).into_iter().take(most).collect()
+        Values { values: sorted(counts).into_iter().take(most).collect(), is_complete }
     }
 
-    /// Shows the newest chunks.
-    fn newest(&self, query: &Query, mut each: impl FnMut(&Hot, &Rest) -> Result<(), Damaged>) {
+    /// Shows the newest chunks. Whether it was not ended early.
+    fn newest(
+        &self,
+        query: &Query,
+        until: Until<'_>,
+        mut each: impl FnMut(&Hot, &Rest) -> Result<(), Damaged>,
+    ) -> bool {
         let plan = Plan::new(query);
         let (mut candidates, _) = self.candidates(&query.tenant, query.signal, |known| plan.wants(known));
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.max_time));
         for candidate in candidates.iter().take(CHUNKS) {
+            if until() {
+                return false;
+            }
             let view = candidate.view();
             // What cannot be read has no names to offer.
             let _ = view.hot().and_then(|hot| each(hot, view.rest()?));
         }
+        true
     }
 }
 

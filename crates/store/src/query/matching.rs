@@ -50,11 +50,11 @@ fn by_head(plan: &Plan, hot: &Hot) -> Vec<u32> {
     let heads = heads.filter(|(_, (time, severity))| is_in_time(**time) && plan.severities[usize::from(**severity)]);
     match plan.after {
         None => heads.map(|(row, _)| row as u32).collect(),
-        Some(after) => {
+        Some(_) => {
             let places: Vec<_> = hot.places().collect();
             let is_after = |row: usize, time: u64| {
                 let (request, record) = places[row];
-                Cursor { time, request, record } < after
+                plan.is_after(Cursor { time, request, record })
             };
             heads.filter(|(row, (time, _))| is_after(*row, **time)).map(|(row, _)| row as u32).collect()
         }
@@ -111,7 +111,7 @@ fn fold_all(texts: &Texts) -> Texts {
     folded
 }
 
-fn has_phrase(test: &TextTest, text: &[u8]) -> bool {
+pub(crate) fn has_phrase(test: &TextTest, text: &[u8]) -> bool {
     let len = test.finder.needle().len();
     let mut from = 0;
     while let Some(found) = test.finder.find(&text[from..]) {
@@ -257,12 +257,12 @@ fn cell_matches(test: &AttributeTest, kind: Kind, look: Look, cell: Cell<'_>, nu
     value_matches(&test.value, value)
 }
 
-fn record_matches(test: &AttributeTest, record: &[u8], number: u32) -> bool {
+pub(crate) fn record_matches(test: &AttributeTest, record: &[u8], number: u32) -> bool {
     key_values(record, number).any(|(key, value)| key == test.key && value_matches(&test.value, value))
 }
 
 /// Whether a value passes a test.
-fn value_matches(test: &ValueTest, value: AnyValue<'_>) -> bool {
+pub(crate) fn value_matches(test: &ValueTest, value: AnyValue<'_>) -> bool {
     match test {
         ValueTest::Any => true,
         ValueTest::Text(text) => match value {

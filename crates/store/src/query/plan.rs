@@ -1,6 +1,6 @@
 //! What a question is to a chunk: conditions sorted by what has to be read for them, cheapest first, and what filters can be asked.
 
-use super::condition::{Comparison, Condition, Cursor, Query, Test};
+use super::condition::{Comparison, Condition, Cursor, Order, Query, Test};
 use super::source::{Candidate, Filter, Known};
 use crate::chunk::bloom::{any_hash, trace_hash, value_hash, word_hash};
 use crate::chunk::entry::class_of;
@@ -34,6 +34,7 @@ pub(crate) struct Plan {
     pub start: u64,
     pub end: u64,
     pub after: Option<Cursor>,
+    pub order: Order,
     services: Vec<(bool, Vec<Vec<u8>>)>,
     /// Which severities match, by number.
     pub severities: [bool; 256],
@@ -54,6 +55,7 @@ impl Plan {
             start: query.start,
             end: query.end,
             after: query.after,
+            order: query.order,
             services: vec![],
             severities: [true; 256],
             traces: vec![],
@@ -123,8 +125,19 @@ impl Plan {
     pub fn wants(&self, known: &Known<'_>) -> bool {
         let is_in_time = known.max_time >= self.start
             && known.min_time < self.end
-            && self.after.is_none_or(|after| known.min_time <= after.time);
+            && self.after.is_none_or(|after| match self.order {
+                Order::NewestFirst => known.min_time <= after.time,
+                Order::OldestFirst => known.max_time >= after.time,
+            });
         is_in_time && self.services.iter().all(|(not, names)| names.iter().any(|name| *name == known.service) != *not)
+    }
+
+    /// Whether a place is one after which nothing was asked for, or comes after that.
+    pub fn is_after(&self, place: Cursor) -> bool {
+        self.after.is_none_or(|after| match self.order {
+            Order::NewestFirst => place < after,
+            Order::OldestFirst => place > after,
+        })
     }
 
     /// Whether a chunk may have it, by its filters and severities.

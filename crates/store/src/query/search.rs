@@ -1,10 +1,10 @@
-//! The newest records that match, page by page.
+//! The newest records that match, or the oldest, page by page.
 //!
-//! Chunks are looked into from the newest on, by several threads. Only the best rows are kept, as many as are asked for, and a chunk whose
+//! Chunks are looked into from the newest on, by several threads. For the oldest first it is the same with all places turned round. Only the best rows are kept, as many as are asked for, and a chunk whose
 //! newest record is older than the worst of them is not opened. A row is handed out as soon as nothing newer can come; its record is
 //! taken out of its chunk only then. So the memory of a search is bounded by its limit, however much matches.
 
-use super::condition::{Cursor, Query};
+use super::condition::{Cursor, Order, Query};
 use super::matching::matching;
 use super::plan::Plan;
 use super::source::Candidate;
@@ -77,7 +77,7 @@ pub struct Found {
     pub bytes: u64,
 }
 
-/// A row that is kept: which chunk, which of its records.
+/// A row that is kept, by its rank: which chunk, which of its records.
 type Kept = BTreeMap<Cursor, (usize, u32)>;
 
 /// A chunk that was looked into, and which of its records match.
@@ -86,7 +86,7 @@ type Looked = (View, Vec<(Cursor, u32)>);
 struct State<'a> {
     /// The next chunk to be looked into.
     next: usize,
-    /// The newest times of the chunks that are just being looked into.
+    /// The edges of the chunks that are just being looked into.
     busy: Vec<u64>,
     kept: Kept,
     views: HashMap<usize, View>,
@@ -104,7 +104,7 @@ struct Search<'a> {
 }
 
 impl Store {
-    /// Searches, and hands out rows from the newest on until `sink` answers false, the limit is reached, or `until` answers true, which is
+    /// Searches, and hands out rows in the order of the question until `sink` answers false, the limit is reached, or `until` answers true, which is
     /// asked before each chunk: a time that is over, or an asker who has gone.
     pub fn search(
         &self,
@@ -114,7 +114,7 @@ impl Store {
     ) -> Found {
         let plan = Plan::new(query);
         let (mut candidates, damaged) = self.candidates(&query.tenant, query.signal, |known| plan.wants(known));
-        candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.max_time));
+        candidates.sort_by_key(|candidate| std::cmp::Reverse(edge(query.order, candidate)));
         let found = Found { damaged, ..Found::default() };
         let (kept, views, busy) = Default::default();
         let state = State { next: 0, busy, kept, views, found, is_stopped: false, sink };
@@ -154,13 +154,33 @@ impl Store {
     }
 }
 
+/// What of a chunk comes first: the greater, the earlier it is looked into.
+fn edge(order: Order, candidate: &Candidate) -> u64 {
+    match order {
+        Order::NewestFirst => candidate.max_time,
+        Order::OldestFirst => !candidate.min_time,
+    }
+}
+
+/// A place turned round if the oldest come first, so that the greatest is always the best. Twice is once.
+fn ranked(order: Order, cursor: Cursor) -> Cursor {
+    match order {
+        Order::NewestFirst => cursor,
+        Order::OldestFirst => Cursor { time: !cursor.time, request: !cursor.request, record: !cursor.record },
+    }
+}
+
 impl Search<'_> {
+    fn edge(&self, candidate: &Candidate) -> u64 {
+        edge(self.plan.order, candidate)
+    }
+
     /// Whether no chunk is left that has to be looked into.
     fn is_done(&self, state: &State<'_>) -> bool {
         let Some(next) = self.candidates.get(state.next) else { return true };
         let worst = state.kept.first_key_value().map(|(cursor, _)| cursor.time);
         let is_full = state.found.rows + state.kept.len() >= self.limit;
-        state.is_stopped || self.limit == 0 || is_full && worst.is_none_or(|worst| next.max_time < worst)
+        state.is_stopped || self.limit == 0 || is_full && worst.is_none_or(|worst| self.edge(next) < worst)
     }
 
     /// Looks into chunks, until there are no more or so many are done.
@@ -177,11 +197,11 @@ impl Search<'_> {
             let number = state.next;
             state.next += 1;
             let candidate = &self.candidates[number];
-            state.busy.push(candidate.max_time);
+            state.busy.push(self.edge(candidate));
             drop(state);
             let looked = self.look(candidate);
             let mut state = self.state.lock();
-            if let Some(done) = state.busy.iter().position(|time| *time == candidate.max_time) {
+            if let Some(done) = state.busy.iter().position(|edge| *edge == self.edge(candidate)) {
                 state.busy.swap_remove(done);
             }
             match looked {
@@ -209,6 +229,7 @@ impl Search<'_> {
         let room = self.limit - state.found.rows.min(self.limit);
         let mut is_kept = false;
         for (cursor, row) in rows {
+            let cursor = &ranked(self.plan.order, *cursor);
             if state.kept.len() >= room {
                 if state.kept.first_key_value().is_none_or(|(worst, _)| cursor <= worst) {
                     continue;
@@ -226,14 +247,14 @@ impl Search<'_> {
     /// Hands out the rows that nothing can come before any more.
     fn hand_out(&self, state: &mut State<'_>) {
         let next = if self.is_done(state) { None } else { self.candidates.get(state.next) };
-        let newest = state.busy.iter().copied().chain(next.map(|candidate| candidate.max_time)).max();
+        let newest = state.busy.iter().copied().chain(next.map(|candidate| self.edge(candidate))).max();
         let mut ready = vec![];
         while let Some(entry) = state.kept.last_entry() {
             if state.is_stopped || newest.is_some_and(|newest| entry.key().time <= newest) {
                 break;
             }
-            let (cursor, place) = entry.remove_entry();
-            ready.push((cursor, place));
+            let (rank, place) = entry.remove_entry();
+            ready.push((ranked(self.plan.order, rank), place));
         }
         if ready.is_empty() {
             return;

@@ -1,7 +1,7 @@
 //! The naive store: a list of records, and every question answered by looking at each of them.
 
 use super::shop::Flat;
-use crate::query::{Buckets, Condition, Cursor, Query, Test};
+use crate::query::{Buckets, Condition, Cursor, Order, Query, Test};
 use crate::store::{Appended, Store};
 use std::collections::BTreeMap;
 use wire::Signal;
@@ -129,17 +129,23 @@ impl Model {
         }
     }
 
-    /// What matches, the newest first, without the limit.
+    /// What matches, in the order of the question, without the limit.
     pub fn matching(&self, query: &Query) -> Vec<&Known> {
         let mut found: Vec<&Known> = self
             .records
             .iter()
             .filter(|known| known.tenant == query.tenant && known.signal == query.signal)
             .filter(|known| query.start <= known.cursor.time && known.cursor.time < query.end)
-            .filter(|known| query.after.is_none_or(|after| known.cursor < after))
+            .filter(|known| {
+                let is_newest_first = query.order == Order::NewestFirst;
+                query.after.is_none_or(|after| known.cursor != after && (known.cursor < after) == is_newest_first)
+            })
             .filter(|known| query.conditions.iter().all(|condition| known.passes(condition)))
             .collect();
         found.sort_by_key(|known| std::cmp::Reverse(known.cursor));
+        if query.order == Order::OldestFirst {
+            found.reverse();
+        }
         found
     }
 

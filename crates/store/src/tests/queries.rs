@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::shop::{self, SECOND, START};
-use crate::query::{Buckets, Comparison, Condition, Cursor, Query, Test, parse};
+use crate::query::{Buckets, Comparison, Condition, Cursor, Order, Query, Test, parse};
 use crate::sim::SimDisk;
 use crate::store::Store;
 use crate::text::lossy;
@@ -66,6 +66,7 @@ fn query(random: &mut fastrand::Rng, now: u64) -> Query {
         conditions,
         limit: [1, 3, 10, 1000][random.usize(0..4)],
         after: None,
+        order: if random.bool() { Order::NewestFirst } else { Order::OldestFirst },
     }
 }
 

@@ -7,6 +7,7 @@
 use super::summary::Summary;
 use super::sums::path;
 use crate::catalog::tenant_dir;
+use crate::engine::Until;
 use crate::store::Store;
 use crate::text::lossy;
 use foldhash::HashMap;
@@ -114,7 +115,12 @@ pub struct Traces {
 impl Store {
     /// Lists traces.
     pub fn traces(&self, query: &TraceQuery) -> Traces {
-        let (mut all, is_complete) = self.summaries(query);
+        self.list_traces(query, &|| false)
+    }
+
+    /// The same, ended early by `until`, as in [`Store::search`].
+    pub(crate) fn list_traces(&self, query: &TraceQuery, until: Until<'_>) -> Traces {
+        let (mut all, is_complete) = self.summaries(query, until);
         let mut found: Vec<_> = all.drain().filter(|(id, trace)| query.matches(id, trace)).collect();
         found.sort_unstable_by_key(|(id, trace)| (Reverse(trace.start), *id));
         let limit = query.limit.min(MOST_ROWS);
@@ -127,12 +133,12 @@ impl Store {
 
     /// What is known of one trace. None if none of its spans came.
     pub fn trace_summary(&self, tenant: &str, id: [u8; 16]) -> Option<Trace> {
-        let (all, _) = self.summaries(&TraceQuery::new(tenant));
+        let (all, _) = self.summaries(&TraceQuery::new(tenant), &|| false);
         all.get(&id).map(|trace| shown(id, trace))
     }
 
     /// All summaries that may have to do with a time, each of its trace as a whole; and whether that is all.
-    fn summaries(&self, query: &TraceQuery) -> (HashMap<[u8; 16], Summary>, bool) {
+    fn summaries(&self, query: &TraceQuery, until: Until<'_>) -> (HashMap<[u8; 16], Summary>, bool) {
         let mut files = vec![];
         let mut all: HashMap<[u8; 16], Summary> = HashMap::default();
         {
@@ -154,6 +160,9 @@ impl Store {
         let mut is_complete = true;
         for (_, file, frames) in files {
             for frame in frames.iter().rev() {
+                if until() {
+                    return (all, false);
+                }
                 let Some(rows) = file.as_ref().ok().and_then(|file| frame.read(&**file).ok()) else {
                     is_complete = false;
                     continue;
