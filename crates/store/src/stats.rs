@@ -48,13 +48,15 @@ impl Counters {
     pub fn count(&self, appended: &Result<(Appended, u64), Refused>) {
         match appended {
             Ok((Appended::Stored(records) | Appended::Partly(records, _), _)) => {
-                drop(self.stored.fetch_add(*records as u64, Relaxed))
+                self.stored.fetch_add(*records as u64, Relaxed);
             }
             Ok((Appended::Repeated(records), _)) => {
                 self.repeated.fetch_add(1, Relaxed);
                 self.repeated_records.fetch_add(*records as u64, Relaxed);
             }
-            Err(_) => drop(self.refused.fetch_add(1, Relaxed)),
+            Err(_) => {
+                self.refused.fetch_add(1, Relaxed);
+            }
         }
     }
 
