@@ -11,10 +11,11 @@ export const launch = () =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
 
 /**
- * @typedef {{ dark?: boolean, phone?: boolean, expected?: RegExp, storage?: Record<string,
- *   string> }} How  expected: errors of the console that the test brings about
- * @typedef {{ page: import('playwright-core').Page, errors: string[], shot: (name: string) => Promise<void>,
- *   close: () => Promise<void> }} Opened
+ * @typedef {{ dark?: boolean, phone?: boolean, expected?: RegExp, storage?: Record<string, string>, origin?: string,
+ *   failing?: string[], isGone?: boolean }} How  expected: errors of the console that the test brings about; failing:
+ *   what is answered with 500, by the beginning of the path; isGone: no question is answered
+ * @typedef {{ page: import('playwright-core').Page, errors: string[], asked: string[],
+ *   shot: (name: string) => Promise<void>, heal: () => Promise<void>, close: () => Promise<void> }} Opened
  */
 
 /**
@@ -27,7 +28,7 @@ export async function open(
   browser,
   origin,
   hash,
-  { dark = false, phone = false, expected = /^$/, storage = {} } = {},
+  { dark = false, phone = false, expected = /^$/, storage = {}, failing = [], isGone = false } = {},
 ) {
   const context = await browser.newContext({
     viewport: phone ? { width: 390, height: 800 } : { width: 1360, height: 850 },
@@ -41,13 +42,25 @@ export async function open(
   await context.addInitScript((kept) => {
     for (const [name, value] of Object.entries(kept)) localStorage.setItem(name, value);
   }, storage);
+  // What the network, or the program, may do at any time and cannot be told to.
+  const isApi = (/** @type {URL} */ url) => url.pathname.startsWith('/api');
+  if (isGone) await context.route(isApi, (route) => route.abort('connectionrefused'));
+  if (failing.length)
+    await context.route(isApi, (route) =>
+      failing.some((path) => new URL(route.request().url()).pathname.startsWith(path))
+        ? route.fulfill({ status: 500, json: { error: 'the disk of the store fails', at: null } })
+        : route.fallback(),
+    );
   const page = await context.newPage();
+  /** @type {string[]} */
+  const asked = [];
   page.setDefaultTimeout(40_000);
   /** @type {string[]} */
   const errors = [];
   const note = (/** @type {string} */ text) => expected.test(text) || errors.push(text);
   page.on('pageerror', (error) => note(`${error.message}\n${error.stack}`));
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && note(message.text()));
+  page.on('request', (request) => asked.push(`${request.method()} ${request.url().slice(origin.length)}`));
   page.on(
     'request',
     (request) => /^(https?:\/\/127\.0\.0\.1|data:|blob:)/.test(request.url()) || note(`asked ${request.url()}`),
@@ -56,6 +69,9 @@ export async function open(
   return {
     page,
     errors,
+    asked,
+    /** Whatever failed works again. */
+    heal: () => context.unrouteAll({ behavior: 'ignoreErrors' }),
     async shot(name) {
       const folder = process.env.SCREENSHOTS;
       if (!folder) return;

@@ -1,6 +1,6 @@
 // The page in a real browser, against the real program. One program and one browser serve all tests; each has a page
 // of its own.
-import { after, afterEach, before, describe } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { build } from './stand.mjs';
 import { logs } from './logs.mjs';
 import { tail } from './tail.mjs';
@@ -13,7 +13,6 @@ import { hostility } from './hostility.mjs';
 let stand;
 before(async () => (stand = await build()), { timeout: 180_000 });
 after(() => stand?.stop());
-afterEach(() => void stand.server.reset());
 const given = () => stand;
 
 for (const [name, tests] of Object.entries({ logs, tail, traces, pipeline, frame, hostility }))

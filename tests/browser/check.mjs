@@ -6,13 +6,13 @@ import assert from 'node:assert/strict';
  * @param {() => import('./stand.mjs').Stand} given @param {string} name @param {string | ((stand:
  *   import('./stand.mjs').Stand) => string)} hash
  * @param {(all: import('./browser.mjs').Opened & { stand: import('./stand.mjs').Stand }) => Promise<void>} run
- * @param {import('./browser.mjs').How & { before?: (stand: import('./stand.mjs').Stand) => void }} [how] before: what
- *   the server is told first
+ * @param {import('./browser.mjs').How & { before?: (stand: import('./stand.mjs').Stand) => any }} [how] before: what
+ *   is done first; what it answers, if that is a function, is done at the end
  */
 export function check(given, name, hash, run, how = {}) {
   test(name, { timeout: 180_000 }, async () => {
     const stand = given();
-    how.before?.(stand);
+    const undo = await how.before?.(stand);
     const opened = await stand.open(typeof hash === 'string' ? hash : hash(stand), how);
     try {
       await run({ ...opened, stand });
@@ -22,6 +22,7 @@ export function check(given, name, hash, run, how = {}) {
       throw error;
     } finally {
       await opened.close();
+      if (typeof undo === 'function') await undo();
     }
   });
 }

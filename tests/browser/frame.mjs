@@ -1,6 +1,8 @@
 // Tests of the frame: token, tenants, window, theme, phones, errors, first paint.
 import assert from 'node:assert/strict';
+import { after, before } from 'node:test';
 import { check, param, until } from './check.mjs';
+import { start } from './program.mjs';
 
 const VIEWS = {
   logs: '.entry',
@@ -13,13 +15,18 @@ const VIEWS = {
 
 /** @param {() => import('./stand.mjs').Stand} given */
 export function frame(given) {
+  /** @type {import('./program.mjs').Program} */
+  let guarded;
+  before(async () => (guarded = await start({ tokens: true })), { timeout: 60_000 });
+  after(() => guarded?.stop());
+
   // Scenario: the API wants a token. Guarantee: the page asks, says when it is wrong, then works, streams too; the
   // token is in no address.
   check(
     given,
     'a token',
     '#/logs?live=1',
-    async ({ page, stand, shot }) => {
+    async ({ page, asked, shot }) => {
       await page.getByRole('heading', { name: 'A token is needed' }).waitFor();
       await shot('token');
       await page.getByLabel('Token', { exact: true }).fill('wrong');
@@ -28,7 +35,7 @@ export function frame(given) {
       await page.getByLabel('Token', { exact: true }).fill('sesame');
       await page.getByRole('button', { name: 'Use it' }).click();
       await page.locator('.entry').first().waitFor();
-      assert.ok(!stand.server.asked.some((asked) => asked.includes('sesame')) && !page.url().includes('sesame'));
+      assert.ok(!asked.some((one) => one.includes('sesame')) && !page.url().includes('sesame'));
       assert.equal(await page.evaluate(() => sessionStorage.getItem('bywash.token')), 'sesame');
       assert.equal(await page.evaluate(() => JSON.stringify({ ...localStorage }).includes('sesame')), false);
       await page
@@ -36,7 +43,13 @@ export function frame(given) {
         .first()
         .waitFor();
     },
-    { expected: /401/, before: (stand) => void (stand.server.behaviour.token = 'sesame') },
+    {
+      expected: /401/,
+      get origin() {
+        return guarded.origin;
+      },
+      before: (stand) => stand.pour({ of: guarded }),
+    },
   );
 
   // Scenario: several tenants. Guarantee: the one that is chosen is asked for, in every view.
@@ -44,17 +57,14 @@ export function frame(given) {
     given,
     'tenants',
     '#/logs',
-    async ({ page, stand }) => {
+    async ({ page, asked }) => {
       await page.getByLabel('Tenant').selectOption('acme');
-      await page.getByText('There is no record in this window.').waitFor();
-      assert.ok(
-        stand.server.asked.some((asked) => asked.startsWith('GET /api/logs') && asked.includes('tenant=acme')),
-      );
+      await page.getByText('a line of acme').waitFor();
+      assert.ok(asked.some((one) => one.startsWith('GET /api/logs') && one.includes('tenant=acme')));
       await page.getByRole('link', { name: 'Traces', exact: true }).click();
       await page.getByText('There is no trace in this window.').waitFor();
       assert.equal(param(page, 'tenant'), 'acme');
     },
-    { before: (stand) => void (stand.server.behaviour.script.tenants = ['default', 'acme']) },
   );
 
   // Scenario: nothing is stored in the window. Guarantee: each view says so, and where data is to be sent.
@@ -68,12 +78,11 @@ export function frame(given) {
       given,
       `nothing: ${view}`,
       `#/${view}?from=1000000000000000000&to=1000000001000000000`,
-      async ({ page, shot }) => {
+      async ({ page, stand, shot }) => {
         await page.getByText(told).waitFor();
-        if (view !== 'letters') await page.getByText('127.0.0.1:4317').waitFor();
+        if (view !== 'letters') await page.getByText(`127.0.0.1:${stand.program.http}`).first().waitFor();
         await shot(`nothing-${view}`);
       },
-      { before: (stand) => void (stand.server.behaviour.script.empty = true) },
     );
   }
 
@@ -84,10 +93,10 @@ export function frame(given) {
       given,
       `an error: ${view}`,
       `#/${view}`,
-      async ({ page, stand, shot }) => {
+      async ({ page, heal, shot }) => {
         await page.getByText('the disk of the store fails').first().waitFor();
         await shot(`error-${view}`);
-        stand.server.reset();
+        await heal();
         await page.locator('main').focus();
         await page.keyboard.press('r');
         await page
@@ -97,14 +106,8 @@ export function frame(given) {
       },
       {
         expected: /500/,
-        before: (stand) =>
-          void (stand.server.behaviour.failing = [
-            '/api/logs',
-            '/api/traces',
-            '/api/services',
-            '/api/pipeline',
-            '/api/dead-letters',
-          ]),
+        failing: ['/api/logs', '/api/traces', '/api/services', '/api/pipeline', '/api/dead-letters'],
+        before: (stand) => view === 'letters' && stand.lose(),
       },
     );
   }
@@ -115,7 +118,7 @@ export function frame(given) {
     async ({ page }) => {
       await page.getByText('Bywash does not answer.').first().waitFor();
     },
-    { expected: /ERR_/, before: (stand) => void (stand.server.behaviour.gone = true) },
+    { expected: /ERR_/, isGone: true },
   );
 
   // Scenario: a phone. Guarantee: no view is wider than the screen, and each has its data.
@@ -129,7 +132,7 @@ export function frame(given) {
         assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'it fits');
         await shot(`phone-${view}`);
       },
-      { phone: true },
+      { phone: true, before: (stand) => view === 'letters' && stand.lose() },
     );
   }
   check(

@@ -27,9 +27,9 @@ export function pipeline(given) {
       '#/flow',
       async ({ page, shot }) => {
         await page.locator('.flowing b', { hasText: /\d/ }).first().waitFor();
-        await until(async () => (await page.locator('.wire.flows').count()) > 5, 'wires that flow');
-        assert.match(await page.locator('.box-of.has-halted').innerText(), /connection refused.*again in 12 s/s);
-        assert.match(await page.locator('.lost.now').first().innerText(), /shed/);
+        await until(async () => (await page.locator('.wire.flows').count()) > 1, 'wires that flow');
+        assert.match(await page.locator('.box-of.has-halted').innerText(), /refused.*again in \d+ s/s);
+        assert.match(await page.locator('.lost').first().innerText(), /shed|refused|failed|dropped/);
         const rate = () => page.locator('.flowing b').first().innerText();
         const before = await rate();
         await until(async () => (await rate()) !== before, 'another rate');
@@ -37,31 +37,49 @@ export function pipeline(given) {
         await page.getByRole('button', { name: 'Live' }).click();
         await page.getByRole('button', { name: 'Still' }).waitFor();
       },
-      { dark },
+      {
+        dark,
+        before: async (stand) => {
+          await stand.lose();
+          return stand.pour();
+        },
+      },
     );
   }
 
-  // Scenario: a letter is looked into, one sent again, one discarded but first not. Guarantee: nothing happens
-  // without the confirmation; then it is gone.
-  check(given, 'dead letters', '#/letters', async ({ page, stand, shot }) => {
-    await page.locator('[data-row]').first().click();
-    await page.getByText('payment 1 of letter 0 <b>not bold</b>').waitFor();
-    await shot('letters');
-    await page.locator('.record').getByRole('button', { name: 'Replay' }).click();
-    await page.locator('dialog').getByRole('button', { name: 'Replay' }).click();
-    await page.getByText('1 letter back in the queue.').waitFor();
-    await until(async () => (await page.locator('[data-row]').count()) === 5, 'five letters');
-    await page.getByLabel('Choose all').check();
-    await page.getByRole('button', { name: 'Discard chosen' }).click();
-    await page.locator('dialog', { hasText: '5 letters' }).waitFor();
-    await shot('letters-confirm');
-    await page.getByRole('button', { name: 'Cancel' }).click();
-    assert.equal(await page.locator('[data-row]').count(), 5);
-    assert.ok(!stand.server.asked.some((asked) => asked.includes('/discard')));
-    await page.getByRole('button', { name: 'Discard chosen' }).click();
-    await page.locator('dialog').getByRole('button', { name: 'Discard' }).click();
-    await page.getByText('There are no dead letters.').waitFor();
-  });
+  // Scenario: a letter is looked into, one sent again, the rest discarded but first not. Guarantee: nothing happens
+  // without the confirmation; what still cannot be delivered comes back; then all are gone.
+  check(
+    given,
+    'dead letters',
+    '#/letters',
+    async ({ page, asked, shot }) => {
+      const count = () => page.locator('[data-row]').count();
+      await page.locator('[data-row]').first().click();
+      await page.getByText(/payment \d+ <b>not bold<\/b>/).first().waitFor();
+      await shot('letters');
+      await page.locator('.record').getByRole('button', { name: 'Replay' }).click();
+      await page.locator('dialog').getByRole('button', { name: 'Replay' }).click();
+      await page.getByText('1 letter back in the queue.').waitFor();
+      await page.getByLabel('Choose all').check();
+      await page.getByRole('button', { name: 'Discard chosen' }).click();
+      await page.locator('dialog', { hasText: /\d+ letters?/ }).waitFor();
+      await shot('letters-confirm');
+      await page.getByRole('button', { name: 'Cancel' }).click();
+      assert.ok((await count()) > 0);
+      assert.ok(!asked.some((one) => one.includes('/discard')));
+      await until(async () => {
+        if ((await count()) === 0) return true;
+        await page.getByLabel('Choose all').check();
+        await page.getByRole('button', { name: 'Discard chosen' }).click();
+        await page.locator('dialog').getByRole('button', { name: 'Discard' }).click();
+        await page.getByText(/gone|There are no dead letters/).first().waitFor();
+        return false;
+      }, 'no letters');
+      await page.getByText('There are no dead letters.').waitFor();
+    },
+    { before: (stand) => stand.lose() },
+  );
 
   // Scenario: the example is run, then stages that are wrong. Guarantee: steps with what changed and what was
   // dropped; the line of the error is selected.

@@ -33,6 +33,7 @@ mod loki;
 mod loki_stages;
 mod many_at_rest;
 mod overload;
+mod page;
 mod prometheus;
 mod reload;
 mod spool_speed;

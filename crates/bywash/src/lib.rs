@@ -36,6 +36,7 @@
 //! | listeners, connections, TLS, compression | [`net`] |
 //! | commands, start, reload, stop | [`app`] |
 //! | what is kept on this machine, and how it is asked | [`components::exporters::store`], [`commands::query`], and the crate `store` |
+//! | the page and its API | [`web`], and `ui/` |
 //! | `bywash load`, `bywash sink` and `bywash stages` | [`commands`] |
 //! | which components there are | [`app::components`], [`components::exporters`] |
 //! | batching, queues, retries, breakers, admission, memory | the crate `flow` |
@@ -44,3 +45,4 @@
 
 pub mod app;
 pub mod commands;
+pub mod web;

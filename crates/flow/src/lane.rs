@@ -169,6 +169,10 @@ pub struct LaneView {
     pub target: Target,
     /// `passing`, `halted`, `probing` or `closing`.
     pub state: &'static str,
+    /// What the target, or what it shares with others, failed of last, while it does not pass.
+    pub why: Option<Why>,
+    /// When it is tried again, if it is halted and that is known.
+    pub until: Option<Instant>,
     /// Bytes it holds, in flight or not.
     pub bytes: u64,
     /// The same as they came, before they were packed.
@@ -267,6 +271,8 @@ struct Shared {
     /// Records of the same.
     records: AtomicU64,
     view: Mutex<(State, Option<Instant>, usize)>,
+    /// The last failure that halts.
+    trouble: Mutex<Option<Why>>,
     /// How it stands with the target, for whoever asks for room.
     stands: Stands,
     /// Senders that wait for room in this lane.
@@ -346,6 +352,7 @@ impl Lane {
             saved: AtomicU64::new(0),
             records: AtomicU64::new(0),
             view: Mutex::new((State::Passing, None, 0)),
+            trouble: Mutex::default(),
             stands: Stands::default(),
             line: Arc::default(),
             _fee: fee,
@@ -504,15 +511,21 @@ impl Lane {
     pub fn view(&self) -> LaneView {
         let (state, oldest, waiting) = *self.0.view.lock();
         let inbox = self.0.inbox.lock();
+        let name = match state {
+            _ if !inbox.open => "closing",
+            // What it shares with others does not pass.
+            State::Passing if self.standing() == Standing::Stuck => "halted",
+            State::Passing => "passing",
+            State::Halted { .. } => "halted",
+            State::Probing => "probing",
+        };
         LaneView {
             target: self.0.target.clone(),
-            state: match state {
-                _ if !inbox.open => "closing",
-                // What it shares with others does not pass.
-                State::Passing if self.standing() == Standing::Stuck => "halted",
-                State::Passing => "passing",
-                State::Halted { .. } => "halted",
-                State::Probing => "probing",
+            state: name,
+            why: self.0.trouble.lock().clone().filter(|_| matches!(name, "halted" | "probing")),
+            until: match state {
+                State::Halted { until } => Some(until),
+                _ => None,
             },
             bytes: self.bytes(),
             size: self.bytes() + self.0.saved.load(Relaxed),

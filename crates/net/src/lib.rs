@@ -13,6 +13,8 @@
 //! | where large bodies are unpacked | [`heavy`] |
 //! | who may send | [`auth`], [`htpasswd`] |
 //! | secrets in files | [`secret_file`] |
+//! | who may ask, and whose data each may see | [`tokens`] |
+//! | which names are this machine's | [`host`] |
 //! | what is kept of who sends | [`origin`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | the small server of the metrics page and the health check | [`pages`] |
@@ -28,6 +30,7 @@ pub mod client;
 pub mod compression;
 pub mod handover;
 pub mod heavy;
+pub mod host;
 pub mod htpasswd;
 pub mod listen;
 pub mod origin;
@@ -37,4 +40,5 @@ pub mod secret_file;
 pub mod server;
 pub mod socket;
 pub mod tls;
+pub mod tokens;
 pub mod told;

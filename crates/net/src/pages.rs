@@ -9,11 +9,12 @@ use flow::Stop;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::error::Error;
 use std::time::Duration;
 
 /// Connections at once.
@@ -73,9 +74,11 @@ where
 }
 
 /// Answers on a connection until it, its `lifetime` or a stop ends it. Heads are bounded, and the time that they take.
-pub async fn speak<S>(io: Io, stop: Stop, lifetime: Duration, service: S)
+pub async fn speak<S, B>(io: Io, stop: Stop, lifetime: Duration, service: S)
 where
-    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

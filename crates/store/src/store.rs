@@ -341,6 +341,14 @@ impl Store {
         self.commit_to(&mut current, true, now)
     }
 
+    /// The names of those whose records there are, sorted.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<String> {
+        let mut names: BTreeSet<String> = self.writer.lock().tenants.keys().cloned().collect();
+        names.extend(self.catalog.read().parts.values().flat_map(|tenants| tenants.keys().cloned()));
+        names.into_iter().collect()
+    }
+
     /// What was counted, and how much there is.
     pub fn stats(&self) -> Stats {
         let writer = self.writer.lock();

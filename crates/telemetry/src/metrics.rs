@@ -13,6 +13,7 @@ mod program;
 mod receivers;
 mod spool;
 pub mod stages;
+pub mod store;
 
 use crate::exposition::Page;
 use crate::process::ProcessStats;
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub limiters: Vec<LimiterState>,
     /// Its processors that run stages, one per pipeline.
     pub stages: Vec<stages::StagesState>,
+    /// Its stores.
+    pub stores: Vec<store::StoreState>,
     /// What the operating system says.
     pub process: Option<ProcessStats>,
     /// What became of reloads.
@@ -273,6 +276,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     exporters::render(&mut page, snapshot);
     spool::render(&mut page, snapshot);
     load_balancing::render(&mut page, &snapshot.load_balancers, snapshot.now);
+    store::render(&mut page, &snapshot.stores);
     program::render(&mut page, snapshot);
     // Last: a metric that a user names gives way to the program's own.
     stages::render(&mut page, &snapshot.stages);

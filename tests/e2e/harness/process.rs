@@ -88,6 +88,8 @@ impl Process {
     pub fn start_onto(name: &'static str, args: &[&str], dir: &Path, stdout: Stdio, stderr: Stdio) -> Process {
         let mut command = Command::new(BYWASH);
         command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        // What it keeps for its user is the test's.
+        command.env("XDG_STATE_HOME", dir);
         let child = command.kill_on_drop(true).spawn().unwrap();
         Process { name, child, stdout: Lines::default(), stderr: Lines::default() }
     }

@@ -5,7 +5,7 @@
 use crate::app::components::{self, BUILT_IN_KINDS, KINDS};
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
-use crate::app::terminal;
+use crate::app::{first_run, terminal};
 use crate::commands::{dlq, load, query, sink, stages};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -13,14 +13,15 @@ use clap_complete::Shell;
 use config::{Diagnostics, Kind, ProcessEnvironment, print};
 use serde_json::json;
 use std::fmt::Write;
+use std::path::Path;
 
 /// What `bywash` without arguments runs.
 pub const BUILT_IN: &str = include_str!("built_in.yaml");
 
 /// A telemetry pipeline: OTLP in, OTLP out, and nothing acknowledged is lost.
 ///
-/// Without a command it takes OTLP on localhost:4317 (gRPC) and localhost:4318 (HTTP) and shows what comes in. With --config
-/// it runs that configuration, as `run` does: `bywash --config gateway.yaml`.
+/// Without a command it takes OTLP on localhost:4317 (gRPC) and localhost:4318 (HTTP), keeps logs and traces, and serves its page on
+/// http://localhost:4319. With --config it runs that configuration, as `run` does: `bywash --config gateway.yaml`.
 #[derive(Debug, Parser)]
 #[command(name = "bywash", version, max_term_width = 100)]
 pub struct Cli {
@@ -187,7 +188,10 @@ impl Cli {
         let Cli { sources, watch, command } = self;
         let (given, before) = (sources.are_given(), watch);
         Ok(match command {
-            None if !given && !watch => Request::Run(Options { sources: built_in(), watch: false, built_in: true }),
+            None if !given && !watch => {
+                let sources = built_in(&first_run::store_path(&ProcessEnvironment));
+                Request::Run(Options { sources, watch: false, built_in: true })
+            }
             None => Request::Run(Options { sources: sources.sources()?, watch, built_in: false }),
             Some(Command::Run { sources: more, watch }) => {
                 let sources = sources.with(more).sources()?;
@@ -278,9 +282,12 @@ async fn dead_letters(args: dlq::Args) -> anyhow::Result<Exit> {
     Ok(Exit::Code(dlq::run(args, directories).await?))
 }
 
-/// The configuration of `bywash` without arguments.
-fn built_in() -> Sources {
-    Sources { configs: vec![format!("yaml:{BUILT_IN}")], sets: vec![], gates: vec![], kinds: BUILT_IN_KINDS }
+/// The configuration of `bywash` without arguments, which keeps its data at this path.
+fn built_in(path: &Path) -> Sources {
+    // A text in JSON is one in YAML, and a doubled `$` is one.
+    let path = serde_json::Value::from(path.to_string_lossy().replace('$', "$$"));
+    let sets = vec![format!("exporters.store.path={path}")];
+    Sources { configs: vec![format!("yaml:{BUILT_IN}")], sets, gates: vec![], kinds: BUILT_IN_KINDS }
 }
 
 fn validate(sources: &Sources, offline: bool, format: FindingsFormat) -> anyhow::Result<Exit> {
@@ -462,10 +469,11 @@ mod tests {
     #[test]
     fn the_built_in_configuration_is_in_order() {
         let mut found = Diagnostics::new();
-        let plan = plan::read(&built_in(), &ProcessEnvironment, &mut found);
+        let plan = plan::read(&built_in(Path::new("/tmp/a \"b\"/${x}")), &ProcessEnvironment, &mut found);
         assert_eq!(found.to_string(), "");
         let plan = plan.unwrap();
-        assert_eq!((plan.pipelines.len(), plan.outlets.len(), plan.health.len()), (3, 3, 1));
+        assert_eq!((plan.pipelines.len(), plan.outlets.len(), plan.health.len()), (3, 5, 1));
+        assert_eq!(first_run::kept_in(&plan).as_deref(), Some("/tmp/a \"b\"/${x}"));
         assert_eq!(plan.metrics.as_deref(), Some("localhost:8888"));
     }
 

@@ -12,10 +12,10 @@
 //! | how a new configuration takes the place of the old one | [`reload`] |
 //! | when files count as changed | [`watch`] |
 //! | the pages beside the pipelines: metrics and health | [`pages`] |
-//! | what those pages look at | [`registry`] |
+//! | what those pages look at | [`registry`], `view` |
 //! | signals, exit codes, the start of the process | [`run`] |
 //! | commands and their arguments | [`cli`] |
-//! | `bywash` without arguments | [`summary`] |
+//! | `bywash` without arguments: its first words, its line | [`first_run`], [`summary`] |
 //! | writing to the terminal | [`terminal`] |
 //!
 //! Invariant: a reload or a stop loses no record silently: each is delivered, refused or reported. It knows no protocol.
@@ -23,6 +23,7 @@
 pub mod assemble;
 pub mod cli;
 pub mod components;
+pub mod first_run;
 pub mod gates;
 pub mod known;
 pub mod listening;
@@ -35,6 +36,7 @@ pub mod service;
 pub mod storage;
 pub mod summary;
 pub mod terminal;
+mod view;
 pub mod watch;
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
-//! The pages beside the pipelines: metrics and health, each on a listener of its own.
+//! The pages beside the pipelines: metrics, health, and the one of a store ([`crate::web`]), each on a listener of its own.
 //!
 //! A page whose endpoint stays keeps its listener over reloads; only what it shows changes. The pages outlive the receivers:
 //! while the program drains, health says so. Invariant: a page that cannot listen is an error that names its endpoint.
 
+use crate::app::components::DestinationConfig;
 use crate::app::plan::Plan;
 use crate::app::service::Shared;
+use crate::web::{self, Web};
 use arc_swap::ArcSwap;
+use components::exporters::ExporterConfig;
+use components::exporters::store::Api;
 use components::extensions::health_check;
 use flow::{Stopper, task};
 use net::listen::{BindError, Listener};
@@ -25,6 +29,8 @@ pub enum PagePlan {
     Metrics(String),
     /// A health check.
     Health(Box<health_check::Config>),
+    /// The page and the API of the store of an exporter.
+    Web(String, Box<Api>),
 }
 
 /// A page that cannot listen.
@@ -40,8 +46,14 @@ pub enum PageError {
         source: BindError,
     },
     /// Its certificate cannot be used.
-    #[error("health_check: {0}")]
-    Tls(#[from] TlsError),
+    #[error("{page}: {source}")]
+    Tls {
+        /// Which page.
+        page: &'static str,
+        /// What is wrong.
+        #[source]
+        source: TlsError,
+    },
 }
 
 impl PagePlan {
@@ -49,13 +61,22 @@ impl PagePlan {
     #[must_use]
     pub fn all(plan: &Plan) -> Vec<PagePlan> {
         let metrics = plan.metrics.iter().cloned().map(PagePlan::Metrics);
-        metrics.chain(plan.health.iter().map(|config| PagePlan::Health(Box::new(config.clone())))).collect()
+        let health = plan.health.iter().map(|config| PagePlan::Health(Box::new(config.clone())));
+        let mut pages: Vec<PagePlan> = metrics.chain(health).collect();
+        for outlet in &plan.outlets {
+            let DestinationConfig::Exporter(ExporterConfig::Store(config)) = &outlet.config else { continue };
+            // A store has an outlet for each signal, and one page.
+            let page = config.api.as_ref().map(|api| PagePlan::Web(outlet.id.to_string(), Box::new(api.clone())));
+            pages.extend(page.filter(|page| !pages.contains(page)));
+        }
+        pages
     }
 
     fn name(&self) -> &'static str {
         match self {
             PagePlan::Metrics(_) => "metrics",
             PagePlan::Health(_) => "health_check",
+            PagePlan::Web(..) => "store",
         }
     }
 
@@ -63,6 +84,7 @@ impl PagePlan {
         match self {
             PagePlan::Metrics(endpoint) => (endpoint, None),
             PagePlan::Health(config) => (&config.endpoint, config.tls.as_ref()),
+            PagePlan::Web(_, api) => (&api.endpoint, api.tls.as_ref()),
         }
     }
 
@@ -76,7 +98,7 @@ impl PagePlan {
             PagePlan::Metrics(_) if path == "/metrics" => {
                 Some(Page::ok(exposition::CONTENT_TYPE, metrics::render(&shared.snapshot())))
             }
-            PagePlan::Metrics(_) => None,
+            PagePlan::Metrics(_) | PagePlan::Web(..) => None,
             PagePlan::Health(config) => config.page(path, &shared.health.status(flow::clock::now())),
         }
     }
@@ -93,10 +115,12 @@ pub struct BoundPage {
 /// # Errors
 /// See [`PageError`].
 pub async fn bind(plan: &PagePlan) -> Result<BoundPage, PageError> {
-    let (endpoint, tls) = plan.listener();
-    let tls = tls.map(|tls| Acceptor::new(tls.clone(), &[b"http/1.1"])).transpose()?.map(Arc::new);
-    let bound = Listener::bind(endpoint, tls, MAX_CONNECTIONS).await;
-    let listener = bound.map_err(|source| PageError::Bind { page: plan.name(), source })?;
+    let ((endpoint, tls), page) = (plan.listener(), plan.name());
+    let tls = tls.map(|tls| Acceptor::new(tls.clone(), &[b"http/1.1"])).transpose();
+    let tls = tls.map_err(|source| PageError::Tls { page, source })?.map(Arc::new);
+    let most = if matches!(plan, PagePlan::Web(..)) { web::server::MAX_CONNECTIONS } else { MAX_CONNECTIONS };
+    let bound = Listener::bind(endpoint, tls, most).await;
+    let listener = bound.map_err(|source| PageError::Bind { page, source })?;
     Ok(BoundPage { plan: plan.clone(), listener })
 }
 
@@ -106,6 +130,8 @@ pub struct Pages(Vec<Served>);
 
 struct Served {
     plan: Arc<ArcSwap<PagePlan>>,
+    /// The page of a store.
+    web: Option<Arc<Web>>,
     address: Option<SocketAddr>,
     stopper: Stopper,
     task: JoinHandle<()>,
@@ -124,7 +150,14 @@ impl Pages {
         self.0.retain(|served| {
             let wanted = wanted.iter().find(|plan| served.plan.load().shares_listener(plan));
             match wanted {
-                Some(plan) => served.plan.store(Arc::new(plan.clone())),
+                Some(plan) => {
+                    if let (PagePlan::Web(exporter, api), Some(web)) = (plan, &served.web)
+                        && **served.plan.load() != *plan
+                    {
+                        web.configure(exporter, api);
+                    }
+                    served.plan.store(Arc::new(plan.clone()));
+                }
                 None => served.stopper.stop(Duration::ZERO),
             }
             wanted.is_some()
@@ -133,14 +166,21 @@ impl Pages {
             let (stopper, stop) = Stopper::new();
             let address = listener.local_addr().ok();
             tracing::info!(page = plan.name(), address = address.map(tracing::field::display), "listening");
+            let web = match &plan {
+                PagePlan::Web(exporter, api) => Some(Web::new(shared.clone(), shared.losses.clone(), exporter, api)),
+                _ => None,
+            };
             let (plan, shared) = (Arc::new(ArcSwap::from_pointee(plan)), shared.clone());
             let shown = plan.clone();
-            let task = task::spawn("page", pages::serve(listener, stop, move |path| shown.load().show(path, &shared)));
-            self.0.push(Served { plan, address, stopper, task });
+            let task = match web.clone() {
+                Some(web) => task::spawn("page", web::server::serve(listener, stop, web)),
+                None => task::spawn("page", pages::serve(listener, stop, move |path| shown.load().show(path, &shared))),
+            };
+            self.0.push(Served { plan, web, address, stopper, task });
         }
     }
 
-    /// Where a page of this name (`metrics`, `health_check`) is.
+    /// Where a page of this name (`metrics`, `health_check`, `store`) is.
     #[must_use]
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
         self.0.iter().find(|served| served.plan.load().name() == name)?.address

@@ -5,7 +5,9 @@
 //! one alive.
 
 use crate::app::assemble::{LiveOutlet, LiveStage};
-use crate::app::plan::Plan;
+use crate::app::listening::Listening;
+use crate::app::plan::{PipelinePlan, Plan};
+use crate::web::Shape;
 use components::exporters::load_balancing::LoadBalancing;
 use components::extensions::file_storage::control::LetterBoxes;
 use components::extensions::file_storage::letters::Boxed;
@@ -42,6 +44,9 @@ struct Inner {
     balancers: BTreeMap<String, LoadBalancing>,
     /// The stages of pipelines.
     stages: Vec<LiveStage>,
+    /// The pipelines, and where the receivers listen.
+    shapes: Vec<Shape>,
+    addresses: Vec<(String, String)>,
     /// Each limiter and signal with the receivers before it.
     limiters: BTreeMap<(String, Signal), Vec<String>>,
     reloads: ReloadState,
@@ -93,6 +98,7 @@ impl Registry {
         let balancer = |outlet: &LiveOutlet| Some((outlet.plan.id.to_string(), outlet.balancer.clone()?));
         inner.balancers = outlets.iter().filter_map(balancer).collect();
         inner.stages = stages.to_vec();
+        inner.shapes = plan.pipelines.iter().map(|pipeline| shape(plan, pipeline)).collect();
         inner.limiters.clear();
         for pipeline in &plan.pipelines {
             for limiter in &pipeline.limiters {
@@ -104,6 +110,32 @@ impl Registry {
                 }
             }
         }
+    }
+
+    /// Takes note of where receivers listen.
+    pub fn listens(&self, receivers: &[Listening]) {
+        let key = |receiver: &Listening, transport: &str| {
+            let kind = &receiver.plan.id.kind;
+            if kind == "otlp" || kind == "loki" { format!("{kind}_{transport}") } else { receiver.plan.id.to_string() }
+        };
+        let each = |receiver: &Listening| {
+            let named = receiver.addresses.iter().map(|(transport, at)| {
+                let place = if *transport == "http" { format!("http://{at}") } else { at.to_string() };
+                (key(receiver, transport), place)
+            });
+            named.collect::<Vec<_>>()
+        };
+        self.0.lock().addresses = receivers.iter().flat_map(each).collect();
+    }
+
+    /// Where receivers listen: what is spoken there, and the address.
+    pub fn addresses(&self) -> Vec<(String, String)> {
+        self.0.lock().addresses.clone()
+    }
+
+    /// The pipelines.
+    pub fn shapes(&self) -> Vec<Shape> {
+        self.0.lock().shapes.clone()
     }
 
     /// Takes note that an outlet is closed: its counters become the past of its successor. Gives the records that it could not
@@ -255,6 +287,16 @@ impl Registry {
             states.push(state);
         }
         states
+    }
+}
+
+fn shape(plan: &Plan, pipeline: &PipelinePlan) -> Shape {
+    Shape {
+        id: pipeline.id.to_string(),
+        signal: pipeline.signal,
+        receivers: pipeline.receivers.iter().map(ToString::to_string).collect(),
+        processors: pipeline.stages.iter().map(|stage| stage.id.to_string()).collect(),
+        exporters: pipeline.outlets.iter().map(|at| plan.outlets[*at].id.to_string()).collect(),
     }
 }
 

@@ -193,6 +193,7 @@ impl Service {
             inlets.reopen(|signal| assemble::opening(&plan, id, signal, &outlets, &stages));
         }
         self.receivers.extend(receivers.into_iter().map(|receiver| receiver.start(&self.shared.registry)));
+        self.shared.registry.listens(&self.receivers);
         self.pages.change(&wanted, bound_pages, &self.shared);
         self.shared.health.set_deaf(BTreeMap::new());
         self.shared.registry.update(&plan, &outlets, &stages);

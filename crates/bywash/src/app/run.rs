@@ -7,7 +7,7 @@
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::service::Service;
 use crate::app::watch::{self, Watch};
-use crate::app::{summary, terminal};
+use crate::app::{first_run, summary, terminal};
 use anyhow::Context;
 use config::{Diagnostics, ProcessEnvironment};
 use flow::{Stopper, task};
@@ -61,7 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<Exit> {
     let mut shown = None;
     if options.built_in {
         let (shared, terminal) = (service.shared(), Writer::open("stdout")?);
-        terminal.put(summary::greeting(&service).into());
+        terminal.put(first_run::greeting(&service).into());
         let (summary, registry) = (shared.summary.clone(), shared.registry.clone());
         shown = Some(task::keep("summary", move || {
             summary::show(summary.clone(), registry.clone(), terminal.clone(), show.clone())

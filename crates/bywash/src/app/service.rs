@@ -11,6 +11,8 @@ use crate::app::plan::Plan;
 use crate::app::registry::Registry;
 use crate::app::storage::{StorageError, Storages};
 use crate::app::summary::Summary;
+use crate::web::losses::Losses;
+use components::exporters::store::OpenStore;
 use components::extensions::file_storage::control::LetterBoxes;
 use flow::clock::since_epoch;
 use flow::inlet::{InletConfig, Opening};
@@ -22,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use telemetry::health::{Health, Phase};
 use telemetry::logs::Log;
+use telemetry::metrics::store::StoreState;
 use telemetry::metrics::{BudgetState, Snapshot};
 use telemetry::process::ProcessStats;
 use telemetry::writer;
@@ -45,6 +48,8 @@ pub struct Shared {
     pub releaser: Arc<Releaser>,
     /// The counts of the live summary.
     pub summary: Summary,
+    /// What was not stored.
+    pub losses: Arc<Losses>,
     /// Attributes of the program as a resource.
     pub(super) resource: Mutex<Vec<(String, String)>>,
     /// Records in queues on disk that were closed and that nothing sends now.
@@ -73,6 +78,7 @@ impl Shared {
             load_balancers: self.registry.load_balancers(),
             limiters: self.registry.limiters(),
             stages: self.registry.stages(),
+            stores: stores(),
             process: ProcessStats::read(),
             reloads: self.registry.reloads(),
             suppressed_lines: self.log.as_ref().map_or(0, Log::suppressed),
@@ -81,6 +87,30 @@ impl Shared {
             leaked: flow::ack::leaked(),
         }
     }
+}
+
+/// The stores that are open.
+fn stores() -> Vec<StoreState> {
+    let state = |(exporter, store): (String, Arc<OpenStore>)| {
+        let stats = store.stats();
+        StoreState {
+            exporter,
+            records: stats.records,
+            bytes: stats.bytes,
+            chunks: stats.chunks,
+            parts: stats.parts,
+            tenants: stats.tenants,
+            stored_records: stats.stored_records,
+            repeated_requests: stats.repeated_requests,
+            repeated_records: stats.repeated_records,
+            refused_requests: stats.refused_requests,
+            damaged_chunks: stats.damaged_chunks,
+            removed_parts: stats.removed_parts,
+            queries: store.asked(),
+            missed_rows: stats.lost_rows,
+        }
+    };
+    OpenStore::all().into_iter().map(state).collect()
 }
 
 /// Why the program cannot start.
@@ -140,6 +170,7 @@ impl Service {
             log,
             releaser: Arc::default(),
             summary: Summary::default(),
+            losses: Arc::default(),
             resource: Mutex::new(plan.resource.clone()),
             left_on_disk: AtomicU64::new(0),
         });
@@ -177,7 +208,8 @@ impl Service {
         let releaser = shared.releaser.clone();
         releasing.spawn(task::again("releaser", move || releaser.clone().run()));
         shared.registry.configured(true, since_epoch());
-        let receivers = receivers.into_iter().map(|receiver| receiver.start(&shared.registry)).collect();
+        let receivers: Vec<_> = receivers.into_iter().map(|receiver| receiver.start(&shared.registry)).collect();
+        shared.registry.listens(&receivers);
         shared.health.enter(Phase::Running);
         announce(&plan);
         Ok(Service { shared, plan, outlets, stages, receivers, pages, ending: JoinSet::new(), releasing })

@@ -5,7 +5,6 @@
 //! record.
 
 use crate::app::registry::Registry;
-use crate::app::service::Service;
 use crate::app::terminal;
 use flow::{Attempt, Exporter, Payload, Stop, Target};
 use parking_lot::Mutex;
@@ -112,23 +111,6 @@ fn line(before: &Counts, now: &Counts, elapsed: Duration, refused: u64) -> Strin
     }
     let _ = write!(line, " · refused {}", short(refused as f64));
     line
-}
-
-/// The first words of the built-in configuration: where to send, and where to look.
-#[must_use]
-pub fn greeting(service: &Service) -> String {
-    let mut text = format!("bywash {} takes OTLP on", env!("CARGO_PKG_VERSION"));
-    for (i, (transport, address)) in service.receivers().iter().flat_map(|r| &r.addresses).enumerate() {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{} {address} ({transport})", if i == 0 { "" } else { " and" });
-    }
-    for (page, path) in [("metrics", "/metrics"), ("health_check", "/")] {
-        if let Some(address) = service.pages().address(page) {
-            let _ = write!(text, " · http://{address}{path}");
-        }
-    }
-    text.push_str(" · Ctrl-C ends\n");
-    text
 }
 
 /// Shows what is counted until a stop is requested, and once more then.

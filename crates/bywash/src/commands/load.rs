@@ -5,6 +5,7 @@
 //! | what is sent | [`generate`] |
 //! | what it is sent with | [`client`] |
 //! | what became of it, on paper | [`books`] |
+//! | the shop of `--demo` | [`demo`], [`shop`] |
 //!
 //! Requests are numbered; a worker takes the next number, waits for its time, sends, and books what the receiver said. At the
 //! rate asked for, or as fast as answers come, never more than `--in-flight` requests are out. Every record ends in exactly one
@@ -13,7 +14,9 @@
 
 pub mod books;
 pub mod client;
+pub mod demo;
 pub mod generate;
+pub mod shop;
 
 use super::interrupt::Interrupt;
 use super::progress::{Progress, part, short};
@@ -108,6 +111,9 @@ pub struct Args {
     /// Write what became of each request's ids, a JSON object a line
     #[arg(long, value_name = "FILE")]
     pub ids_file: Option<PathBuf>,
+    /// Send traces and logs of a small shop instead, some four visits a second, until --duration or Ctrl-C
+    #[arg(long, conflicts_with_all = ["signal", "rate", "records", "requests", "services", "errors_every", "body", "ids_file"])]
+    pub demo: bool,
 }
 
 /// `--protocol`, in the words of OTEL_EXPORTER_OTLP_PROTOCOL.
@@ -183,6 +189,9 @@ struct Run {
 /// # Errors
 /// The target is none, or the file of ids cannot be written.
 pub async fn run(args: Args) -> anyhow::Result<u8> {
+    if args.demo {
+        return demo::run(&args).await;
+    }
     let clients = (0..args.connections).map(|_| Client::new(&args)).collect::<Result<_, _>>()?;
     let books = Books::open(args.ids_file.as_deref()).context("cannot write the file of ids")?;
     let pace = if args.rate > 0.0 { f64::from(args.records) / args.rate } else { 0.0 };

@@ -129,7 +129,7 @@ fn no_color() -> bool {
 }
 
 /// The time by which stages judge: that of the machine.
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     let wall = flow::clock::since_epoch();
     let nanos = i64::from(wall.subsec_nanos());
     Now {

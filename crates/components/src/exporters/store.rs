@@ -4,9 +4,11 @@
 //! |---|---|
 //! | which stores are open, and what is done every second | `open` |
 //! | what can be asked of one, and what is answered | [`api`] |
-//! | how records look as JSON | `rows` |
+//! | how records look as JSON | [`rows`] |
+//! | how it is asked beside all else | `asking` |
 //! | who may ask a running one: its socket | [`serve`] |
-//! | the same over TCP | `page` |
+//!
+//! Over TCP it is asked by the program's page (`web` of the program), which listens where [`Api`] says.
 //!
 //! Success is answered after the store's journal is synced. Requests that come at the same time share one sync: whoever syncs takes
 //! along what the others have appended meanwhile.
@@ -14,9 +16,9 @@
 //! Each tenant is a target of its own, so that no batch is of two.
 
 pub mod api;
+mod asking;
 mod open;
-mod page;
-mod rows;
+pub mod rows;
 pub mod serve;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,11 @@ use config::size::ByteSize;
 use config::validate::{Report, Validate};
 use flow::router::{Router, Routes};
 use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
+use net::auth::AuthError;
+use net::host;
 use net::server::keys;
+use net::tls::ServerTls;
+use net::tokens::{TokenConfig, Tokens};
 use open::Handle;
 pub use open::OpenStore;
 use serde::Deserialize;
@@ -89,27 +95,55 @@ pub enum Driver {
     Postgres,
 }
 
-/// Where questions are answered over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// Where questions are answered over HTTP, and the page is served.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
-    /// As `host:port`, on this machine.
+    /// As `host:port`; without `tokens` on this machine.
     pub endpoint: String,
+    /// A file with a token and its tenants in each line: who may ask, and whose data each may see.
+    pub tokens_file: String,
+    /// More tokens, each in a file of its own. Without any all programs of this machine may ask, for everything.
+    pub tokens: Vec<TokenConfig>,
+    /// TLS of the listener.
+    #[serde(deserialize_with = "optional::block")]
+    pub tls: Option<ServerTls>,
 }
 
 impl Default for Api {
     fn default() -> Self {
-        Api { endpoint: "localhost:4319".to_owned() }
+        Api { endpoint: "localhost:4319".to_owned(), tokens_file: String::new(), tokens: vec![], tls: None }
+    }
+}
+
+impl Api {
+    /// Who may ask, if anybody is asked for a token.
+    ///
+    /// # Errors
+    /// A file cannot be read or is wrong.
+    pub fn tokens(&self) -> Result<Option<Tokens>, AuthError> {
+        let is_open = self.tokens_file.is_empty() && self.tokens.is_empty();
+        if is_open { Ok(None) } else { Tokens::new(&self.tokens_file, &self.tokens).map(Some) }
     }
 }
 
 impl Validate for Api {
     fn validate(&self, report: &mut Report<'_>) {
         keys::listener(&self.endpoint, "tcp", &[], report);
-        if !page::is_of_this_machine(&self.endpoint) {
-            let text = "answers are for this machine only: `localhost`, `127.0.0.1` or `[::1]`; for others put a proxy before it \
-                        that asks who they are";
-            report.error("endpoint", text);
+        for (at, token) in self.tokens.iter().enumerate() {
+            report.nested(&format!("tokens.{at}"), token);
+        }
+        match self.tokens() {
+            Ok(None) if !host::is_of_this_machine(&self.endpoint) => report.error(
+                "endpoint",
+                "other machines reach this address, and nobody would be asked who it is: set `tokens_file` or `tokens`, \
+                 or listen on `localhost`, `127.0.0.1` or `[::1]`",
+            ),
+            Ok(_) => {}
+            Err(error) => error.tell(report),
+        }
+        if let Some(tls) = &self.tls {
+            report.nested("tls", tls);
         }
     }
 }

@@ -91,6 +91,7 @@ impl<E: Exporter> Worker<E> {
         match attempt {
             Attempt::Retry { after, why, scope: Scope::Target } => {
                 self.stands(Standing::Failing);
+                *self.shared.trouble.lock() = Some(why.clone());
                 if self.breaker.failure(now, &self.context.retry, *after, random) {
                     tracing::warn!(target = %self.shared.target, %why, "destination halted");
                 }
@@ -100,6 +101,7 @@ impl<E: Exporter> Worker<E> {
             }
             Attempt::Retry { after, why, scope } => {
                 self.breaker.unprobe(now);
+                *self.shared.trouble.lock() = Some(why.clone());
                 let Some(shared) = self.belongs_to(scope) else { return };
                 if shared.failure(now, &self.context.retry, *after, random) {
                     let (kind, name) = (scope.as_str(), scope.name());

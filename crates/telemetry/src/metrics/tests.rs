@@ -4,7 +4,19 @@ use flow::spool::view::DeadView;
 use flow::stats::HistogramView;
 
 fn lane(target: &str, state: &'static str, oldest: Option<Instant>) -> LaneView {
-    LaneView { target: Target::new(target), state, bytes: 7, size: 9, records: 1, oldest, waiting: 1, stored: 0 }
+    let (why, until) = (None, None);
+    LaneView {
+        target: Target::new(target),
+        state,
+        why,
+        until,
+        bytes: 7,
+        size: 9,
+        records: 1,
+        oldest,
+        waiting: 1,
+        stored: 0,
+    }
 }
 
 /// A queue on disk to which everything has happened, with a different number for each.
@@ -96,6 +108,22 @@ fn eventful() -> Snapshot {
             lane_bytes: 60,
         },
         stages: vec![],
+        stores: vec![store::StoreState {
+            exporter: "store".into(),
+            records: 61,
+            bytes: 62,
+            chunks: 63,
+            parts: 64,
+            tenants: 65,
+            stored_records: 66,
+            repeated_requests: 67,
+            repeated_records: 68,
+            refused_requests: 69,
+            damaged_chunks: 70,
+            removed_parts: 71,
+            queries: 72,
+            missed_rows: 73,
+        }],
         receivers: vec![
             receiver("grpc", Signal::Logs, logs),
             receiver("http", Signal::Logs, InletStats::default()),

@@ -6,18 +6,17 @@
 //! Invariants: nothing of this waits for a disk on a task: threads do, and of those a store has a bound, so that a disk that hangs does
 //! not take all threads of the process.
 
-use super::page::{self, Server};
 use super::{Config, Retention, serve};
 use ::store::disk::RealDisk;
-use ::store::{Refused, Store};
+use ::store::{Engine, Refused, Stats, Store};
 use flow::{Stop, Stopper, task};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::MissedTickBehavior;
 use wire::Signal;
 
@@ -38,8 +37,10 @@ pub struct OpenStore {
     handles: Mutex<Vec<Weak<Handle>>>,
     threads: Arc<Semaphore>,
     questions: Arc<Semaphore>,
-    /// Whether the disk did not take what came last.
-    is_failing: AtomicBool,
+    /// Questions that were asked.
+    asked: AtomicU64,
+    /// What is told of it, which takes too long to be made for everybody who looks.
+    stats: Mutex<Stats>,
     /// Whether it was said in the log that it cannot write.
     is_told: AtomicBool,
     /// Dropped with the store, which ends its socket.
@@ -51,8 +52,6 @@ pub(super) struct Handle {
     exporter: String,
     retention: Retention,
     pub store: Arc<OpenStore>,
-    /// Where it answers; successive exporters share it.
-    pub server: Option<Arc<Server>>,
 }
 
 /// The store of a configuration, for the exporter of this name. Must be called within a runtime.
@@ -86,10 +85,9 @@ pub(super) fn open(exporter: &str, config: &Config) -> Result<Arc<Handle>, Strin
             store
         }
     };
-    let server = config.api.as_ref().map(|api| store.serve(&api.endpoint)).transpose()?;
     drop(stores);
     let (exporter, retention) = (exporter.to_owned(), config.retention);
-    let handle = Arc::new(Handle { exporter, retention, store, server });
+    let handle = Arc::new(Handle { exporter, retention, store });
     handle.store.handles.lock().push(Arc::downgrade(&handle));
     Ok(handle)
 }
@@ -161,7 +159,8 @@ impl OpenStore {
             handles: Mutex::default(),
             threads: Arc::new(Semaphore::new(MOST_THREADS)),
             questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
-            is_failing: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+            stats: Mutex::default(),
             is_told: AtomicBool::new(false),
             _stopper: stopper,
         };
@@ -180,20 +179,36 @@ impl OpenStore {
         &self.store
     }
 
-    /// The server at an endpoint: the one that is there, or a new one.
-    fn serve(self: &Arc<Self>, endpoint: &str) -> Result<Arc<Server>, String> {
-        let there = self
-            .handles
-            .lock()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .find_map(|handle| handle.server.clone().filter(|server| server.endpoint == endpoint));
-        there.map_or_else(|| page::open(self, endpoint).map_err(|error| error.to_string()), Ok)
+    /// All that are open, with the exporters that keep their data in them.
+    #[must_use]
+    pub fn all() -> Vec<(String, Arc<OpenStore>)> {
+        let stores: Vec<_> = STORES.lock().iter().filter_map(Weak::upgrade).collect();
+        stores.into_iter().filter_map(|store| Some((store.current()?.exporter.clone(), store))).collect()
     }
 
-    /// Permits for questions.
-    pub(super) fn questions(&self) -> Arc<Semaphore> {
-        self.questions.clone()
+    /// The store of the exporter of this name, if that is at work.
+    #[must_use]
+    pub fn of_exporter(exporter: &str) -> Option<Arc<OpenStore>> {
+        OpenStore::all().into_iter().find_map(|(name, store)| (name == exporter).then_some(store))
+    }
+
+    /// A turn to ask. None if the runtime ends.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = self.questions.clone().acquire_owned().await.ok();
+        self.asked.fetch_add(1, Relaxed);
+        permit
+    }
+
+    /// What it has counted, and how much there was at the last tick.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        *self.stats.lock()
+    }
+
+    /// How many questions were asked since it was opened.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Relaxed)
     }
 
     /// The exporter that was built last and still lives.
@@ -203,21 +218,9 @@ impl OpenStore {
         handles.iter().rev().find_map(Weak::upgrade)
     }
 
-    /// Takes a request in; it is durable when this has succeeded.
+    /// Takes a request in; it is durable when this has succeeded, and is shown to those who look.
     pub(super) fn take(&self, tenant: &str, signal: Signal, body: &[u8], now: u64) -> Result<(), Refused> {
-        // While the disk fails nothing is added: what is refused is not to be found.
-        if self.is_failing.load(Relaxed) {
-            self.sync()?;
-        }
-        self.store.append(tenant, signal, body, 0, now)?;
-        self.sync()
-    }
-
-    fn sync(&self) -> Result<(), Refused> {
-        let synced = self.store.sync();
-        self.is_failing.store(synced.is_err(), Relaxed);
-        synced?;
-        Ok(())
+        self.store.keep(tenant, signal, body, now).map(drop)
     }
 
     /// What is done every second.
@@ -225,7 +228,9 @@ impl OpenStore {
         if let Some(handle) = self.current() {
             self.store.set_retention(handle.retention.max_age(), handle.retention.max_bytes());
         }
-        match self.store.tick(now) {
+        let ticked = self.store.tick(now);
+        *self.stats.lock() = self.store.stats();
+        match ticked {
             Ok(()) => self.is_told.store(false, Relaxed),
             // Once: senders are told meanwhile.
             Err(error) if !self.is_told.swap(true, Relaxed) => {

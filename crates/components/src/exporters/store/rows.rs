@@ -12,7 +12,8 @@ use wire::Signal;
 pub(super) const CLASSES: [&str; 7] = ["none", "trace", "debug", "info", "warn", "error", "fatal"];
 
 /// A log record or span.
-pub(super) fn row(signal: Signal, row: &Row) -> Value {
+#[must_use]
+pub fn row(signal: Signal, row: &Row) -> Value {
     let message = wire::schema::request(signal);
     // What a store gives was checked when it came in.
     let request = wire::json::to_json(message, &row.request()).unwrap_or_default();
@@ -27,6 +28,7 @@ pub(super) fn row(signal: Signal, row: &Row) -> Value {
     let mut shown = json!({
         "time": time(row.cursor.time),
         "cursor": row.cursor.to_string(),
+        "id": row.id().to_string(),
         "severity": class(row.severity),
         "severity_number": row.severity,
         "service": row.service,

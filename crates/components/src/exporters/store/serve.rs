@@ -18,9 +18,8 @@ use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
@@ -30,8 +29,6 @@ const SOCKET: &str = "query.sock";
 const MAX_CONNECTIONS: usize = 16;
 /// How long a request's head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a store is searched for one question.
-const SEARCH_TIME: Duration = Duration::from_secs(30);
 /// How long one question may take, with waiting for others.
 const DEADLINE: Duration = Duration::from_secs(90);
 /// Bytes of an answer that are read.
@@ -104,13 +101,13 @@ async fn connection(stream: UnixStream, store: Weak<OpenStore>) {
 }
 
 /// Answers a request.
-pub(super) async fn respond<B>(request: &Request<B>, store: Option<Arc<OpenStore>>) -> Response<Full<Bytes>> {
+async fn respond<B>(request: &Request<B>, store: Option<Arc<OpenStore>>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET {
         return refused(StatusCode::METHOD_NOT_ALLOWED, "only GET");
     }
     let question = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let answered = match store {
-        Some(store) => ask_on_thread(store, question).await,
+        Some(store) => store.ask(move |store, until| api::answer(store, &question, until)).await,
         None => None,
     };
     match answered {
@@ -121,39 +118,8 @@ pub(super) async fn respond<B>(request: &Request<B>, store: Option<Arc<OpenStore
 }
 
 /// An answer that says why there is none.
-pub(super) fn refused(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
+fn refused(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
     response(status, &serde_json::json!({"error": why}))
-}
-
-/// Says that the asker has gone when it is dropped.
-struct Asker(Arc<AtomicBool>);
-
-impl Drop for Asker {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
-async fn ask_on_thread(store: Arc<OpenStore>, question: String) -> Option<Result<Value, Wrong>> {
-    let permit = store.questions().acquire_owned().await.ok()?;
-    let asker = Asker(Arc::default());
-    let has_gone = asker.0.clone();
-    let answered = tokio::task::spawn_blocking(move || {
-        let end: Instant = flow::clock::now() + SEARCH_TIME;
-        let until = || has_gone.load(Relaxed) || flow::clock::now() >= end;
-        let answer = api::answer(store.store(), &question, &until);
-        drop(permit);
-        answer
-    });
-    let answered = answered.await;
-    drop(asker);
-    match answered {
-        Ok(answer) => Some(answer),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => None,
-        },
-    }
 }
 
 fn response(status: StatusCode, answer: &Value) -> Response<Full<Bytes>> {

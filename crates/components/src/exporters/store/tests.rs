@@ -3,8 +3,8 @@ use ::store::Query;
 use bytes::Bytes;
 use config::testing::{decoded, errors, failures};
 use flow::{Meta, Payload};
+use serde_json::json;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::Signal;
 use wire::build::{Log, MessageWriter, Span};
 use wire::key::AnyValue;
@@ -60,6 +60,13 @@ fn keys_are_checked() {
     assert_eq!(failures::<Config>("{path: a, driver: mysql}").len(), 1);
     assert!(errors(&decoded::<Config>("{path: a, api: {}}")).is_empty());
     assert_eq!(decoded::<Config>("{path: a, api: {}}").api.unwrap().endpoint, "localhost:4319");
+    let by_token = |keys: &str| decoded::<Config>(&format!("{{path: a, api: {{endpoint: '0.0.0.0:4319', {keys}}}}}"));
+    let tokens = tempfile::NamedTempFile::new().unwrap();
+    let file = tokens.path().display();
+    assert_eq!(errors(&by_token(&format!("tokens_file: '{file}'"))), ["api.tokens_file"], "no token in it");
+    std::fs::write(tokens.path(), "alpha acme\n").unwrap();
+    assert!(errors(&by_token(&format!("tokens_file: '{file}'"))).is_empty());
+    assert_eq!(errors(&by_token("tokens: [{}]"))[..2], ["api.tokens.0.token_file", "api.tokens.0.tenants"]);
     for endpoint in ["'0.0.0.0:4319'", "'[::]:4319'", "'example.com:4319'", "':4319'"] {
         let open = decoded::<Config>(&format!("{{path: a, api: {{endpoint: {endpoint}}}}}"));
         assert_eq!(errors(&open), ["api.endpoint"], "{endpoint}");
@@ -183,6 +190,13 @@ async fn every_page_answers() {
     assert_eq!(answered(&exporter, "/api/fields").unwrap()["fields"][0]["text"], "service.name");
     let values = answered(&exporter, "/api/fields?field=service.name").unwrap();
     assert_eq!((&values["values"][0]["text"], &values["values"][0]["records"]), (&"cart".into(), &3.into()));
+    let id = all["rows"][1]["id"].as_str().unwrap();
+    let around = answered(&exporter, &format!("/api/logs/around?id={id}&before=1&after=5&service=cart")).unwrap();
+    assert_eq!((&around["row"], around["before"].as_array().unwrap().len()), (&all["rows"][1], 1));
+    assert_eq!(around["after"], json!([all["rows"][0]]));
+    let services = answered(&exporter, &format!("/api/services?end={}", 2_000_000_000u64)).unwrap();
+    let of = |name: &str| services["services"].as_array().unwrap().iter().find(|s| s["name"] == name).cloned().unwrap();
+    assert_eq!((&of("")["spans"], &of("")["rate"]), (&1.into(), &0.5.into()), "{services}");
 }
 
 /// Scenario: questions that are wrong in each way. Guarantee: each is told, and an expression with the place.
@@ -201,6 +215,10 @@ async fn wrong_questions_are_told() {
         ("/api/traces/00000000000000000000000000000001", 404, None, "no such trace"),
         ("/api/histogram", 400, None, "`start`"),
         ("/api/fields?signal=metrics", 400, None, "metrics"),
+        ("/api/logs/around", 400, None, "`id`"),
+        ("/api/logs/around?id=zz", 400, None, "id"),
+        ("/api/logs/around?id=0000000000000001000000000000000100000000", 404, None, "no such record"),
+        ("/api/services?limit=3", 400, None, "unknown parameter"),
     ] {
         let wrong = answered(&exporter, question).unwrap_err();
         assert!(wrong.status == status && wrong.error.contains(part), "{question}: {wrong:?}");
@@ -222,39 +240,4 @@ async fn a_socket_answers_while_the_store_is_open() {
     assert!(matches!(wrong, Err(serve::AskError::Wrong(wrong)) if wrong.at.is_some()));
     drop(exporter);
     assert!(matches!(serve::ask(&path, "/api/logs").await, Err(serve::AskError::Nobody)));
-}
-
-/// What a server answers to a request with this method and host.
-async fn over_tcp(at: std::net::SocketAddr, method: &str, host: &str) -> String {
-    let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
-    let request = format!("{method} /api/logs?q=hello HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
-}
-
-/// Scenario: questions over TCP, for localhost and for a name on the web that points here, and with another method; the exporter's successor
-/// has the same endpoint. Guarantee: the first is answered, the others are refused; the listener stays, and is gone with the last.
-#[tokio::test]
-async fn this_machine_may_ask_over_tcp() {
-    let dir = TempDir::new().unwrap();
-    let at = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let with_api = config(&dir, &format!(", api: {{endpoint: '{at}'}}"));
-    let exporter = Store::new("store", &with_api).unwrap();
-    assert_eq!(send(&exporter, Payload::new(Signal::Logs, logs("hello"), 1)).await, Attempt::Sent);
-    let answer = over_tcp(at, "GET", "localhost:4319").await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"body\":\"hello\""), "{answer}");
-    assert!(over_tcp(at, "GET", "evil.example").await.starts_with("HTTP/1.1 403 "));
-    assert!(over_tcp(at, "POST", "localhost").await.starts_with("HTTP/1.1 405 "));
-    let successor = Store::new("store", &with_api).unwrap();
-    drop(exporter);
-    assert!(over_tcp(at, "GET", "[::1]:4319").await.starts_with("HTTP/1.1 200 "));
-    let without = Store::new("store", &config(&dir, "")).unwrap();
-    drop(successor);
-    assert!(without.handle.server.is_none());
-    // Its last words may take a moment.
-    while tokio::net::TcpStream::connect(at).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
 }

@@ -224,7 +224,8 @@ fn each(
 }
 
 /// The letters that a name is among, and its number there.
-fn find<'a>(boxes: &'a [Boxed], id: &str) -> Option<(&'a Boxed, u64)> {
+#[must_use]
+pub fn find<'a>(boxes: &'a [Boxed], id: &str) -> Option<(&'a Boxed, u64)> {
     let mut parts = id.rsplitn(3, '/');
     let (number, signal, exporter) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
     let boxed = boxes.iter().find(|b| b.exporter == exporter && b.signal.as_str() == signal)?;

@@ -9,6 +9,7 @@
 
 use bytes::Bytes;
 use flow::Meta;
+use foldhash::fast::RandomState;
 use stages::Timestamp;
 use stages::entry::otlp::{self, Change};
 use stages::entry::{Entry, Labels, Source};
@@ -115,7 +116,9 @@ struct Group {
     header: Vec<u8>,
     scopes: Vec<Scope>,
     /// Its scopes by the place of the one they come from.
-    by_id: HashMap<usize, usize>,
+    by_id: HashMap<usize, usize, RandomState>,
+    /// The last of those, which is nearly always that of the next record: place and scope.
+    last: Option<(usize, usize)>,
 }
 
 /// A scope entry in the making.
@@ -131,7 +134,7 @@ type Key = (usize, usize, Labels);
 pub struct Rewriter {
     groups: Vec<Group>,
     /// By request, resource entry and labels.
-    by_key: HashMap<Key, usize>,
+    by_key: HashMap<Key, usize, RandomState>,
     /// The key of the last group, which is nearly always that of the next record, and the group: comparing labels is cheaper than hashing
     /// them.
     last: Option<(Key, usize)>,
@@ -203,7 +206,7 @@ impl Rewriter {
                             return false;
                         }
                         self.bytes += header.len();
-                        self.groups.push(Group { header, scopes: vec![], by_id: HashMap::new() });
+                        self.groups.push(Group { header, scopes: vec![], by_id: HashMap::default(), last: None });
                         self.by_key.insert(key.clone(), self.groups.len() - 1);
                         self.groups.len() - 1
                     }
@@ -214,12 +217,16 @@ impl Rewriter {
         };
         let group = &mut self.groups[group];
         let scope = record.scope();
-        let at = *group.by_id.entry(scope.id()).or_insert_with(|| {
-            let header: Vec<u8> = scope.header().collect::<Vec<_>>().concat();
-            self.bytes += header.len();
-            group.scopes.push(Scope { header, records: vec![] });
-            group.scopes.len() - 1
-        });
+        let at = match group.last.filter(|(id, _)| *id == scope.id()) {
+            Some((_, at)) => at,
+            None => *group.by_id.entry(scope.id()).or_insert_with(|| {
+                let header: Vec<u8> = scope.header().collect::<Vec<_>>().concat();
+                self.bytes += header.len();
+                group.scopes.push(Scope { header, records: vec![] });
+                group.scopes.len() - 1
+            }),
+        };
+        group.last = Some((scope.id(), at));
         if self.bytes + len > self.most {
             return false;
         }
