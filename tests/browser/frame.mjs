@@ -72,7 +72,6 @@ export function frame(given) {
     logs: 'There is no record in this window.',
     traces: 'There is no trace in this window.',
     services: 'No service sent anything',
-    letters: 'There are no dead letters.',
   })) {
     check(
       given,
@@ -80,7 +79,7 @@ export function frame(given) {
       `#/${view}?from=1000000000000000000&to=1000000001000000000`,
       async ({ page, stand, shot }) => {
         await page.getByText(told).waitFor();
-        if (view !== 'letters') await page.getByText(`127.0.0.1:${stand.program.http}`).first().waitFor();
+        await page.getByText(`127.0.0.1:${stand.program.http}`).first().waitFor();
         await shot(`nothing-${view}`);
       },
     );

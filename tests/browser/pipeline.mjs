@@ -93,12 +93,12 @@ export function pipeline(given) {
       assert.match(await page.locator('.stage-entry.dropped').innerText(), /dropped: debug/);
       assert.match(await page.locator('.stage-entry').first().innerText(), /order placed/);
       await shot('stages');
-      await page.getByLabel('Stages YAML').fill('- json:\n- wrong:\n');
+      await page.getByLabel('Stages YAML').fill('- json: {expressions: {a: }}\n- jsn: {}\n');
       await page.getByRole('button', { name: /^Run/ }).click();
       await page.getByText(/did you mean/).waitFor();
-      assert.equal(await page.evaluate(() => getSelection()?.toString()), '- wrong:');
+      assert.equal(await page.evaluate(() => getSelection()?.toString()), '- jsn: {}');
       await page.reload();
-      assert.equal(await page.getByLabel('Stages YAML').inputValue(), '- json:\n- wrong:\n');
+      assert.equal(await page.getByLabel('Stages YAML').inputValue(), '- json: {expressions: {a: }}\n- jsn: {}\n');
     },
     { expected: /400 \(Bad Request\)/ },
   );

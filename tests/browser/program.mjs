@@ -41,10 +41,9 @@ exporters:
     retry_on_failure: {initial_interval: 12s, max_interval: 30s}
     sending_queue: {queue_size: 3}
 extensions:
-  file_storage: {directory: ${directory}/queues}
+  file_storage: {directory: ${directory}/queues, create_directory: true}
 service:
   extensions: [file_storage]
-  acknowledge: delivered
   budget: {tenant: {header: x-tenant}}
   telemetry: {metrics: {level: none}}
   pipelines:

@@ -15,15 +15,17 @@ export async function build() {
   await program.send('traces', bad.traces);
   await program.send('logs', logs('till', [log({ at: now - 5000, text: 'a line of acme' })]), 'acme');
   const browser = await launch();
-  const { traces } = await (await fetch(`${program.origin}/api/traces?errors=true&limit=20&service=payment`)).json();
-  const failed = traces.find((/** @type {any} */ trace) => trace.spans < 20 && trace.services.includes('payment'));
+  const failed = await sought(async () => {
+    const { traces } = await (await fetch(`${program.origin}/api/traces?errors=true&limit=20&service=payment`)).json();
+    return traces.find((/** @type {any} */ trace) => trace.spans < 20 && trace.services.includes('payment'));
+  });
   let line = 0;
-  return {
+  const stand = {
     program,
     browser,
     big: big.id,
     bad: bad.trace,
-    failed: /** @type {string} */ (failed.trace_id),
+    failed: /** @type {string} */ (/** @type {any} */ (failed).trace_id),
     /** @param {string} hash @param {Parameters<typeof open>[3]} [how] */
     open: (hash, how) => open(browser, how?.origin ?? program.origin, hash, how),
     /**
@@ -49,16 +51,26 @@ export async function build() {
     async lose(count = 8) {
       for (let at = 1; at <= count; at++)
         program.sendAway(logs('payment', [log({ at: Date.now(), text: `payment ${at} <b>not bold</b>` })]));
-      for (;;) {
-        const { total } = await (await fetch(`${program.origin}/api/dead-letters`)).json();
-        if (total >= 2) return;
-        await new Promise((done) => setTimeout(done, 50));
-      }
+      await sought(async () => (await (await fetch(`${program.origin}/api/dead-letters`)).json()).total >= 2);
     },
     async stop() {
       await browser.close();
       await program.stop();
     },
   };
+  await stand.lose();
+  // The program looks at its counters once a second.
+  await sought(async () => (await (await fetch(`${program.origin}/api/losses`)).json()).losses.length);
+  return stand;
+}
+
+/** Asks until there is an answer. @template T @param {() => Promise<T>} ask */
+async function sought(ask) {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
+    const answer = await ask();
+    if (answer) return answer;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  throw new Error(`it never came: ${ask}`);
 }
 /** @typedef {Awaited<ReturnType<typeof build>>} Stand */

@@ -65,6 +65,8 @@ pub struct Losses(Mutex<Inner>);
 struct Inner {
     /// What was counted when it was looked last.
     last: HashMap<Arc<Key>, u64>,
+    /// What exporters had given up then, letters or not.
+    given_up: HashMap<Key, u64>,
     /// Minutes since the epoch, ascending.
     minutes: VecDeque<(u64, BTreeMap<Arc<Key>, u64>)>,
 }
@@ -72,7 +74,8 @@ struct Inner {
 impl Losses {
     /// Takes note of what is counted now, at this time in nanoseconds since the epoch.
     pub fn sample(&self, state: &State, now: u64) {
-        self.take(totals(state), now);
+        let totals = totals(state, &mut self.0.lock().given_up);
+        self.take(totals, now);
     }
 
     fn take(&self, totals: BTreeMap<Key, u64>, now: u64) {
@@ -138,9 +141,10 @@ impl Key {
     }
 }
 
-/// What the program has counted since its start.
-fn totals(state: &State) -> BTreeMap<Key, u64> {
-    let mut totals = BTreeMap::new();
+/// What the program has counted since its start. `given_up` is what exporters had given up at the last look: what becomes a letter is counted
+/// as given up a moment before.
+fn totals(state: &State, given_up: &mut HashMap<Key, u64>) -> BTreeMap<Key, u64> {
+    let (mut totals, mut now) = (BTreeMap::new(), HashMap::new());
     let mut add = |component: &str, signal, reason: &str, what, count: u64| {
         let key = Key { component: component.to_owned(), signal, reason: reason.to_owned(), what };
         *totals.entry(key).or_default() += count;
@@ -160,10 +164,15 @@ fn totals(state: &State) -> BTreeMap<Key, u64> {
         for (kind, n) in &parked {
             add(&exporter.exporter, exporter.signal, kind, What::Parked, *n);
         }
+        let has_letters = exporter.spool.as_ref().is_some_and(|spool| spool.dead.is_some());
         for (kind, n) in exporter.totals.failed.iter() {
-            // What became a letter was counted as given up before.
-            let given_up = n.saturating_sub(parked.get(kind.as_str()).copied().unwrap_or_default());
-            add(&exporter.exporter, exporter.signal, kind.as_str(), What::Dropped, given_up);
+            let reason = kind.as_str().to_owned();
+            let component = exporter.exporter.clone();
+            let key = Key { component, signal: exporter.signal, reason, what: What::Dropped };
+            let known = if has_letters { given_up.get(&key).copied().unwrap_or_default() } else { n };
+            let lost = known.saturating_sub(parked.get(kind.as_str()).copied().unwrap_or_default());
+            add(&exporter.exporter, exporter.signal, kind.as_str(), What::Dropped, lost);
+            now.insert(key, n);
         }
     }
     for processor in &state.processors {
@@ -171,6 +180,7 @@ fn totals(state: &State) -> BTreeMap<Key, u64> {
             add(&processor.processor, processor.signal, reason, What::Dropped, *n);
         }
     }
+    *given_up = now;
     totals
 }
 
@@ -188,6 +198,11 @@ pub fn answer(losses: &Losses, asked: Asked) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flow::spool::SpoolView;
+    use flow::spool::view::DeadView;
+    use flow::stats::ExporterStats;
+    use flow::{Budget, BudgetConfig, Kind};
+    use telemetry::metrics::{BudgetState, ExporterState, ExporterTotals};
 
     fn counted(counts: &[(&str, What, u64)]) -> BTreeMap<Key, u64> {
         let key = |component: &str, what| Key {
@@ -215,6 +230,38 @@ mod tests {
         assert_eq!((&some["total"]["shed"], &some["losses"][0]["records"]), (&json!(4), &json!(4)));
         assert_eq!(some["losses"][0]["start"], (3 * MINUTE).to_string());
         assert_eq!(losses.json(0, MINUTE)["losses"], json!([]));
+    }
+
+    /// An exporter with letters that gave up so many records, of which so many are letters.
+    fn exporter(failed: u64, buried: u64) -> State {
+        let (stats, mut totals) = (ExporterStats::default(), ExporterTotals::default());
+        stats.failed.add(Kind::Expired, failed);
+        totals.add(&stats);
+        let dead = DeadView { buried: vec![(Kind::Expired, buried)], ..DeadView::default() };
+        let exporter = ExporterState {
+            exporter: "vendor".to_owned(),
+            signal: Signal::Logs,
+            totals,
+            queue_size: 0,
+            queue_capacity: 0,
+            bytes: 0,
+            lanes: vec![],
+            halted_scopes: [0; 3],
+            spool: Some(SpoolView { dead: Some(dead), ..SpoolView::default() }),
+        };
+        let budget = BudgetState::of(&Budget::new(BudgetConfig::default()));
+        State { budget, receivers: vec![], processors: vec![], exporters: vec![exporter] }
+    }
+
+    /// Scenario: an exporter gives records up, and a moment later most of them are dead letters. Guarantee: each is counted once: as parked, or, if
+    /// it became no letter, as dropped.
+    #[test]
+    fn letters_are_counted_once() {
+        let losses = Losses::default();
+        for (failed, buried) in [(3, 0), (8, 3), (8, 6), (8, 6)] {
+            losses.sample(&exporter(failed, buried), MINUTE);
+        }
+        assert_eq!(losses.json(0, u64::MAX)["total"], json!({"shed": 0, "refused": 0, "parked": 6, "dropped": 2}));
     }
 
     /// Scenario: two days of losses of more components than are told apart. Guarantee: a day is kept, of bounded size, and nothing is uncounted

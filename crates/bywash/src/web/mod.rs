@@ -111,6 +111,9 @@ struct Site {
     is_shut: bool,
 }
 
+/// A text, and when it was made.
+type Shown = Option<(Instant, Arc<str>)>;
+
 /// A page that is served.
 pub struct Web {
     pipeline: Arc<dyn Pipeline>,
@@ -118,7 +121,7 @@ pub struct Web {
     site: ArcSwap<Site>,
     streams: Arc<Semaphore>,
     /// The last state that was shown, and to whom: all of it, or without what belongs to tenants.
-    shown: Mutex<[Option<(Instant, Arc<str>)>; 2]>,
+    shown: Mutex<[Shown; 2]>,
 }
 
 impl Web {

@@ -60,8 +60,7 @@ fn shown(web: &Web, sees_all: bool) -> Arc<str> {
     let now = clock::now();
     let mut last = web.shown.lock();
     let place = &mut last[usize::from(sees_all)];
-    if let Some((at, text)) = place.as_ref().filter(|(at, _)| now.saturating_duration_since(*at) < TICK * 9 / 10) {
-        let _ = at;
+    if let Some((_, text)) = place.as_ref().filter(|(at, _)| now.saturating_duration_since(*at) < TICK * 9 / 10) {
         return text.clone();
     }
     let stats = web.store().map(|store| (store.stats(), store.asked()));

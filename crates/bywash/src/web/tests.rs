@@ -98,9 +98,15 @@ impl LetterBox for Letters {
 }
 
 fn logs(text: &str) -> Bytes {
+    many([text.to_owned()])
+}
+
+fn many(texts: impl IntoIterator<Item = String>) -> Bytes {
     let mut request = MessageWriter::new();
     request.resource_entry(&[("service.name", AnyValue::Str(b"cart"))], "", |scope| {
-        scope.log(&Log { time: 5, body: AnyValue::Str(text.as_bytes()), ..Log::default() });
+        for text in texts {
+            scope.log(&Log { time: 5, body: AnyValue::Str(text.as_bytes()), ..Log::default() });
+        }
     });
     request.finish()
 }

@@ -226,7 +226,7 @@ async fn a_destinations_wish_for_time_is_honoured() {
     b.end().await;
 }
 
-/// Scenario: a stalled destination. Guarantee: an attempt ends at the timeout, and the lane's view says that it is halted and how old its oldest record is.
+/// Scenario: a stalled destination. Guarantee: an attempt ends at the timeout, and the lane's view says that it is halted, why, and how old its oldest record is.
 #[tokio::test(start_paused = true)]
 async fn a_stall_ends_at_the_timeout() {
     let d = Destination::default();
@@ -237,9 +237,13 @@ async fn a_stall_ends_at_the_timeout() {
     tokio::time::sleep(S(40)).await;
     let view = b.lane.view();
     assert_ne!(view.state, "passing");
+    assert_eq!(view.why.map(|why| why.kind), Some(Kind::Timeout));
+    assert_eq!(view.until.is_some(), view.state == "halted");
     assert_eq!(view.oldest.map(|at| at - start), Some(Duration::ZERO));
     d.always(None);
     assert_eq!(rx.await.unwrap(), Outcome::Delivered);
+    let view = b.lane.view();
+    assert_eq!((view.state, view.why, view.until), ("passing", None, None));
     assert_eq!(b.context.stats.retries.iter().next().unwrap().0, Kind::Timeout);
     b.end().await;
 }

@@ -19,7 +19,7 @@ async fn only_this_machine_is_answered() {
         }
     }
     let wrong = stand.ask(Method::POST, "/api/logs", &[], "").await;
-    assert_eq!((wrong.status().as_u16(), &wrong.headers()[ALLOW]), (405, &"GET".parse().unwrap()));
+    assert_eq!((wrong.status().as_u16(), wrong.headers()[ALLOW].to_str().unwrap()), (405, "GET"));
     assert_eq!(stand.ask(Method::DELETE, "/", &[], "").await.status(), 405);
     assert_eq!(stand.get("/api/nothing", &[]).await.0, 404);
     assert_eq!(stand.get("/nothing.js", &[]).await.0, 404);
@@ -64,10 +64,8 @@ async fn a_token_opens_its_tenants_data() {
     stand.keep("default", Signal::Logs, &logs("of default"));
     for headers in [&[][..], &[("authorization", "Bearer alph")], &[("authorization", "Basic alpha")]] {
         let refused = stand.ask(Method::GET, "/api/logs", headers, "").await;
-        assert_eq!(
-            (refused.status().as_u16(), &refused.headers()[WWW_AUTHENTICATE]),
-            (401, &"Bearer".parse().unwrap())
-        );
+        let wanted = refused.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        assert_eq!((refused.status().as_u16(), wanted), (401, "Bearer"));
     }
     let of = async |path: &str, token| stand.get(path, &[token, ("host", "logs.example")]).await;
     let (_, own) = of("/api/logs", ALPHA).await;

@@ -1,6 +1,5 @@
 use super::*;
 use crate::web::MOST_STREAMS;
-use hyper::body::Body as _;
 
 /// The next text of a stream; none at its end.
 async fn next(body: &mut Body) -> Option<String> {
@@ -46,8 +45,8 @@ async fn a_reader_that_stalls_holds_up_nobody() {
     let stand = Stand::new(false);
     let mut body = stand.ask(Method::GET, "/api/tail", &[], "").await.into_body();
     next(&mut body).await.unwrap();
-    for n in 0..3000 {
-        stand.keep("default", Signal::Logs, &logs(&format!("n{n}")));
+    for first in (0..3000).step_by(50) {
+        stand.keep("default", Signal::Logs, &many((first..first + 50).map(|n| format!("n{n}"))));
     }
     assert_eq!(stand.store().store().stats().records, 3000);
     let (name, missed) = event(&mut body).await.unwrap();
@@ -95,7 +94,6 @@ async fn streams_end_with_the_server() {
     assert_eq!(next(&mut tail).await.unwrap(), ": beat\n\n");
     stand.stopper.stop(Duration::ZERO);
     assert!(next(&mut live).await.is_none() && next(&mut tail).await.is_none());
-    assert!(live.is_end_stream() || next(&mut live).await.is_none());
 }
 
 /// Scenario: more records than a piece holds, as rows and as OTLP, with a limit, and the store closed in between. Guarantee: all of them,
@@ -103,8 +101,8 @@ async fn streams_end_with_the_server() {
 #[tokio::test]
 async fn everything_can_be_exported() {
     let stand = Stand::new(false);
-    for n in 0..1203 {
-        stand.keep("default", Signal::Logs, &logs(&format!("n{n}")));
+    for first in (0..1203).step_by(100) {
+        stand.keep("default", Signal::Logs, &many((first..1203.min(first + 100)).map(|n| format!("n{n}"))));
     }
     for (path, lines) in [("/api/export?q=service:cart", 1203), ("/api/export?limit=7", 7)] {
         let answer = stand.ask(Method::GET, path, &[], "").await;
