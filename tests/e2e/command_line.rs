@@ -287,12 +287,16 @@ async fn inside_the_commands_of_the_readme() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let mut running: Vec<Process> = vec![];
     let mut tried = 0;
+    // What is kept without being told where.
+    let kept = TempDir::new().unwrap();
+    let state = [("XDG_STATE_HOME", kept.path().to_str().unwrap())];
     for block in readme.split("```sh\n").skip(1) {
         let block = block.split("```").next().unwrap();
         for line in block.lines() {
             let line = line.split(" #").next().unwrap().trim();
-            // A debug build in a test does for one second what the README does for ten.
+            // A debug build in a test does for one second what the README does for ten, or until it is told to end.
             let line = line.replace("--duration 10s", "--duration 1s");
+            let line = line.replace("load --demo", "load --demo --duration 1s");
             let args = match (line.strip_prefix("cargo run --release"), line.strip_prefix("bywash ")) {
                 (Some(rest), _) => rest.trim().strip_prefix("--").unwrap_or_default().to_owned(),
                 (_, Some(rest)) => rest.to_owned(),
@@ -307,7 +311,7 @@ async fn inside_the_commands_of_the_readme() {
             if lasts && args.first().is_none_or(|a| a == "run") {
                 end(&mut running).await;
             }
-            let mut process = Process::start("a command of the README", &args, &root());
+            let mut process = Process::start_with("a command of the README", &args, &root(), &state);
             if !lasts {
                 assert_eq!(process.ended().await, Some(0), "{line}: {:?}", process.stderr.all());
                 continue;

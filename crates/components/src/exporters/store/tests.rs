@@ -66,7 +66,7 @@ fn keys_are_checked() {
     assert_eq!(errors(&by_token(&format!("tokens_file: '{file}'"))), ["api.tokens_file"], "no token in it");
     std::fs::write(tokens.path(), "alpha acme\n").unwrap();
     assert!(errors(&by_token(&format!("tokens_file: '{file}'"))).is_empty());
-    assert_eq!(errors(&by_token("tokens: [{}]"))[..2], ["api.tokens.0.token_file", "api.tokens.0.tenants"]);
+    assert_eq!(errors(&by_token("tokens: [{}]"))[..2], ["api.tokens[0].token_file", "api.tokens[0].tenants"]);
     for endpoint in ["'0.0.0.0:4319'", "'[::]:4319'", "'example.com:4319'", "':4319'"] {
         let open = decoded::<Config>(&format!("{{path: a, api: {{endpoint: {endpoint}}}}}"));
         assert_eq!(errors(&open), ["api.endpoint"], "{endpoint}");
