@@ -258,7 +258,7 @@ mod tests {
         let told = Arc::new(AtomicUsize::new(0));
         let tell = told.clone();
         let query = Query { conditions: parse("alpha").expect("a query"), ..Query::new("t", Signal::Logs) };
-        let some = live.subscribe(&query, 100, move || drop(tell.fetch_add(1, Relaxed))).expect("room");
+        let some = live.subscribe(&query, 100, move || _ = tell.fetch_add(1, Relaxed)).expect("room");
         let all = live.subscribe(&Query::new("t", Signal::Logs), 2, || {}).expect("room");
         feed(&live, "t", 1, &["one alpha", "two beta", "three Alpha"]);
         feed(&live, "other", 2, &["four alpha"]);
