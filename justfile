@@ -28,7 +28,7 @@ crash rounds="1000":
 
 # How long routing takes while backends come and go.
 lb-churn:
-    cargo test --release -p bywash --lib during_churn -- --ignored --nocapture --test-threads=1
+    cargo test --release -p bywash-components --lib during_churn -- --ignored --nocapture --test-threads=1
 
 # A thousand tenants among nine thousand dead ones, beside the thousand alone, held to the bounds that are aimed at.
 many-targets:

@@ -3,8 +3,8 @@
 use crate::harness::backend::Backend;
 use crate::harness::{Bywash, Pipeline, eventually, http};
 use ::http::{HeaderMap, HeaderName};
-use bywash::config::Secret;
-use bywash::net::client::sigv4;
+use config::Secret;
+use net::client::sigv4;
 use parking_lot::Mutex;
 use serde_json::json;
 use std::sync::Arc;
@@ -270,7 +270,7 @@ async fn what_arrives_is_what_was_signed() {
 
 /// The time since the epoch of a date of Amazon's, such as `20150830T123600Z`; looked for within a day.
 fn epoch(date: &str) -> Duration {
-    let now = bywash::clock::since_epoch().as_secs();
+    let now = flow::clock::since_epoch().as_secs();
     let seconds = (now - 3600..=now + 3600).find(|seconds| sigv4::date(Duration::from_secs(*seconds)) == date);
     Duration::from_secs(seconds.expect("it was signed just now"))
 }

@@ -33,6 +33,8 @@ mod loki;
 mod loki_stages;
 mod many_at_rest;
 mod overload;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod prometheus;
 mod reload;
 mod spool_speed;

@@ -3,10 +3,10 @@
 use bywash::app::cli::Cli;
 use bywash::app::run::Exit;
 use bywash::app::terminal;
-use bywash::telemetry::writer::{self, Writer};
 use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
+use telemetry::writer::{self, Writer};
 
 /// How long the last lines may take to be written. If nobody reads them they are not waited for any longer.
 const LAST_LINES: Duration = Duration::from_secs(1);

@@ -7,8 +7,8 @@
 use bywash::app::components::KINDS;
 use bywash::app::plan::Sources;
 use bywash::app::run::{EX_SOFTWARE, Exit, Options, run};
-use bywash::telemetry::writer;
 use std::time::Duration;
+use telemetry::writer;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -34,7 +34,8 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 
 /// Name of the file and its code, without comments and tests, of the crates that have tasks. `flow/src/task.rs` is left out.
 fn code() -> Vec<(String, String)> {
-    let files = ["crates/flow/src", "crates/bywash/src"].into_iter().flat_map(|dir| sources(&root().join(dir)));
+    let crates = ["flow", "net", "telemetry", "components", "bywash"];
+    let files = crates.into_iter().flat_map(|name| sources(&root().join("crates").join(name).join("src")));
     files
         .filter(|path| !path.ends_with("flow/src/task.rs"))
         .map(|path| {

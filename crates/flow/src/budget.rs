@@ -1,21 +1,28 @@
 //! One bound on memory for the whole process, and who may still enter as it fills up.
 //!
-//! A request opens a [`Permit`] before its body is read and grows it as bytes arrive, are decompressed or are copied; the permit
-//! then lives in the request's [`Ack`](crate::Ack) and is given back when that is settled. Below the soft limit everything
-//! enters, from there on only priority records, at the hard limit nothing. A tenant has a bound with the same two limits, which
-//! holds for its priority records too ([`tenants`]).
+//! This is the one ledger of the process. Room is owned by tokens, which give it back when they are dropped:
 //!
-//! Lanes of exporters with many targets, connections and open calls are paid for as well (`fees`). What queues hold of all this, and who may
-//! still be queued, is the [`Stock`]'s to say.
+//! | token | whose | from | until |
+//! |---|---|---|---|
+//! | [`Permit`] | a request | its head has come | it is settled, whatever path it took |
+//! | [`Fee`] | a connection, a lane: what stands for long | it is made | it ends |
+//! | [`Slot`](crate::capacity::Slot) | what an exporter has queued or under way | before the stages | it is settled |
+//!
+//! A permit is opened by the head of a request, before anything of its body is read ([`Budget::open_call`]), and grows as bytes arrive, are
+//! decompressed or are copied; it then lives in the request's [`Ack`](crate::Ack). Below the soft limit everything enters, from there on
+//! only priority records, at the hard limit nothing. A tenant has a bound with the same two limits, which holds for its priority records
+//! too ([`tenants`]).
+//! What stands is taken off the limit (`fees`), so that requests share the rest. Slots are of the same limit, but counted by themselves
+//! ([`Stock`]): they say how much of the memory waits for whom, so that stuck targets leave some of it to the others.
 //!
 //! Invariants: no permit is opened or grown past the hard limit (only what has to be copied to be sent, [`Permit::hold`], is charged
-//! without asking); when every permit is gone, everything in use is exactly 0.
+//! without asking); when every token is gone, everything in use is exactly 0.
 //! It does not decide which records have priority (`wire` does) and it holds no queue.
 
 mod fees;
 mod tenants;
 
-pub use fees::{CallFee, ConnectionFee, FREE_CONNECTIONS, LANE_COST, LaneFee};
+pub use fees::{FREE_CONNECTIONS, Fee, LANE_COST};
 pub use tenants::TenantsConfig;
 
 use crate::clock;
@@ -100,12 +107,12 @@ struct Inner {
     config: ArcSwap<BudgetConfig>,
     all: Account,
     tenants: Tenants,
+    /// Of the bytes in use, those of open calls beside their bodies.
+    calls: AtomicU64,
     /// The configured bytes without what lanes and connections take: what requests may hold.
     limit: AtomicU64,
     /// Lanes and connections that are paid for. Held while the limit is set.
     standing: Mutex<Standing>,
-    /// Of the bytes in use, those of open calls beside their bodies.
-    calls: AtomicU64,
     /// What queues hold.
     stock: Stock,
     drain: Mutex<DrainRate>,
@@ -121,9 +128,32 @@ pub struct Permit {
     budget: Arc<Inner>,
     tenant: Option<Arc<Tenant>>,
     bytes: u64,
-    /// What the request is charged beside its body.
+    /// What the request is charged beside its body, to its end.
     cost: u64,
+    /// What its open call is charged, until that is answered.
+    call: u64,
     records: u64,
+}
+
+/// What the open call of a request takes, given back on drop.
+#[derive(Debug)]
+pub struct CallRoom {
+    budget: Arc<Inner>,
+    tenant: Option<Arc<Tenant>>,
+    bytes: u64,
+}
+
+impl Drop for CallRoom {
+    fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
+        self.budget.calls.fetch_sub(self.bytes, Relaxed);
+        self.budget.all.bytes.fetch_sub(self.bytes, Relaxed);
+        if let Some(tenant) = &self.tenant {
+            tenant.account.bytes.fetch_sub(self.bytes, Relaxed);
+        }
+    }
 }
 
 fn level(used: u64, limit: u64, soft: f64) -> Level {
@@ -211,11 +241,24 @@ impl Budget {
         self.0.level(&self.0.config.load(), 0, 0, 0)
     }
 
-    /// Lets a request in at the door, before anything of its body is read. The permit holds one request and no bytes yet.
+    /// Lets a request in that no call brought; see [`Budget::open_call`] and [`Permit::of_tenant`].
     ///
     /// # Errors
     /// The budget, or the tenant's share of it, is used up.
     pub fn open(&self, tenant: Option<&str>) -> Result<Permit, Refusal> {
+        let mut permit = self.open_call(0)?;
+        if let Some(tenant) = tenant {
+            permit.of_tenant(tenant)?;
+        }
+        Ok(permit)
+    }
+
+    /// Lets a request in whose head has come, before anything of its body is waited for. The permit holds one request, `call` bytes for
+    /// the open call until that is [answered](Permit::split_call), and no byte of a body yet.
+    ///
+    /// # Errors
+    /// The budget is used up.
+    pub fn open_call(&self, call: u64) -> Result<Permit, Refusal> {
         let inner = &self.0;
         let config = inner.config.load();
         let refused = match inner.level(&config, 0, 0, 0) {
@@ -226,25 +269,13 @@ impl Budget {
         if let Some(kind) = refused {
             return Err(inner.refuse(kind, inner.all.bytes.load(Relaxed), inner.limit(), &config));
         }
-        let tenant = match (tenant, &config.tenants) {
-            (Some(name), Some(rules)) => {
-                let tenant = inner.tenants.get(name, rules);
-                let used = tenant.account.bytes.load(Relaxed);
-                let bound = tenant.bound(rules, inner.limit(), inner.all.bytes.load(Relaxed));
-                if used >= bound {
-                    return Err(inner.refuse(Kind::TenantShare, used, bound, &config));
-                }
-                Some(tenant)
-            }
-            _ => None,
-        };
         inner.all.requests.fetch_add(1, Relaxed);
-        if let Some(tenant) = &tenant {
-            tenant.account.requests.fetch_add(1, Relaxed);
+        let mut permit = Permit { budget: inner.clone(), tenant: None, bytes: 0, cost: 0, call: 0, records: 0 };
+        permit.take(config.request_cost + call)?;
+        (permit.cost, permit.call) = (config.request_cost, call);
+        if call > 0 {
+            inner.calls.fetch_add(call, Relaxed);
         }
-        let mut permit = Permit { budget: inner.clone(), tenant, bytes: 0, cost: 0, records: 0 };
-        permit.take(config.request_cost)?;
-        permit.cost = config.request_cost;
         Ok(permit)
     }
 
@@ -254,7 +285,7 @@ impl Budget {
     pub fn open_anyway(&self, bytes: usize) -> Permit {
         self.0.all.requests.fetch_add(1, Relaxed);
         self.0.all.bytes.fetch_add(bytes as u64, Relaxed);
-        Permit { budget: self.0.clone(), tenant: None, bytes: bytes as u64, cost: 0, records: 0 }
+        Permit { budget: self.0.clone(), tenant: None, bytes: bytes as u64, cost: 0, call: 0, records: 0 }
     }
 
     /// Whether more than half of it is used: memory that is merely convenient should be given up.
@@ -312,6 +343,40 @@ impl Inner {
 }
 
 impl Permit {
+    /// Books what it holds on this tenant as well, and what it will hold. A budget that tells no tenants apart knows none.
+    ///
+    /// # Errors
+    /// The tenant's share is used up; the permit is as it was.
+    pub fn of_tenant(&mut self, name: &str) -> Result<(), Refusal> {
+        let config = self.budget.config.load();
+        let Some(rules) = &config.tenants else { return Ok(()) };
+        let tenant = self.budget.tenants.get(name, rules);
+        let own = self.total();
+        let bound = tenant.bound(rules, self.budget.limit(), self.budget.all.bytes.load(Relaxed));
+        let before = tenant.account.bytes.fetch_add(own, Relaxed);
+        if before >= bound || before + own > bound {
+            tenant.account.bytes.fetch_sub(own, Relaxed);
+            return Err(self.budget.refuse(Kind::TenantShare, before, bound, &config));
+        }
+        tenant.account.requests.fetch_add(1, Relaxed);
+        tenant.account.records.fetch_add(self.records, Relaxed);
+        self.tenant = Some(tenant);
+        Ok(())
+    }
+
+    /// The room of its open call, to be dropped when that is answered. The permit may go on without it.
+    #[must_use]
+    pub fn split_call(&mut self) -> CallRoom {
+        let bytes = std::mem::take(&mut self.call);
+        CallRoom { budget: self.budget.clone(), tenant: self.tenant.clone(), bytes }
+    }
+
+    /// All bytes that it holds, for the body and beside it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.bytes + self.cost + self.call
+    }
+
     /// Takes `n` more bytes.
     ///
     /// # Errors
@@ -436,13 +501,13 @@ impl Permit {
     #[must_use]
     pub fn level(&self) -> (Level, Kind) {
         let config = self.budget.config.load();
-        let all = match self.budget.level(&config, self.bytes + self.cost, self.records, 1) {
+        let all = match self.budget.level(&config, self.total(), self.records, 1) {
             Level::Full => (Level::Full, Kind::HardLimit),
             other => (other, Kind::SoftLimit),
         };
         match (&self.tenant, &config.tenants) {
             (Some(tenant), Some(rules)) => {
-                let own = self.bytes + self.cost;
+                let own = self.total();
                 let used = tenant.account.bytes.load(Relaxed).saturating_sub(own);
                 let all_used = self.budget.all.bytes.load(Relaxed).saturating_sub(own);
                 let of = |part: f64| tenant.bound(rules, (self.budget.limit() as f64 * part) as u64, all_used);
@@ -477,6 +542,9 @@ impl Permit {
     }
 
     fn give_back(&self, bytes: u64, records: u64) {
+        if bytes == 0 && records == 0 {
+            return;
+        }
         for account in self.accounts() {
             account.bytes.fetch_sub(bytes, Relaxed);
             if records > 0 {
@@ -488,7 +556,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.give_back(self.bytes + self.cost, self.records);
+        if self.call > 0 {
+            drop(self.split_call());
+        }
+        self.give_back(self.total(), self.records);
         for account in self.accounts() {
             account.requests.fetch_sub(1, Relaxed);
         }

@@ -196,7 +196,9 @@ impl Inlet {
     ///
     /// # Errors
     /// Nothing of it was taken, or (when waiting for delivery) it failed and may be sent again.
-    pub async fn offer(&self, payload: Payload, permit: Permit) -> Result<Accepted, Refusal> {
+    pub async fn offer(&self, payload: Payload, mut permit: Permit) -> Result<Accepted, Refusal> {
+        // Given back with the answer, whatever becomes of the data.
+        let _call = permit.split_call();
         let records = u64::from(payload.records);
         let visit = Visit { inlet: self, records, queued: AtomicBool::new(false), answered: AtomicBool::new(false) };
         let result = tokio::select! {

@@ -23,7 +23,7 @@ use crate::alarms::Alarms;
 use crate::batcher::BatchConfig;
 pub use crate::batcher::Item;
 use crate::breaker::State;
-use crate::budget::{Budget, LaneFee};
+use crate::budget::{Budget, Fee};
 use crate::capacity::{Capacity, Held};
 use crate::exporter::{Attempt, Exporter, Scope};
 use crate::ledger::{Line, Standing, Stands};
@@ -272,7 +272,7 @@ struct Shared {
     /// Senders that wait for room in this lane.
     line: Arc<Line>,
     /// What it is charged.
-    _fee: Option<LaneFee>,
+    _fee: Option<Fee>,
     /// Pieces in the task's own backlog.
     stored: AtomicU64,
 }
@@ -316,7 +316,7 @@ impl Lane {
     }
 
     /// The same, with what it is charged.
-    pub(crate) fn paid<E: Exporter>(target: Target, context: Arc<Context<E>>, fee: Option<LaneFee>) -> Lane {
+    pub(crate) fn paid<E: Exporter>(target: Target, context: Arc<Context<E>>, fee: Option<Fee>) -> Lane {
         let shared = Arc::new(Shared {
             target,
             inbox: Mutex::new(Inbox {

@@ -34,9 +34,9 @@ pub(crate) struct Pool {
 impl Pool {
     /// One that has no connection yet.
     pub fn new(config: &Config) -> io::Result<Pool> {
-        let wrong = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
-        let mut target: tokio_postgres::Config =
-            config.url.parse().map_err(|_| wrong("`url` is no address of PostgreSQL".to_owned()))?;
+        let mut target = config.target().map_err(io::Error::other)?;
+        let tls = Tls::new(&config.tls);
+        let mode = tls.mode(target.get_hosts());
         let milliseconds = config.statement_timeout.as_millis();
         let ours = format!(
             "-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds} -c timezone=UTC"
@@ -45,11 +45,11 @@ impl Pool {
         target
             .options(&options)
             .application_name("bywash")
+            .ssl_mode(mode)
             .connect_timeout(CONNECT_TIMEOUT)
             .keepalives_idle(Duration::from_secs(30))
             .tcp_user_timeout(config.statement_timeout + CONNECT_TIMEOUT);
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("postgres").enable_all().build()?;
-        let tls = Tls::new(config.ca_file.as_deref())?;
         let patience = config.statement_timeout + CONNECT_TIMEOUT;
         Ok(Pool { runtime: Some(runtime), target, tls, idle: Mutex::default(), patience })
     }

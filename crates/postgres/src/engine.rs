@@ -1,6 +1,6 @@
 //! What its users hold.
 
-use crate::config::Config;
+use crate::config::{Config, Wrong};
 use crate::connect::Pool;
 use crate::copy::moment;
 use crate::failure::Failure;
@@ -35,8 +35,11 @@ const LOOK_EVERY: u64 = 60_000_000_000;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A setting that cannot be.
-    #[error("{0}")]
-    Config(String),
+    #[error(transparent)]
+    Config(#[from] Wrong),
+    /// This machine gives no threads or no sockets.
+    #[error(transparent)]
+    Machine(io::Error),
     /// The database cannot be used as it is.
     #[error("{0}")]
     Database(String),
@@ -65,6 +68,10 @@ pub struct Postgres {
     pool: Pool,
     writer: Writer,
     config: Config,
+    /// Whether the tables are there, or why not.
+    prepared: Mutex<Result<(), Failure>>,
+    /// How often that was tried.
+    preparations: AtomicU64,
     /// How long, and how many bytes, are kept now.
     kept: Mutex<(Option<Duration>, Option<u64>)>,
     /// The next number of a request, and those that are left before the database is asked for more.
@@ -77,37 +84,64 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Connects, and makes the tables that are not there.
+    /// One that connects when it is first used, so that a server that is down hinders no start.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    pub fn new(config: Config) -> Result<Postgres, OpenError> {
+        config.validate()?;
+        let pool = Pool::new(&config).map_err(OpenError::Machine)?;
+        let writer = Writer::new(&config.schema, config.writers, config.repeat_window);
+        let kept = Mutex::new((config.max_age, config.max_bytes));
+        let prepared = Mutex::new(Err(Failure::Late));
+        let (preparations, numbers, tenants, live, counters, is_told) = Default::default();
+        Ok(Postgres { pool, writer, config, prepared, preparations, kept, numbers, tenants, live, counters, is_told })
+    }
+
+    /// Connects at once, and makes the tables that are not there.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(config: Config) -> Result<Postgres, OpenError> {
-        config.validate().map_err(OpenError::Config)?;
-        let pool = Pool::new(&config).map_err(|error| OpenError::Config(error.to_string()))?;
-        let unavailable = |failure: Failure| OpenError::Unavailable(failure.to_string());
-        let checked = pool.ask(&|| false, async |client| {
+        let store = Postgres::new(config)?;
+        store.prepare().map_err(|failure| match failure {
+            Failure::Unfit(why) => OpenError::Database(why),
+            other => OpenError::Unavailable(other.to_string()),
+        })?;
+        Ok(store)
+    }
+
+    /// Sees to it, once, that the database is fit and has the tables. Who waits while another tries has the same answer.
+    fn prepare(&self) -> Result<(), Failure> {
+        let before = self.preparations.load(Relaxed);
+        let mut prepared = self.prepared.lock();
+        if prepared.is_err() && self.preparations.load(Relaxed) == before {
+            *prepared = self.try_prepare();
+            self.preparations.fetch_add(1, Relaxed);
+        }
+        prepared.clone()
+    }
+
+    fn try_prepare(&self) -> Result<(), Failure> {
+        let fsync = self.pool.ask(&|| false, async |client| {
             let of = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int4,
                              current_setting('fsync')";
             let row = client.query_one(of, &[]).await?;
-            Ok((row.get::<_, String>(0), row.get::<_, i32>(1), row.get::<_, String>(2)))
-        });
-        let (encoding, version, fsync) = checked.map_err(unavailable)?;
-        if encoding != "UTF8" {
-            return Err(OpenError::Database(format!("the database has the encoding {encoding}: it must be UTF8")));
-        }
-        if version < 140_000 {
-            return Err(OpenError::Database("PostgreSQL must be of version 14 or later".to_owned()));
-        }
+            let encoding: String = row.get(0);
+            if encoding != "UTF8" {
+                return Err(Failure::Unfit(format!("the database has the encoding {encoding}: it must be UTF8")));
+            }
+            if row.get::<_, i32>(1) < 140_000 {
+                return Err(Failure::Unfit("PostgreSQL must be of version 14 or later".to_owned()));
+            }
+            schema::migrate(client, &self.config.schema).await?;
+            Ok(row.get::<_, String>(2))
+        })?;
         if fsync == "off" {
             tracing::warn!("PostgreSQL has fsync off: what is stored may be lost when its machine fails");
         }
-        pool.ask(&|| false, async |client| schema::migrate(client, &config.schema).await).map_err(unavailable)?;
-        let writer = Writer::new(&config.schema, config.writers, config.repeat_window);
-        let kept = Mutex::new((config.max_age, config.max_bytes));
-        let (numbers, tenants, live, counters, is_told) = Default::default();
-        let store = Postgres { pool, writer, config, kept, numbers, tenants, live, counters, is_told };
-        *store.tenants.lock() = store.list_tenants().map_err(unavailable)?;
-        Ok(store)
+        *self.tenants.lock() = self.list_tenants()?;
+        Ok(())
     }
 
     fn list_tenants(&self) -> Result<BTreeSet<String>, Failure> {
@@ -151,6 +185,7 @@ impl Postgres {
         if request.len() > MOST_REQUEST {
             return Err(Refused::TooLarge);
         }
+        self.prepare().map_err(Failure::into_refused)?;
         self.admit(tenant)?;
         let number = self.number().map_err(Failure::into_refused)?;
         let with_failures = self.config.failures_as_logs;
@@ -180,12 +215,19 @@ impl Postgres {
         }
     }
 
-    fn searching<'a>(&'a self, until: Until<'a>) -> Search<'a> {
-        Search { pool: &self.pool, schema: &self.config.schema, until }
+    fn searching<'a>(&'a self, until: Until<'a>) -> Result<Search<'a>, Failure> {
+        self.prepare()?;
+        Ok(Search { pool: &self.pool, schema: &self.config.schema, until })
     }
 
-    fn counting<'a>(&'a self, until: Until<'a>) -> Counting<'a> {
-        Counting { pool: &self.pool, schema: &self.config.schema, until }
+    fn counting<'a>(&'a self, until: Until<'a>) -> Result<Counting<'a>, Failure> {
+        self.prepare()?;
+        Ok(Counting { pool: &self.pool, schema: &self.config.schema, until })
+    }
+
+    fn list_values(&self, query: &Query, key: Option<&str>, until: Until<'_>) -> Values {
+        let listed = self.searching(until).and_then(|searching| fields::list(&searching, query, key));
+        self.or_none(listed, Values::default())
     }
 
     /// Makes tomorrow's partitions, forgets requests that are too old to come again, and removes days.
@@ -250,7 +292,7 @@ impl Engine for Postgres {
         let kept = self.try_keep(tenant, signal, request, now);
         let counters = &self.counters;
         match &kept {
-            Ok(Appended::Stored(records) | Appended::Partly(records, _)) => {
+            Ok(Appended::Stored(records)) => {
                 counters.stored.fetch_add(*records as u64, Relaxed);
             }
             Ok(Appended::Repeated(records)) => {
@@ -263,6 +305,7 @@ impl Engine for Postgres {
     }
 
     fn tick(&self, now: u64) -> io::Result<()> {
+        self.prepare().map_err(Failure::into_io)?;
         if is_due(&self.counters.looked_at, LOOK_EVERY, now) {
             self.look_after(now).map_err(Failure::into_io)?;
         }
@@ -285,6 +328,7 @@ impl Engine for Postgres {
     }
 
     fn delete_tenant(&self, tenant: &str, _: u64) -> io::Result<()> {
+        self.prepare().map_err(Failure::into_io)?;
         let tenant = tenant_text(tenant);
         self.tenants.lock().remove(&tenant);
         let schema = &self.config.schema;
@@ -318,24 +362,26 @@ impl Engine for Postgres {
     fn search(&self, query: &Query, until: Until<'_>, sink: &mut (dyn FnMut(Row) -> bool + Send)) -> Found {
         // Rows that were handed out stay so, however it ends.
         let mut last = Found::default();
-        let found = self.searching(until).run(query, &mut |row| {
-            (last.rows, last.next) = (last.rows + 1, Some(row.cursor));
-            sink(row)
+        let found = self.searching(until).and_then(|searching| {
+            searching.run(query, &mut |row| {
+                (last.rows, last.next) = (last.rows + 1, Some(row.cursor));
+                sink(row)
+            })
         });
         self.or_none(found, last)
     }
 
     fn tally(&self, query: &Query, buckets: Buckets, until: Until<'_>) -> Tally {
         let none = Tally { buckets: vec![[0; 7]; buckets.count.min(10_000)], ..Tally::default() };
-        self.or_none(self.counting(until).tally(query, buckets), none)
+        self.or_none(self.counting(until).and_then(|counting| counting.tally(query, buckets)), none)
     }
 
     fn traces(&self, query: &TraceQuery, until: Until<'_>) -> Traces {
-        self.or_none(self.counting(until).traces(query), Traces::default())
+        self.or_none(self.counting(until).and_then(|counting| counting.traces(query)), Traces::default())
     }
 
     fn fields(&self, query: &Query, until: Until<'_>) -> Values {
-        self.or_none(fields::list(&self.searching(until), query, None), Values::default())
+        self.list_values(query, None, until)
     }
 
     fn values(&self, query: &Query, key: &str, most: usize, until: Until<'_>) -> Values {
@@ -347,12 +393,12 @@ impl Engine for Postgres {
             values.truncate(most);
             return Values { values, is_complete: tally.is_complete };
         }
-        let mut found = self.or_none(fields::list(&self.searching(until), query, Some(key)), Values::default());
+        let mut found = self.list_values(query, Some(key), until);
         found.values.truncate(most);
         found
     }
 
     fn services(&self, query: &ServiceQuery, until: Until<'_>) -> Services {
-        self.or_none(self.counting(until).services(query), Services::default())
+        self.or_none(self.counting(until).and_then(|counting| counting.services(query)), Services::default())
     }
 }

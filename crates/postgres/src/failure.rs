@@ -25,6 +25,9 @@ pub(crate) enum Failure {
     /// A row that cannot be taken, ever.
     #[error("{0}")]
     Bad(String),
+    /// The database cannot be used as it is, until somebody changes it.
+    #[error("PostgreSQL: {0}")]
+    Unfit(String),
     /// The asker ended it.
     #[error("the question was ended")]
     Ended,
@@ -61,14 +64,17 @@ impl Failure {
             Failure::Full(_) => io::ErrorKind::StorageFull,
             Failure::Late => io::ErrorKind::TimedOut,
             Failure::Bad(_) => io::ErrorKind::InvalidData,
-            Failure::Gone(_) | Failure::NoDay(_) => io::ErrorKind::NotConnected,
+            Failure::Gone(_) | Failure::NoDay(_) | Failure::Unfit(_) => io::ErrorKind::NotConnected,
             Failure::Again(_) | Failure::Ended => io::ErrorKind::Interrupted,
         };
         io::Error::new(kind, self)
     }
 
-    /// As an exporter hears it: it may be tried again.
+    /// As an exporter hears it: it may be tried again, unless it is for a row.
     pub fn into_refused(self) -> Refused {
-        Refused::Disk(self.into_io())
+        match self {
+            Failure::Bad(why) => Refused::Record(why),
+            other => Refused::Disk(other.into_io()),
+        }
     }
 }

@@ -42,5 +42,5 @@ mod tls;
 mod trace;
 mod write;
 
-pub use config::Config;
+pub use config::{Config, Encryption, LEAST_TIMEOUT, Wrong};
 pub use engine::{OpenError, Postgres};

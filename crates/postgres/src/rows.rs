@@ -2,10 +2,8 @@
 
 use crate::copy::{Tuple, text, time};
 use crate::trace::{Summaries, Summary};
-use bytes::Bytes;
 use std::collections::BTreeMap;
 use store::{Durations, Facts, Piece, failures, pieces};
-use wire::build::MessageWriter;
 use wire::{Malformed, Signal};
 
 /// Nanoseconds of a minute.
@@ -23,18 +21,14 @@ pub(crate) const LOG_COLUMNS: &str =
 pub(crate) const SPAN_COLUMNS: &str =
     "arrived, request, record, origin, time, nanos, severity, tenant, service, name, trace, span, otlp, took";
 
-/// A row of logs or spans.
+/// And those of headers.
+pub(crate) const ORIGIN_COLUMNS: &str = "arrived, request, origin, tenant, resource, scope";
+
+/// What a row of logs or spans adds to counts and summaries.
 pub(crate) struct Record {
-    pub signal: Signal,
-    /// Where it is in [`Rows::tuples`].
-    pub from: usize,
-    pub to: usize,
     pub count: Count,
     /// Of a span that has a trace: its id, and what it adds.
     pub trace: Option<([u8; 16], Summary)>,
-    /// Which headers it has.
-    origin: u32,
-    otlp: Vec<u8>,
 }
 
 /// What is counted together: signal, service, minute, class of severity.
@@ -49,10 +43,12 @@ pub(crate) struct Rows {
     /// Records as they came, without those that are made of failures.
     pub received: usize,
     pub records: Vec<Record>,
-    pub tuples: Vec<u8>,
-    /// Rows of the table of origins.
+    /// Rows of the tables of logs, spans and origins.
+    pub logs: Vec<u8>,
+    pub spans: Vec<u8>,
     pub origins: Vec<u8>,
-    headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The headers that were written last.
+    last_origin: Option<u32>,
 }
 
 impl Rows {
@@ -74,9 +70,10 @@ impl Rows {
             arrived,
             received: 0,
             records: vec![],
-            tuples: Vec::with_capacity(request.len() * 2),
+            logs: vec![],
+            spans: vec![],
             origins: vec![],
-            headers: vec![],
+            last_origin: None,
         };
         let mut failed = 0;
         pieces(signal, request, arrived, |piece| {
@@ -96,14 +93,9 @@ impl Rows {
 
     /// Headers are kept once for all records that follow each other below them.
     fn add_origin(&mut self, piece: &Piece<'_>) {
-        while self.headers.len() <= piece.origin as usize {
-            self.headers.push((vec![], vec![]));
-        }
-        let headers = &mut self.headers[piece.origin as usize];
-        if self.records.last().is_some_and(|last| last.origin == piece.origin) {
+        if self.last_origin.replace(piece.origin) == Some(piece.origin) {
             return;
         }
-        *headers = (piece.resource.to_vec(), piece.scope.to_vec());
         Tuple::new(&mut self.origins, 6)
             .int8(time(self.arrived).0)
             .int8(self.number as i64)
@@ -117,9 +109,9 @@ impl Rows {
         let facts = piece.facts;
         let (micros, rest) = time(facts.time);
         let service = text(piece.service);
-        let from = self.tuples.len();
         let is_span = signal == Signal::Traces;
-        let tuple = Tuple::new(&mut self.tuples, if is_span { 14 } else { 13 })
+        let (out, fields) = if is_span { (&mut self.spans, 14) } else { (&mut self.logs, 13) };
+        let tuple = Tuple::new(out, fields)
             .int8(time(self.arrived).0)
             .int8(self.number as i64)
             .int4(piece.ordinal as i32)
@@ -139,27 +131,14 @@ impl Rows {
         let class = i16::from(facts.severity.min(24).div_ceil(4));
         let has_trace = is_span && facts.trace != [0; 16];
         self.records.push(Record {
-            signal,
-            from,
-            to: self.tuples.len(),
             count: (i16::from(is_span), service.into_owned(), facts.time / MINUTE, class),
             trace: has_trace.then(|| (facts.trace, Summary::of(piece))),
-            origin: piece.origin,
-            otlp: piece.record.to_vec(),
         });
     }
 
-    /// An OTLP export request with just one of the records.
-    pub fn alone(&self, record: &Record) -> Bytes {
-        let none = (vec![], vec![]);
-        let (resource, scope) = self.headers.get(record.origin as usize).unwrap_or(&none);
-        let mut request = MessageWriter::new();
-        request.message(1, |entry| {
-            entry.raw(resource).message(2, |inner| {
-                inner.raw(scope).bytes(2, &record.otlp);
-            });
-        });
-        request.finish()
+    /// Bytes of its rows.
+    pub fn bytes(&self) -> usize {
+        self.logs.len() + self.spans.len() + self.origins.len()
     }
 }
 

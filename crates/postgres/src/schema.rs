@@ -77,7 +77,7 @@ async fn migrate_within(client: &Client, schema: &str) -> Result<(), Failure> {
     let ours = STEPS.len() as i32;
     if there > ours {
         let text = format!("the tables are of version {there}, this program knows {ours}: a newer one made them");
-        return Err(Failure::Gone(text));
+        return Err(Failure::Unfit(text));
     }
     for step in &STEPS[there.max(0) as usize..] {
         client.batch_execute(&step.replace("{s}", schema)).await?;

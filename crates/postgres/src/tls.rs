@@ -1,46 +1,38 @@
-//! TLS to PostgreSQL, by rustls: certificates are always held against roots, whatever `sslmode` says beyond `disable`.
+//! TLS to PostgreSQL, by rustls, as its user configured it.
 
+use crate::config::Encryption;
 use rustls::ClientConfig;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Makes TLS connections.
 #[derive(Clone)]
-pub(crate) struct Tls(Arc<ClientConfig>);
+pub(crate) struct Tls {
+    config: Option<Arc<ClientConfig>>,
+    name: Option<String>,
+}
 
 impl Tls {
-    /// With the certificates of a file, or those of this machine.
-    pub fn new(ca_file: Option<&Path>) -> io::Result<Tls> {
-        let mut roots = rustls::RootCertStore::empty();
-        match ca_file {
-            Some(path) => {
-                let wrong = |error| io::Error::other(format!("{}: {error}", path.display()));
-                for certificate in CertificateDer::pem_file_iter(path).map_err(wrong)? {
-                    roots.add(certificate.map_err(wrong)?).map_err(io::Error::other)?;
-                }
-            }
-            None => {
-                let found = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(found.certs);
-            }
+    pub fn new(encryption: &Encryption) -> Tls {
+        match encryption {
+            Encryption::Never => Tls { config: None, name: None },
+            Encryption::Always { tls, name } => Tls { config: Some(tls.clone()), name: name.clone() },
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Tls(Arc::new(config)))
+    }
+
+    /// What the client has to insist on. Sockets of this machine speak no TLS.
+    pub fn mode(&self, hosts: &[Host]) -> SslMode {
+        let is_local = !hosts.is_empty() && hosts.iter().all(|host| matches!(host, Host::Unix(_)));
+        if self.config.is_some() && !is_local { SslMode::Require } else { SslMode::Disable }
     }
 }
 
@@ -50,16 +42,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for T
     type Error = io::Error;
 
     fn make_tls_connect(&mut self, host: &str) -> io::Result<Connect> {
-        // A socket of this machine has no name, and is not asked for TLS.
-        let name = ServerName::try_from(host.to_owned()).ok();
-        Ok(Connect { name, connector: TlsConnector::from(self.0.clone()) })
+        // Asked for sockets of this machine too, which have no name and speak no TLS.
+        let name = ServerName::try_from(self.name.clone().unwrap_or_else(|| host.to_owned())).ok();
+        Ok(Connect { name, connector: self.config.clone().map(TlsConnector::from) })
     }
 }
 
 /// One connection to a host.
 pub(crate) struct Connect {
     name: Option<ServerName<'static>>,
-    connector: TlsConnector,
+    connector: Option<TlsConnector>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Connect {
@@ -69,8 +61,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Conne
 
     fn connect(self, stream: S) -> Self::Future {
         Box::pin(async move {
-            let name = self.name.ok_or_else(|| io::Error::other("TLS needs the name of a host"))?;
-            Ok(Stream(self.connector.connect(name, stream).await?))
+            let (Some(name), Some(connector)) = (self.name, self.connector) else {
+                return Err(io::Error::other("TLS needs the name of a host"));
+            };
+            Ok(Stream(connector.connect(name, stream).await?))
         })
     }
 }

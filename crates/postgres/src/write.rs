@@ -1,24 +1,23 @@
 //! Rows are written: whoever finds a free connection writes what waits, in one transaction; the others wait for it.
 //!
 //! Invariants: the hash of a request commits with its rows; two transactions take locks in one order (hashes, then traces, each sorted);
-//! a row that PostgreSQL refuses is found by halving what is written, and costs only itself.
+//! a row that PostgreSQL refuses costs only the request it is of, whole, and that is found by halving what is written.
 
 use crate::connect::Pool;
 use crate::copy::{HEADER, TRAILER, Tuple, moment, text, time};
 use crate::failure::Failure;
-use crate::rows::{Count, LOG_COLUMNS, MINUTE, Record, Rows, SPAN_COLUMNS, table, tell};
+use crate::rows::{Count, LOG_COLUMNS, MINUTE, ORIGIN_COLUMNS, Rows, SPAN_COLUMNS, tell};
 use crate::schema;
 use crate::trace::{Summaries, hex, upsert};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use parking_lot::{Condvar, Mutex};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Appended, BadRecord};
+use store::Appended;
 use tokio_postgres::Client;
-use wire::Signal;
 
 /// Bytes that are written in one transaction.
 const MOST_BYTES: usize = 8 << 20;
@@ -35,6 +34,12 @@ type Outcome = Result<Appended, Failure>;
 struct Job {
     rows: Rows,
     outcome: Mutex<Option<Outcome>>,
+}
+
+impl Job {
+    fn end(&self, outcome: Outcome) {
+        *self.outcome.lock() = Some(outcome);
+    }
 }
 
 #[derive(Default)]
@@ -71,25 +76,40 @@ impl Writer {
             if let Some(outcome) = job.outcome.lock().take() {
                 return outcome;
             }
-            if state.waiting.is_empty() || state.free.is_empty() {
+            let free = if state.waiting.is_empty() { None } else { state.free.pop() };
+            let Some(client) = free else {
                 self.changed.wait(&mut state);
                 continue;
-            }
-            let Some(mut client) = state.free.pop() else { continue };
+            };
             let group = take_group(&mut state.waiting);
             drop(state);
-            let outcomes = self.write_group(pool, &mut client, &group);
-            for (job, outcome) in group.iter().zip(outcomes) {
-                *job.outcome.lock() = Some(outcome);
-            }
+            let mut turn = Turn { writer: self, client, group };
+            self.write_group(pool, &mut turn.client, &turn.group);
+            drop(turn);
             state = self.state.lock();
-            state.free.push(client);
-            self.changed.notify_all();
         }
     }
 
-    fn write_group(&self, pool: &Pool, client: &mut Option<Client>, group: &[Arc<Job>]) -> Vec<Outcome> {
+    /// Writes requests together; if a row is refused, in halves, so that whose it is bears it alone.
+    fn write_group(&self, pool: &Pool, client: &mut Option<Client>, group: &[Arc<Job>]) {
         let rows: Vec<&Rows> = group.iter().map(|job| &job.rows).collect();
+        match self.write_together(pool, client, &rows) {
+            Err(Failure::Bad(_)) if group.len() > 1 => {
+                let (left, right) = group.split_at(group.len() / 2);
+                self.write_group(pool, client, left);
+                self.write_group(pool, client, right);
+            }
+            Ok(outcomes) => group.iter().zip(outcomes).for_each(|(job, outcome)| job.end(Ok(outcome))),
+            Err(failure) => group.iter().for_each(|job| job.end(Err(failure.clone()))),
+        }
+    }
+
+    fn write_together(
+        &self,
+        pool: &Pool,
+        client: &mut Option<Client>,
+        group: &[&Rows],
+    ) -> Result<Vec<Appended>, Failure> {
         let mut failed = Failure::Late;
         for _ in 0..TRIES {
             let was_there = client.is_some();
@@ -98,10 +118,10 @@ impl Writer {
                     *client = Some(pool.connect().await?);
                 }
                 let Some(there) = client.as_ref() else { return Err(Failure::Late) };
-                self.transaction(there, &rows).await
+                self.transaction(there, group).await
             });
             match written {
-                Ok(outcomes) => return outcomes.into_iter().map(Ok).collect(),
+                Ok(outcomes) => return Ok(outcomes),
                 Err(failure) => failed = failure,
             }
             if failed.spoils() {
@@ -115,11 +135,11 @@ impl Writer {
                 _ => break,
             }
         }
-        group.iter().map(|_| Err(failed.clone())).collect()
+        Err(failed)
     }
 
     async fn transaction(&self, client: &Client, group: &[&Rows]) -> Result<Vec<Appended>, Failure> {
-        for day in group.iter().map(|rows| (rows.arrived / DAY) as i64).collect::<BTreeSet<_>>() {
+        for day in group.iter().map(|rows| day(rows)).collect::<BTreeSet<_>>() {
             self.make_day(client, day).await?;
         }
         client.batch_execute("BEGIN").await?;
@@ -157,39 +177,26 @@ impl Writer {
         let tenants: Vec<&str> = tenants.into_iter().collect();
         let text = format!("INSERT INTO {}.tenants SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", self.schema);
         client.execute(&text, &[&tenants]).await?;
-        let origins: Vec<&[u8]> = new.iter().map(|rows| &rows.origins[..]).collect();
-        self.copy(client, "origins (arrived, request, origin, tenant, resource, scope)", &origins).await?;
-        let mut bad = HashMap::new();
-        for signal in [Signal::Traces, Signal::Logs] {
-            let all: Vec<(&Rows, &Record)> = new
-                .iter()
-                .flat_map(|rows| rows.records.iter().map(move |record| (*rows, record)))
-                .filter(|(_, record)| record.signal == signal)
-                .collect();
-            self.copy_sound(client, signal, &all, &mut bad).await?;
+        type Part = fn(&Rows) -> &[u8];
+        let parts: [(&str, &str, Part); 3] = [
+            ("origins", ORIGIN_COLUMNS, |rows| &rows.origins),
+            ("spans", SPAN_COLUMNS, |rows| &rows.spans),
+            ("logs", LOG_COLUMNS, |rows| &rows.logs),
+        ];
+        for (table, columns, part) in parts {
+            let tuples: Vec<&[u8]> = new.iter().map(|rows| part(rows)).collect();
+            self.copy(client, &format!("{table} ({columns})"), &tuples).await?;
         }
         let (mut counts, mut traces) = (BTreeMap::new(), Summaries::new());
-        for (rows, record) in new.iter().flat_map(|rows| rows.records.iter().map(move |record| (rows, record))) {
-            if !bad.contains_key(&std::ptr::from_ref(record)) {
-                tell(&rows.tenant, record, &mut counts, &mut traces);
-            }
+        for rows in &new {
+            rows.records.iter().for_each(|record| tell(&rows.tenant, record, &mut counts, &mut traces));
         }
         let arrived = new.iter().map(|rows| rows.arrived).max().unwrap_or_default();
         self.copy_counts(client, arrived, &counts).await?;
         self.join_traces(client, arrived, &traces).await?;
-        let outcome = |rows: &&Rows| {
-            if !is_fresh(rows) {
-                return Appended::Repeated(rows.received);
-            }
-            let refused = |record: &Record| {
-                let why = bad.get(&std::ptr::from_ref(record))?;
-                Some(BadRecord { request: rows.alone(record), why: why.clone() })
-            };
-            let refused: Vec<BadRecord> = rows.records.iter().filter_map(refused).collect();
-            match refused.is_empty() {
-                true => Appended::Stored(rows.received),
-                false => Appended::Partly(rows.received.saturating_sub(refused.len()), refused),
-            }
+        let outcome = |rows: &&Rows| match is_fresh(rows) {
+            true => Appended::Stored(rows.received),
+            false => Appended::Repeated(rows.received),
         };
         Ok(group.iter().map(outcome).collect())
     }
@@ -216,6 +223,9 @@ impl Writer {
     }
 
     async fn copy(&self, client: &Client, into: &str, tuples: &[&[u8]]) -> Result<(), Failure> {
+        if tuples.iter().all(|tuple| tuple.is_empty()) {
+            return Ok(());
+        }
         let text = format!("COPY {}.{into} FROM STDIN WITH (FORMAT binary)", self.schema);
         let mut bytes = Vec::with_capacity(tuples.iter().map(|tuple| tuple.len()).sum::<usize>() + 21);
         bytes.extend_from_slice(HEADER);
@@ -224,40 +234,6 @@ impl Writer {
         let mut sink = pin!(client.copy_in::<_, Bytes>(&text).await?);
         sink.send(Bytes::from(bytes)).await?;
         sink.finish().await?;
-        Ok(())
-    }
-
-    /// Writes records; those that are refused are left out and named.
-    async fn copy_sound(
-        &self,
-        client: &Client,
-        signal: Signal,
-        all: &[(&Rows, &Record)],
-        bad: &mut HashMap<*const Record, String>,
-    ) -> Result<(), Failure> {
-        let columns = if signal == Signal::Logs { LOG_COLUMNS } else { SPAN_COLUMNS };
-        let into = format!("{} ({columns})", table(signal));
-        let mut open = vec![all];
-        while let Some(part) = open.pop() {
-            if part.is_empty() {
-                continue;
-            }
-            client.batch_execute("SAVEPOINT part").await?;
-            let tuples: Vec<&[u8]> = part.iter().map(|(rows, record)| &rows.tuples[record.from..record.to]).collect();
-            match (self.copy(client, &into, &tuples).await, part) {
-                (Ok(()), _) => client.batch_execute("RELEASE SAVEPOINT part").await?,
-                (Err(Failure::Bad(why)), [(_, record)]) => {
-                    client.batch_execute("ROLLBACK TO SAVEPOINT part").await?;
-                    bad.insert(std::ptr::from_ref(*record), why);
-                }
-                (Err(Failure::Bad(_)), part) => {
-                    client.batch_execute("ROLLBACK TO SAVEPOINT part").await?;
-                    let (left, right) = part.split_at(part.len() / 2);
-                    open.extend([right, left]);
-                }
-                (Err(failure), _) => return Err(failure),
-            }
-        }
         Ok(())
     }
 
@@ -310,19 +286,45 @@ impl Writer {
     }
 }
 
-/// What one transaction takes of what waits: no request twice, because it could not be told from one that was there.
+/// A connection and what is written with it. However that ends, nobody of the group waits on, and the connection is free for the next.
+struct Turn<'a> {
+    writer: &'a Writer,
+    client: Option<Client>,
+    group: Vec<Arc<Job>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // What panics leaves its transaction open.
+        let client = self.client.take().filter(|_| !std::thread::panicking());
+        for job in &self.group {
+            job.outcome.lock().get_or_insert_with(|| Err(Failure::Gone("writing broke off".to_owned())));
+        }
+        self.writer.state.lock().free.push(client);
+        self.writer.changed.notify_all();
+    }
+}
+
+/// What one transaction takes of what waits: no request twice, because it could not be told from one that was there; of one day, which
+/// their counts go with.
 fn take_group(waiting: &mut VecDeque<Arc<Job>>) -> Vec<Arc<Job>> {
     let (mut group, mut hashes, mut bytes): (Vec<Arc<Job>>, BTreeSet<u64>, usize) = Default::default();
     while let Some(job) = waiting.pop_front() {
         let is_full = group.len() >= MOST_REQUESTS || bytes >= MOST_BYTES;
-        if is_full || !hashes.insert(job.rows.hash) {
+        let is_of_another_day = group.first().is_some_and(|first| day(&first.rows) != day(&job.rows));
+        if is_full || is_of_another_day || !hashes.insert(job.rows.hash) {
             waiting.push_front(job);
             break;
         }
-        bytes += job.rows.tuples.len();
+        bytes += job.rows.bytes();
         group.push(job);
     }
     group
+}
+
+/// The day of arrival.
+fn day(rows: &Rows) -> i64 {
+    (rows.arrived / DAY) as i64
 }
 
 /// A tenant's name as a parameter.

@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{NOW, SECOND, Server, count, flat, logs, rows, span};
-use postgres_store::Postgres;
+use common::{NOW, SECOND, count, flat, logs, rows, settings, shared, span};
+use postgres::Postgres;
 use std::sync::Arc;
 use std::time::Duration;
 use store::disk::RealDisk;
@@ -20,8 +20,8 @@ fn both(test: impl Fn(&dyn Engine)) {
     let config = store::Config { max_age: None, failures_as_logs: true, max_tenants: 3, ..store::Config::default() };
     let (embedded, _) = Store::open(Arc::new(RealDisk), dir.path(), config, NOW).unwrap();
     test(&embedded);
-    let server = Server::shared();
-    let config = postgres_store::Config { failures_as_logs: true, max_tenants: 3, ..server.config() };
+    let server = shared();
+    let config = postgres::Config { failures_as_logs: true, max_tenants: 3, ..settings(&server) };
     test(&Postgres::open(config).unwrap());
 }
 
@@ -326,8 +326,8 @@ fn both_engines_answer_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let config = store::Config { max_age: None, failures_as_logs: true, ..store::Config::default() };
     let (embedded, _) = Store::open(Arc::new(RealDisk), dir.path(), config, NOW).unwrap();
-    let server = Server::shared();
-    let postgres = Postgres::open(postgres_store::Config { failures_as_logs: true, ..server.config() }).unwrap();
+    let server = shared();
+    let postgres = Postgres::open(postgres::Config { failures_as_logs: true, ..settings(&server) }).unwrap();
     let engines: [&dyn Engine; 2] = [&embedded, &postgres];
     let mut random = fastrand::Rng::with_seed(11);
     for unique in 0..100 {

@@ -47,8 +47,8 @@ pub(crate) struct Counters {
 impl Counters {
     pub fn count(&self, appended: &Result<(Appended, u64), Refused>) {
         match appended {
-            Ok((Appended::Stored(records) | Appended::Partly(records, _), _)) => {
-                drop(self.stored.fetch_add(*records as u64, Relaxed))
+            Ok((Appended::Stored(records), _)) => {
+                self.stored.fetch_add(*records as u64, Relaxed);
             }
             Ok((Appended::Repeated(records), _)) => {
                 self.repeated.fetch_add(1, Relaxed);

@@ -26,11 +26,16 @@
 //!
 //! What it does not do: it does not judge ids that are all zero, and it does not know HTTP or media types.
 
+mod cursor;
+mod output;
+mod place;
 mod read;
 mod repair;
 mod scalar;
 mod skip;
+mod usual;
 mod write;
+mod wrong;
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,7 @@
 //! | how messages are written from parts | [`build`] |
 //! | what messages OTLP has and which fields they carry | [`schema`] |
 //! | how OTLP/JSON is read and written | [`json`] |
+//! | bytes that should be text | [`lossy`] |
 //! | how Loki's push messages become OTLP and back | [`loki`] |
 
 pub mod build;
@@ -39,6 +40,7 @@ pub mod json;
 pub mod key;
 pub mod limit;
 pub mod loki;
+pub mod lossy;
 pub mod pack;
 pub mod pile;
 pub mod point;

@@ -56,6 +56,19 @@ impl Message {
         fields.get(usize::from(*self.lookup.get(number as usize)?))
     }
 
+    /// The index of the field of this lowerCamelCase name, looked for from the index `first` on and then from the start.
+    #[inline]
+    pub(crate) fn position(&self, name: &[u8], first: usize) -> Option<usize> {
+        let (fields, head) = (self.fields, head(name));
+        let is_it = |field: &Field| {
+            let same = field.head == head && field.json.len() == name.len();
+            same && (name.len() <= size_of_val(&head) || field.json.as_bytes() == name)
+        };
+        let first = first.min(fields.len());
+        let later = fields[first..].iter().position(is_it).map(|index| first + index);
+        later.or_else(|| fields[..first].iter().position(is_it))
+    }
+
     /// The field of this JSON name: lowerCamelCase or, as in the `.proto` file, snake_case. `None` for an unknown one.
     pub fn by_json(&self, name: &str) -> Option<&'static Field> {
         let fields = self.fields;
@@ -80,6 +93,12 @@ impl Message {
     pub fn is_any_value(&self) -> bool {
         std::ptr::eq(self, &tables::ANY_VALUE)
     }
+
+    /// Whether this is `KeyValue`, an attribute.
+    #[inline]
+    pub(crate) fn is_key_value(&self) -> bool {
+        std::ptr::eq(self, &tables::KEY_VALUE)
+    }
 }
 
 impl fmt::Debug for Message {
@@ -99,6 +118,20 @@ fn is_snake_case_of(name: &str, camel: &str) -> bool {
     same && name.next().is_none()
 }
 
+/// A number by which most names differ: the first bytes.
+#[inline]
+const fn head(name: &[u8]) -> u64 {
+    if let Some(first) = name.first_chunk() {
+        return u64::from_le_bytes(*first);
+    }
+    let (mut head, mut index) = (0, 0);
+    while index < name.len() {
+        head |= (name[index] as u64) << (8 * index);
+        index += 1;
+    }
+    head
+}
+
 /// One field of a message.
 #[derive(Debug)]
 pub struct Field {
@@ -116,11 +149,22 @@ pub struct Field {
     pub optional: bool,
     /// The names of the numbers, if it is an enum.
     pub names: &'static [(&'static str, i32)],
+    /// See [`head`].
+    head: u64,
 }
 
 impl Field {
     const fn one(number: u32, json: &'static str, kind: Kind) -> Self {
-        Self { number, json, kind, repeated: false, oneof: false, optional: false, names: &[] }
+        Self {
+            number,
+            json,
+            kind,
+            repeated: false,
+            oneof: false,
+            optional: false,
+            names: &[],
+            head: head(json.as_bytes()),
+        }
     }
 
     const fn many(number: u32, json: &'static str, kind: Kind) -> Self {

@@ -1,9 +1,9 @@
 //! Single requests whose answers are looked at closely, sent with our own exporter.
 
 use bytes::Bytes;
-use bywash::exporters::otlp_client::{Config, OtlpGrpc};
-use bywash::net::tls::client::TlsConfig;
+use components::exporters::otlp_client::{Config, OtlpGrpc};
 use flow::{Attempt, Exporter, Payload};
+use net::tls::client::TlsConfig;
 use std::net::SocketAddr;
 use std::time::Duration;
 use wire::Signal;

@@ -7,10 +7,10 @@ use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
 use crate::app::terminal;
 use crate::commands::{dlq, load, query, sink, stages};
-use crate::config::{Diagnostics, Kind, ProcessEnvironment, print};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use config::{Diagnostics, Kind, ProcessEnvironment, print};
 use serde_json::json;
 use std::fmt::Write;
 

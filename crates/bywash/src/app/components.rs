@@ -4,13 +4,13 @@
 //! one where it is bound. Exporters have their own table beside them.
 
 use crate::app::known::elsewhere;
-use crate::config::{ComponentId, Diagnostic, Diagnostics, Kind, Kinds, Located, decode_valid};
-use crate::exporters::{self, ExporterConfig};
-use crate::extensions::authenticators::AuthConfig;
-use crate::extensions::{file_storage, health_check};
-use crate::net::server::keys;
-use crate::processors::{StageConfig, batch, loki_stages, memory_limiter};
-use crate::receivers::{loki, nop, otlp};
+use components::exporters::{self, ExporterConfig};
+use components::extensions::authenticators::AuthConfig;
+use components::extensions::{file_storage, health_check};
+use components::processors::{StageConfig, batch, loki_stages, memory_limiter};
+use components::receivers::{loki, nop, otlp};
+use config::{ComponentId, Diagnostic, Diagnostics, Kind, Kinds, Located, decode_valid};
+use net::server::keys;
 use std::sync::Arc;
 use wire::Signal;
 
@@ -86,7 +86,7 @@ impl ReceiverConfig {
         match kind {
             "otlp" => Some(ReceiverConfig::Otlp(Box::new(decode_valid(at, diagnostics)?))),
             "loki" => Some(ReceiverConfig::Loki(Box::new(decode_valid(at, diagnostics)?))),
-            "nop" => Some(ReceiverConfig::Nop(crate::config::decode(at, diagnostics)?)),
+            "nop" => Some(ReceiverConfig::Nop(config::decode(at, diagnostics)?)),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 //! Command lines that are in use name them, so they are accepted. There are no gates here: what a gate of the collector decides
 //! is either always so here, or does not exist. Whoever sets one to what is the case hears nothing; all else is a warning.
 
-use crate::config::{Diagnostic, Diagnostics};
+use config::{Diagnostic, Diagnostics};
 
 /// Gates of the collector that name something which exists here, and which way it is decided.
 const DECIDED: [(&str, bool); 8] = [

@@ -5,16 +5,17 @@
 
 use crate::app::plan::Plan;
 use crate::app::service::Shared;
-use crate::extensions::health_check;
-use crate::net::listen::{BindError, Listener};
-use crate::net::tls::{Acceptor, ServerTls, TlsError};
-use crate::telemetry::server::{self, MAX_CONNECTIONS, Page};
-use crate::telemetry::{exposition, metrics};
 use arc_swap::ArcSwap;
+use components::extensions::health_check;
 use flow::{Stopper, task};
+use net::listen::{BindError, Listener};
+use net::pages;
+use net::pages::{MAX_CONNECTIONS, Page};
+use net::tls::{Acceptor, ServerTls, TlsError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use telemetry::{exposition, metrics};
 use tokio::task::JoinHandle;
 
 /// A page.
@@ -134,7 +135,7 @@ impl Pages {
             tracing::info!(page = plan.name(), address = address.map(tracing::field::display), "listening");
             let (plan, shared) = (Arc::new(ArcSwap::from_pointee(plan)), shared.clone());
             let shown = plan.clone();
-            let task = task::spawn("page", server::serve(listener, stop, move |path| shown.load().show(path, &shared)));
+            let task = task::spawn("page", pages::serve(listener, stop, move |path| shown.load().show(path, &shared)));
             self.0.push(Served { plan, address, stopper, task });
         }
     }

@@ -12,22 +12,22 @@ mod storage;
 
 use crate::app::components::{DestinationConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig};
 use crate::app::gates;
-use crate::config::environment::Environment;
-use crate::config::node::Node;
-use crate::config::path::Path;
-use crate::config::service::{Acknowledge, Ingest, LogsConfig, ServiceConfig};
-use crate::config::{Component, ComponentId, Diagnostic, Diagnostics, Document, Kinds, PipelineId, load};
-use crate::exporters::Apart;
-use crate::extensions::authenticators::AuthConfig;
-use crate::extensions::health_check;
-use crate::net::origin::is_header;
-use crate::processors::{StageConfig, batch};
 use apart::{NO_METADATA, wanted};
 use auth::{AuthPlan, Authenticators};
+use components::exporters::Apart;
+use components::extensions::authenticators::AuthConfig;
+use components::extensions::health_check;
+use components::processors::{StageConfig, batch};
+use config::environment::Environment;
+use config::node::Node;
+use config::path::Path;
+use config::service::{Acknowledge, Ingest, LogsConfig, ServiceConfig};
+use config::{Component, ComponentId, Diagnostic, Diagnostics, Document, Kinds, PipelineId, load};
 use flow::batcher::BatchConfig;
 use flow::inlet::InletConfig;
 use flow::spool::StorageConfig;
 use http::HeaderName;
+use net::origin::is_header;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,7 +194,7 @@ struct Decoded {
 
 impl Decoded {
     fn of(document: &Document<'_>, diagnostics: &mut Diagnostics) -> Decoded {
-        type Decode<T> = fn(&str, &crate::config::Located<'_>, &mut Diagnostics) -> Option<T>;
+        type Decode<T> = fn(&str, &config::Located<'_>, &mut Diagnostics) -> Option<T>;
         fn all<T>(
             components: &[Component<'_>],
             decode: Decode<T>,
@@ -434,9 +434,9 @@ fn acknowledge(
 
 fn signal(id: &PipelineId) -> Signal {
     match id.signal {
-        crate::config::id::Signal::Logs => Signal::Logs,
-        crate::config::id::Signal::Traces => Signal::Traces,
-        crate::config::id::Signal::Metrics => Signal::Metrics,
+        config::id::Signal::Logs => Signal::Logs,
+        config::id::Signal::Traces => Signal::Traces,
+        config::id::Signal::Metrics => Signal::Metrics,
     }
 }
 

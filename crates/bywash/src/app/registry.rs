@@ -6,24 +6,22 @@
 
 use crate::app::assemble::{LiveOutlet, LiveStage};
 use crate::app::plan::Plan;
-use crate::exporters::load_balancing::LoadBalancing;
-use crate::extensions::file_storage::control::LetterBoxes;
-use crate::extensions::file_storage::letters::Boxed;
-use crate::net::listen::ListenStats;
-use crate::processors::Built;
-use crate::telemetry::metrics::load_balancing::LoadBalancerState;
-use crate::telemetry::metrics::stages::StagesState;
-use crate::telemetry::metrics::{
-    ExporterState, ExporterTotals, LimiterState, ListenerState, ReceiverState, ReloadState,
-};
+use components::exporters::load_balancing::LoadBalancing;
+use components::extensions::file_storage::control::LetterBoxes;
+use components::extensions::file_storage::letters::Boxed;
+use components::processors::Built;
 use flow::outlet::OutletView;
 use flow::stats::InletStats;
 use flow::{Kind, Outgoing};
+use net::listen::ListenStats;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use telemetry::metrics::load_balancing::LoadBalancerState;
+use telemetry::metrics::stages::StagesState;
+use telemetry::metrics::{ExporterState, ExporterTotals, LimiterState, ListenerState, ReceiverState, ReloadState};
 use wire::Signal;
 
 /// The kinds of refusals that are a memory limiter's.

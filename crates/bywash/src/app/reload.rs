@@ -19,10 +19,10 @@ use crate::app::pages::{self, PageError, PagePlan};
 use crate::app::plan::{Plan, ReceiverPlan};
 use crate::app::service::{Service, Shared, close};
 use crate::app::storage::{StorageError, Taken};
-use crate::clock::since_epoch;
-use crate::net::handover;
-use crate::receivers::BindError;
+use components::receivers::BindError;
+use flow::clock::since_epoch;
 use flow::task;
+use net::handover;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Service {
         match self.prepare(&plan).await {
             Ok(prepared) => {
                 self.switch(plan, prepared);
-                crate::net::tls::client::read_again();
+                net::tls::client::read_again();
                 self.shared.registry.configured(false, since_epoch());
                 Ok(())
             }

@@ -8,12 +8,12 @@ use crate::app::plan::{self, Plan, Sources};
 use crate::app::service::Service;
 use crate::app::watch::{self, Watch};
 use crate::app::{summary, terminal};
-use crate::config::{Diagnostics, ProcessEnvironment};
-use crate::telemetry::logs::{self, FILTER_VARIABLE};
-use crate::telemetry::writer::Writer;
 use anyhow::Context;
+use config::{Diagnostics, ProcessEnvironment};
 use flow::{Stopper, task};
 use std::time::Duration;
+use telemetry::logs::{self, FILTER_VARIABLE};
+use telemetry::writer::Writer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A part of the program broke that nothing can replace: `EX_SOFTWARE` of sysexits.

@@ -11,20 +11,20 @@ use crate::app::plan::Plan;
 use crate::app::registry::Registry;
 use crate::app::storage::{StorageError, Storages};
 use crate::app::summary::Summary;
-use crate::clock::since_epoch;
-use crate::extensions::file_storage::control::LetterBoxes;
-use crate::net::seats::Seats;
-use crate::telemetry::health::{Health, Phase};
-use crate::telemetry::logs::Log;
-use crate::telemetry::metrics::{BudgetState, Snapshot};
-use crate::telemetry::process::ProcessStats;
-use crate::telemetry::writer;
+use components::extensions::file_storage::control::LetterBoxes;
+use flow::clock::since_epoch;
 use flow::inlet::{InletConfig, Opening};
 use flow::{Acknowledge, Budget, Releaser, task};
+use net::seats::Seats;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use telemetry::health::{Health, Phase};
+use telemetry::logs::Log;
+use telemetry::metrics::{BudgetState, Snapshot};
+use telemetry::process::ProcessStats;
+use telemetry::writer;
 use tokio::task::JoinSet;
 
 /// What the parts of the program share.

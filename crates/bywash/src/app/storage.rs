@@ -5,9 +5,9 @@
 //! twice, by this process or another.
 
 use crate::app::plan::{Plan, StoragePlan};
-use crate::extensions::file_storage::control::{self, Control, LetterBoxes};
-use crate::extensions::file_storage::hold::{self, Held, HoldError};
-use crate::extensions::file_storage::names;
+use components::extensions::file_storage::control::{self, Control, LetterBoxes};
+use components::extensions::file_storage::hold::{self, Held, HoldError};
+use components::extensions::file_storage::names;
 use flow::spool::{Spool, StorageConfig, StoreError};
 use flow::{Stopper, task};
 use parking_lot::Mutex;

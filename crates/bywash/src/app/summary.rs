@@ -7,14 +7,14 @@
 use crate::app::registry::Registry;
 use crate::app::service::Service;
 use crate::app::terminal;
-use crate::telemetry::logs;
-use crate::telemetry::writer::Writer;
 use flow::{Attempt, Exporter, Payload, Stop, Target};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use telemetry::logs;
+use telemetry::writer::Writer;
 use wire::{Index, Signal};
 
 /// Sources (`service.name`) that are told apart; further ones count as "others".

@@ -1,6 +1,6 @@
 //! Writing to standard output, for commands whose result is text.
 //!
-//! It does NOT write logs, nor anything while a service runs: whoever reads may have stopped, and [`crate::telemetry::writer`] does
+//! It does NOT write logs, nor anything while a service runs: whoever reads may have stopped, and [`telemetry::writer`] does
 //! not wait for them.
 
 use std::io::{self, IsTerminal, Write};

@@ -5,12 +5,14 @@
 
 mod text;
 
-use crate::extensions::file_storage::control::{self, AskError};
-use crate::extensions::file_storage::hold::{self, HoldError};
-use crate::extensions::file_storage::letters::{self, Answer, Boxed, Counts, Query, Request, Row, Selection, Shown};
-use crate::extensions::file_storage::names;
 use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use components::extensions::file_storage::control::{self, AskError};
+use components::extensions::file_storage::hold::{self, HoldError};
+use components::extensions::file_storage::letters::{
+    self, Answer, Boxed, Counts, Query, Request, Row, Selection, Shown,
+};
+use components::extensions::file_storage::names;
 use flow::dead_letters::Cold;
 use flow::spool::disk::RealDisk;
 use std::io::Write;
@@ -167,7 +169,7 @@ pub async fn run(args: Args, directories: Vec<PathBuf>) -> anyhow::Result<u8> {
 
 fn list(rows: &[Row], format: Format) -> String {
     match format {
-        Format::Table => text::table(rows, crate::clock::since_epoch()),
+        Format::Table => text::table(rows, flow::clock::since_epoch()),
         Format::Json => text::json(rows),
     }
 }

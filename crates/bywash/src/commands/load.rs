@@ -17,13 +17,13 @@ pub mod generate;
 
 use super::interrupt::Interrupt;
 use super::progress::{Progress, part, short};
-use crate::clock;
-use crate::config::duration::GoDuration;
 use anyhow::Context;
 use books::{Answer, Books};
 use clap::ValueEnum;
 use client::Client;
+use config::duration::GoDuration;
 use flow::Attempt;
+use flow::clock;
 use generate::Shape;
 use std::io::Write;
 use std::path::PathBuf;

@@ -2,11 +2,11 @@
 //!
 //! The process that holds the store is asked ([`serve`]); where none does, the directory is opened itself. Both answer alike ([`api`]).
 
-use crate::config::duration::GoDuration;
-use crate::exporters::store::api::{self, MOST_ROWS, Wrong};
-use crate::exporters::store::serve::{self, AskError};
 use anyhow::Context;
 use clap::Args as ClapArgs;
+use components::exporters::store::api::{self, MOST_ROWS, Wrong};
+use components::exporters::store::serve::{self, AskError};
+use config::duration::GoDuration;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -93,7 +93,7 @@ impl Source {
             Err(error) => return Err(error.into()),
         }
         let directory = path.to_owned();
-        let now = u64::try_from(crate::clock::since_epoch().as_nanos()).unwrap_or(u64::MAX);
+        let now = u64::try_from(flow::clock::since_epoch().as_nanos()).unwrap_or(u64::MAX);
         let config = store::Config { max_age: None, ..store::Config::default() };
         let opened =
             tokio::task::spawn_blocking(move || Store::open(Arc::new(RealDisk), &directory, config, now)).await?;
@@ -110,7 +110,7 @@ impl Source {
             Source::Process(path) => serve::ask(path, &question).await,
             Source::Store(store) => {
                 let store = store.clone();
-                let answer = tokio::task::spawn_blocking(move || api::answer(&store, &question, &|| false)).await;
+                let answer = tokio::task::spawn_blocking(move || api::answer(&*store, &question, &|| false)).await;
                 match answer {
                     Ok(answer) => answer.map_err(AskError::Wrong),
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -125,7 +125,7 @@ fn question(args: &Args, limit: usize, cursor: Option<&str>) -> String {
     let mut question = format!("/api/{page}?counts=false&limit={limit}&q={}", encoded(&args.expression));
     // Writing to a text cannot fail.
     if let Some(since) = args.since {
-        let start = crate::clock::since_epoch().saturating_sub(since.0).as_nanos();
+        let start = flow::clock::since_epoch().saturating_sub(since.0).as_nanos();
         let _ = write!(question, "&start={start}");
     }
     if let Some(tenant) = &args.tenant {

@@ -16,7 +16,7 @@ pub mod entries;
 pub mod report;
 pub mod trace;
 
-use crate::config::{Diagnostics, ProcessEnvironment};
+use ::config::{Diagnostics, ProcessEnvironment};
 use ::stages::{Entry, Now, Pipeline, Sample, Text, Timestamp};
 use anyhow::Context;
 use entries::{Input, Malformed};
@@ -130,7 +130,7 @@ fn no_color() -> bool {
 
 /// The time by which stages judge: that of the machine.
 fn now() -> Now {
-    let wall = crate::clock::since_epoch();
+    let wall = flow::clock::since_epoch();
     let nanos = i64::from(wall.subsec_nanos());
     Now {
         wall: Timestamp::from_secs_nanos(i64::try_from(wall.as_secs()).unwrap_or(i64::MAX), nanos),

@@ -1,13 +1,11 @@
-//! What is charged beside the bodies of requests: lanes, connections and open calls.
+//! What is charged beside requests: lanes and connections, which stand for long.
 //!
-//! Lanes and connections stand for long. What they take is taken off the limit, so that requests share the rest, and
-//! each kind takes a quarter of the memory at most; a few are let in whatever the memory. A call is charged like a
-//! request, from its head until it is answered.
+//! What they take is taken off the limit, so that requests share the rest, and each kind takes a quarter of the memory at most; a few
+//! are let in whatever the memory.
 //!
-//! Invariant: a fee is given back when it is dropped. How much a connection or a call takes is its caller's to say.
+//! Invariant: a fee is given back when it is dropped. How much a connection takes is its caller's to say.
 
-use super::{Budget, Inner, Refusal};
-use crate::outcome::Kind;
+use super::{Budget, Inner};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,120 +22,96 @@ fn part(bytes: u64) -> u64 {
     bytes / 4
 }
 
+/// What stands for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Thing {
+    Lane,
+    Connection,
+}
+
+/// How many of a kind are paid for, and what they take together.
+#[derive(Debug, Default)]
+struct Count {
+    number: u64,
+    bytes: u64,
+}
+
 /// What is paid for and stands.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    lanes: u64,
-    connections: u64,
-    connection_bytes: u64,
+    lanes: Count,
+    connections: Count,
 }
 
 impl Standing {
     /// What is left of `bytes` for requests: at least half.
     pub fn rest_of(&self, bytes: u64) -> u64 {
-        bytes - (self.lanes * LANE_COST).min(part(bytes)) - self.connection_bytes.min(part(bytes))
+        bytes - self.lanes.bytes.min(part(bytes)) - self.connections.bytes.min(part(bytes))
+    }
+
+    fn of(&mut self, thing: Thing) -> &mut Count {
+        match thing {
+            Thing::Lane => &mut self.lanes,
+            Thing::Connection => &mut self.connections,
+        }
     }
 }
 
-/// What one lane is charged, given back on drop.
+/// What a lane or a connection is charged, given back on drop.
 #[derive(Debug)]
-pub struct LaneFee(Arc<Inner>);
-
-impl Drop for LaneFee {
-    fn drop(&mut self) {
-        self.0.change_standing(|standing| standing.lanes -= 1);
-    }
-}
-
-/// What one connection is charged, given back on drop.
-#[derive(Debug)]
-pub struct ConnectionFee {
+pub struct Fee {
     budget: Arc<Inner>,
-    bytes: u64,
+    thing: Thing,
+    pub(super) bytes: u64,
 }
 
-impl Drop for ConnectionFee {
+impl Drop for Fee {
     fn drop(&mut self) {
         self.budget.change_standing(|standing| {
-            standing.connections -= 1;
-            standing.connection_bytes -= self.bytes;
+            let count = standing.of(self.thing);
+            count.number -= 1;
+            count.bytes -= self.bytes;
         });
-    }
-}
-
-/// What one open call is charged, given back on drop.
-#[derive(Debug)]
-pub struct CallFee {
-    budget: Arc<Inner>,
-    bytes: u64,
-}
-
-impl CallFee {
-    /// How much it is.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-}
-
-impl Drop for CallFee {
-    fn drop(&mut self) {
-        self.budget.all.bytes.fetch_sub(self.bytes, Relaxed);
-        self.budget.calls.fetch_sub(self.bytes, Relaxed);
     }
 }
 
 impl Budget {
     /// Pays for one of many lanes. `None`: they take a quarter of the memory already, and there are more than a few.
     #[must_use]
-    pub fn open_lane(&self) -> Option<LaneFee> {
-        let most = FREE_LANES.max(part(self.0.config.load().bytes) / LANE_COST);
-        self.0.change_standing(|standing| {
-            let fits = standing.lanes < most;
-            standing.lanes += u64::from(fits);
-            fits.then(|| LaneFee(self.0.clone()))
-        })
+    pub fn open_lane(&self) -> Option<Fee> {
+        self.stand(Thing::Lane, LANE_COST, FREE_LANES)
     }
 
     /// Bytes that lanes take of it.
     #[must_use]
     pub fn lane_bytes(&self) -> u64 {
-        self.0.standing.lock().lanes * LANE_COST
+        self.0.standing.lock().lanes.bytes
     }
 
     /// Pays for a connection. `None`: connections take a quarter of the memory already, and there are more than a few.
     #[must_use]
-    pub fn open_connection(&self, bytes: u64) -> Option<ConnectionFee> {
-        let most = part(self.0.config.load().bytes);
-        self.0.change_standing(|standing| {
-            if standing.connections >= FREE_CONNECTIONS && standing.connection_bytes + bytes > most {
-                return None;
-            }
-            standing.connections += 1;
-            standing.connection_bytes += bytes;
-            Some(ConnectionFee { budget: self.0.clone(), bytes })
-        })
+    pub fn open_connection(&self, bytes: u64) -> Option<Fee> {
+        self.stand(Thing::Connection, bytes, FREE_CONNECTIONS)
     }
 
     /// Bytes that connections take of it.
     #[must_use]
     pub fn connection_bytes(&self) -> u64 {
-        self.0.standing.lock().connection_bytes
+        self.0.standing.lock().connections.bytes
     }
 
-    /// Pays for a call whose head has come, before anything of its body is waited for.
-    ///
-    /// # Errors
-    /// The budget is used up.
-    pub fn open_call(&self, bytes: u64) -> Result<CallFee, Refusal> {
-        let (inner, limit) = (&self.0, self.0.limit());
-        let before = inner.all.bytes.fetch_add(bytes, Relaxed);
-        if before + bytes > limit {
-            inner.all.bytes.fetch_sub(bytes, Relaxed);
-            return Err(inner.refuse(Kind::HardLimit, before + bytes, limit, &inner.config.load()));
-        }
-        inner.calls.fetch_add(bytes, Relaxed);
-        Ok(CallFee { budget: inner.clone(), bytes })
+    /// One more of a kind, if it is among the first `free` or the kind has not taken its part of the memory.
+    fn stand(&self, thing: Thing, bytes: u64, free: u64) -> Option<Fee> {
+        let most = part(self.0.config.load().bytes);
+        self.0.change_standing(|standing| {
+            let count = standing.of(thing);
+            if count.number >= free && count.bytes + bytes > most {
+                return None;
+            }
+            count.number += 1;
+            count.bytes += bytes;
+            Some(Fee { budget: self.0.clone(), thing, bytes })
+        })
     }
 
     /// Bytes that open calls take of it, their bodies aside.

@@ -1,5 +1,7 @@
 use super::fees::FREE_LANES;
 use super::*;
+use crate::capacity::{Capacity, CapacityConfig, Held, Sizer, Slot};
+use crate::ledger::Place;
 use proptest::prelude::*;
 
 fn budget(bytes: u64) -> Budget {
@@ -132,19 +134,98 @@ fn connections_are_paid_for() {
     assert_eq!((fees.len() as u64, small.room()), (FREE_CONNECTIONS, 750));
 }
 
-/// Scenario: calls are opened until there is no room, and answered. Guarantee: refused with a delay; counted among the bytes in use, and by themselves.
+/// Scenario: calls are opened until there is no room; some are answered while their data is still held, others end as they are. Guarantee: refused with
+/// a delay; counted among the bytes in use, of the tenant as well, and by themselves, until the answer.
 #[test]
 fn open_calls_are_paid_for() {
-    let b = budget(1000);
-    let calls: Vec<_> = (0..10).map(|_| b.open_call(100).unwrap()).collect();
-    assert_eq!((b.bytes(), b.call_bytes()), (1000, 1000));
-    let refusal = b.open_call(1).unwrap_err();
+    let tenants = Some(Arc::new(TenantsConfig { share: 1.0, ..TenantsConfig::default() }));
+    let b = Budget::new(BudgetConfig { bytes: 1000, request_cost: 0, tenants, ..BudgetConfig::default() });
+    let mut calls: Vec<_> = (0..9).map(|_| b.open_call(100).unwrap()).collect();
+    let refusal = b.open_call(101).unwrap_err();
     assert!(refusal.why.kind == Kind::HardLimit && refusal.retry_after.is_some());
+    calls[0].of_tenant("a").unwrap();
+    calls[0].grow(10).unwrap();
+    assert_eq!((b.bytes(), b.call_bytes(), calls[0].total()), (910, 900, 110));
+    drop(calls[0].split_call());
+    assert_eq!((b.bytes(), b.call_bytes(), calls[0].total()), (810, 800, 10));
     drop(calls);
-    assert_eq!((b.bytes(), b.call_bytes()), (0, 0));
+    assert_eq!((b.bytes(), b.call_bytes(), b.requests()), (0, 0, 0));
+}
+
+/// Tokens of every kind, and what they hold by their own account.
+#[derive(Default)]
+struct Tokens {
+    permits: Vec<Permit>,
+    calls: Vec<CallRoom>,
+    fees: Vec<Fee>,
+    slots: Vec<Slot>,
+}
+
+impl Tokens {
+    /// The sums of what they hold equal the books.
+    fn are_the_books_of(&self, b: &Budget) -> Result<(), TestCaseError> {
+        let calls: u64 = self.calls.iter().map(|call| call.bytes).sum();
+        let permits: u64 = self.permits.iter().map(|permit| permit.total()).sum();
+        prop_assert_eq!(b.bytes(), permits + calls);
+        prop_assert_eq!(b.call_bytes(), calls + self.permits.iter().map(|permit| permit.call).sum::<u64>());
+        prop_assert_eq!(b.requests(), self.permits.len() as u64);
+        prop_assert_eq!(b.records(), self.permits.iter().map(|permit| permit.records).sum::<u64>());
+        let standing: u64 = self.fees.iter().map(|fee| fee.bytes).sum();
+        prop_assert_eq!(b.lane_bytes() + b.connection_bytes(), standing);
+        prop_assert_eq!(b.stock().used(), self.slots.iter().map(|slot| slot.held().memory()).sum::<u64>());
+        prop_assert_eq!(b.room(), b.stock().limit());
+        Ok(())
+    }
 }
 
 proptest! {
+    /// Scenario: any sequence of operations on tokens of every kind: permits with their calls and tenants, fees, slots of two exporters. Guarantee: the
+    /// ledger is the sum of its tokens at every step; requests and queues stay within what lanes and connections leave, unless those came
+    /// after them; when all are settled every counter is exactly zero.
+    #[test]
+    fn the_ledger_is_the_sum_of_its_tokens(ops in prop::collection::vec((0u8..14, 0usize..6, 0usize..4_000), 1..160)) {
+        let tenants = Some(Arc::new(TenantsConfig { share: 0.4, ..TenantsConfig::default() }));
+        let limit = 4 * FREE_LANES * LANE_COST;
+        let b = Budget::new(BudgetConfig { bytes: limit, request_cost: 7, tenants, ..BudgetConfig::default() });
+        let exporter = CapacityConfig { size: 40, sizer: Sizer::Requests, max_bytes: 0 };
+        let queues = [0, 1].map(|_| Capacity::within(exporter.clone(), b.stock().clone(), Place::OneOfMany));
+        let mut t = Tokens::default();
+        for (op, i, n) in ops {
+            let (used, queued) = (b.bytes(), b.stock().used());
+            let big = n * 2_000;
+            match op {
+                0 => t.permits.extend(b.open_call(n as u64).ok()),
+                1 => t.permits.extend(b.open([None, Some("a"), Some("b")][i % 3]).ok()),
+                2 => t.fees.extend(if i % 2 == 0 { b.open_lane() } else { b.open_connection(big as u64) }),
+                3 if i < t.fees.len() => drop(t.fees.swap_remove(i)),
+                4 => t.slots.extend(queues[i % 2].take(n as u32, big)),
+                5 if i < t.slots.len() => drop(t.slots.swap_remove(i)),
+                6 if i < t.slots.len() => {
+                    let bytes = t.slots[i].held().bytes as usize;
+                    t.slots[i].resize(n as u32, n.min(bytes));
+                }
+                7 if i < t.calls.len() => drop(t.calls.swap_remove(i)),
+                _ if i >= t.permits.len() => {}
+                8 => drop(t.permits[i].grow(big)),
+                9 => t.permits[i].shrink(n),
+                10 => t.permits[i].set_records(n as u32),
+                11 => t.calls.push(t.permits[i].split_call()),
+                12 if t.permits[i].tenant.is_none() => drop(t.permits[i].of_tenant(["a", "b"][n % 2])),
+                _ => drop(t.permits.swap_remove(i)),
+            }
+            t.are_the_books_of(&b)?;
+            prop_assert!(b.bytes() <= b.room().max(used));
+            prop_assert!(queued >= b.stock().used() || b.stock().used() <= b.room() || queues.iter().any(|q| q.held().requests == 1));
+        }
+        t = Tokens::default();
+        t.are_the_books_of(&b)?;
+        prop_assert_eq!((b.room(), queues[0].held(), queues[1].held()), (limit, Held::default(), Held::default()));
+        for tenant in ["a", "b"] {
+            let account = &b.0.tenants.get(tenant, &TenantsConfig::default()).account;
+            prop_assert_eq!([&account.bytes, &account.records, &account.requests].map(|n| n.load(Relaxed)), [0; 3]);
+        }
+    }
+
     /// Scenario: any sequence of opening, growing, shrinking and dropping, with tenants. Guarantee: never past the limit, and exactly 0 at the end.
     #[test]
     fn the_books_always_balance(ops in prop::collection::vec((0u8..4, 0usize..8, 0usize..400), 0..200)) {
@@ -181,4 +262,38 @@ fn what_a_request_brings_along_is_charged_to_its_end() {
     assert_eq!(budget.bytes(), 100);
     drop(permit);
     assert_eq!(budget.bytes(), 0);
+}
+
+/// Scenario: eight threads open, grow, book on tenants, answer and drop requests, and let connections come and go, as fast as they can. Guarantee: what was
+/// granted is never more than the limit at any instant; at the end nothing is in use.
+#[test]
+fn no_interleaving_oversubscribes_the_ledger() {
+    const LIMIT: u64 = 200_000;
+    let tenants = Some(Arc::new(TenantsConfig { share: 0.9, ..TenantsConfig::default() }));
+    let b = Budget::new(BudgetConfig { bytes: LIMIT, request_cost: 10, tenants, ..BudgetConfig::default() });
+    // Counted after it was granted, and no more before it is given back: never more than what is really held.
+    let granted = AtomicU64::new(0);
+    let worker = &|seed: u64| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut held: Vec<Permit> = vec![];
+        for _ in 0..20_000 {
+            let _connection = random.bool().then(|| b.open_connection(10));
+            if let Ok(mut permit) = b.open_call(random.u64(0..50)) {
+                let is_known = permit.of_tenant(["a", "b"][seed as usize % 2]).is_ok();
+                if is_known && permit.grow(random.usize(0..40_000)).is_ok() {
+                    drop(permit.split_call());
+                    let all = granted.fetch_add(permit.total(), Relaxed) + permit.total();
+                    assert!(all <= LIMIT, "{all}");
+                    held.push(permit);
+                }
+            }
+            if held.len() > random.usize(0..6) {
+                let permit = held.swap_remove(random.usize(0..held.len()));
+                granted.fetch_sub(permit.total(), Relaxed);
+            }
+        }
+        held.iter().for_each(|permit| _ = granted.fetch_sub(permit.total(), Relaxed));
+    };
+    std::thread::scope(|scope| (0..8).for_each(|seed| drop(scope.spawn(move || worker(seed)))));
+    assert_eq!((b.bytes(), b.requests(), b.call_bytes(), b.connection_bytes()), (0, 0, 0, 0));
 }

@@ -1,16 +1,17 @@
-//! JSON to protobuf: serde seeds that write each value as it is parsed.
+//! JSON to protobuf: each value is written as it is read.
 //!
-//! Invariants: the stack is bounded by the nesting limits, the output by the caller's limit; on an error the path still
-//! holds the steps that led there, because steps are only taken back on success.
+//! Invariants: the stack is bounded by the nesting limits, the output by the caller's limit. What most of a request
+//! consists of, attributes of strings, is read by [`usual`](super::usual) where it is written as machines write it;
+//! that gives nothing but speed.
 
+use super::cursor::Cursor;
+use super::output::Output;
+use super::place::Place;
 use super::repair::repair;
 use super::scalar::{self, Scalar};
-use super::skip::Skip;
-use super::{JsonError, MAX_WHAT};
-use crate::field::{put_varint, varint_len};
+use super::wrong::{self, Refused};
+use super::{JsonError, skip};
 use crate::schema::{Field, Kind, MAX_VALUE_DEPTH, Message};
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 pub(super) fn message(
@@ -20,394 +21,267 @@ pub(super) fn message(
 ) -> Result<(Vec<u8>, Option<String>), JsonError> {
     let text = &*repair(json);
     if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
-        return Err(invalid(1, 0, String::new(), "the body is empty; an empty request is {}".into()));
+        return Err(JsonError::invalid(1, 0, "the body is empty; an empty request is {}".into()));
     }
-    let mut output = Output { bytes: Vec::new(), limit, full: false, path: Vec::new(), unknown: None, value_depth: 0 };
-    let mut json = serde_json::Deserializer::from_str(text);
-    // The seeds have limits of their own: OTLP may legally be nested deeper than serde_json's 128.
-    json.disable_recursion_limit();
-    let parsed = MessageSeed { output: &mut output, message }.deserialize(&mut json).and_then(|()| json.end());
-    match parsed {
-        Ok(()) => {
-            // What is kept is kept for long: give back the slack of growing.
-            output.bytes.shrink_to_fit();
-            Ok((output.bytes, output.unknown))
-        }
-        Err(_) if output.full => Err(JsonError::TooLarge { limit }),
-        Err(error) => {
-            let position = format!(" at line {} column {}", error.line(), error.column());
-            let what = error.to_string();
-            let what = what.strip_suffix(&position).unwrap_or(&what).to_owned();
-            Err(invalid(error.line(), error.column(), output.path_text(), what))
-        }
-    }
-}
-
-fn invalid(line: usize, column: usize, path: String, mut what: String) -> JsonError {
-    what.truncate(what.floor_char_boundary(MAX_WHAT));
-    JsonError::Invalid { line, column, path, what }
-}
-
-/// One step of the path to the value that is being read.
-enum Step {
-    Field(&'static str),
-    Element(usize),
-}
-
-/// What has been written, and where the parser stands.
-struct Output {
-    bytes: Vec<u8>,
-    limit: usize,
-    /// Whether the limit was hit: serde's errors carry only text.
-    full: bool,
-    path: Vec<Step>,
-    /// Where the first field stands that nobody knows.
-    unknown: Option<String>,
-    /// How many `AnyValue`s the parser is inside of.
-    value_depth: usize,
-}
-
-impl Output {
-    fn tag(&mut self, number: u32, wire_type: u8) {
-        put_varint(&mut self.bytes, u64::from(number << 3) | u64::from(wire_type));
-    }
-
-    /// Writes what a wire type 0, 1 or 5 carries.
-    fn scalar(&mut self, kind: Kind, bits: u64) {
-        match kind.wire_type() {
-            1 => self.bytes.extend_from_slice(&bits.to_le_bytes()),
-            5 => self.bytes.extend_from_slice(&(bits as u32).to_le_bytes()),
-            _ => put_varint(&mut self.bytes, bits),
-        }
-    }
-
-    /// Opens a length-delimited field and answers where its length belongs. One byte is kept free for it: most messages
-    /// are shorter than 128 bytes.
-    fn open(&mut self, number: u32) -> usize {
-        self.tag(number, 2);
-        self.bytes.push(0);
-        self.bytes.len() - 1
-    }
-
-    /// Closes the field opened at `at`, moving its content if the length needs more than the byte kept free.
-    fn close(&mut self, at: usize) {
-        let end = self.bytes.len();
-        let len = end - at - 1;
-        let prefix = varint_len(len as u64);
-        if prefix > 1 {
-            self.bytes.resize(end + prefix - 1, 0);
-            self.bytes.copy_within(at + 1..end, at + prefix);
-        }
-        let mut slot = &mut self.bytes[at..at + prefix];
-        put_varint(&mut slot, len as u64);
-    }
-
-    /// Refuses to grow past the limit. Called after each field and element, so the excess is at most one scalar or string.
-    fn bounded<E: Error>(&mut self) -> Result<(), E> {
-        if self.bytes.len() > self.limit {
-            self.full = true;
-            return Err(E::custom("too large"));
-        }
-        Ok(())
-    }
-
-    fn path_text(&self) -> String {
-        let mut text = String::new();
-        for step in &self.path {
-            // Writing to a String cannot fail.
-            let _ = match step {
-                Step::Field(name) if text.is_empty() => write!(text, "{name}"),
-                Step::Field(name) => write!(text, ".{name}"),
-                Step::Element(index) => write!(text, "[{index}]"),
-            };
-        }
-        text
-    }
-}
-
-/// Reads the object of one message and writes its fields, without a length around them.
-struct MessageSeed<'o> {
-    output: &'o mut Output,
-    message: &'static Message,
-}
-
-impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if !self.message.is_any_value() {
-            return deserializer.deserialize_map(self);
-        }
-        if self.output.value_depth == MAX_VALUE_DEPTH {
-            return Err(D::Error::custom(format_args!(
-                "attribute values are nested deeper than {MAX_VALUE_DEPTH} levels"
-            )));
-        }
-        self.output.value_depth += 1;
-        deserializer.deserialize_map(MessageSeed { output: self.output, message: self.message })?;
-        self.output.value_depth -= 1;
-        Ok(())
-    }
-}
-
-impl<'de> Visitor<'de> for MessageSeed<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object ({})", self.message.name)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        // A bit per field number.
-        let mut seen = 0u32;
-        // The member of the oneof that came last, as it was written.
-        let mut member = None::<Range<usize>>;
-        while let Some(key) = object.next_key_seed(Key { output: &mut *self.output, message: self.message })? {
-            let Some(field) = key else {
-                object.next_value_seed(Skip::default())?;
-                continue;
-            };
-            self.output.path.push(Step::Field(field.json));
-            let bit = 1u32 << field.number;
-            let again = seen & bit != 0;
-            seen |= bit;
-            let from = self.output.bytes.len();
-            let present = object.next_value_seed(FieldSeed { output: &mut *self.output, field, again })?;
-            if present && field.oneof {
-                let mut range = from..self.output.bytes.len();
-                if let Some(other) = member {
-                    // What lies between them moves: all of it once at most for each member, which is not shorter than what moves.
-                    self.output.bytes.drain(other.clone());
-                    range = range.start - other.len()..range.end - other.len();
-                }
-                member = Some(range);
-            }
-            self.output.bounded()?;
-            self.output.path.pop();
-        }
-        Ok(())
-    }
-}
-
-/// Reads a key: the field it names, or `None` for an unknown one.
-struct Key<'o> {
-    output: &'o mut Output,
-    message: &'static Message,
+    let (json, output) = (Cursor::new(text), Output::new(text.len(), limit));
+    let mut reader = Reader { json, output, limit, unknown: None, value_depth: 0 };
+    reader.request(message).map_err(|refused| *refused)?;
+    Ok((reader.output.finish(), reader.unknown))
 }
 
 /// The most of a name that is noted.
 const MAX_NAME: usize = 64;
 
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Option<&'static Field>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
+/// What is read, what was written, and where the first field stands that nobody knows.
+pub(super) struct Reader<'a> {
+    pub json: Cursor<'a>,
+    pub output: Output,
+    limit: usize,
+    unknown: Option<String>,
+    /// How many `AnyValue`s it is inside of.
+    value_depth: usize,
 }
 
-impl Visitor<'_> for Key<'_> {
-    type Value = Option<&'static Field>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        let field = self.message.by_json(key).or_else(|| self.message.by_old_name(key));
-        if field.is_none() && self.output.unknown.is_none() {
-            let (path, name) = (self.output.path_text(), &key[..key.floor_char_boundary(MAX_NAME)]);
-            self.output.unknown = Some(if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") });
-        }
-        Ok(field)
-    }
-}
-
-/// Reads the value of a field and writes it with its tag. Answers whether the field is present: `null` is not.
-struct FieldSeed<'o> {
-    output: &'o mut Output,
-    field: &'static Field,
-    /// Whether it came before in the same object: then its default value is not the same as none.
-    again: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_option(self)
-    }
-}
-
-impl<'de> Visitor<'de> for FieldSeed<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_none<E: Error>(self) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        let FieldSeed { output, field, again } = self;
-        if field.repeated {
-            deserializer.deserialize_seq(List { output, field })?;
-        } else {
-            ValueSeed { output, field, is_written: again || field.has_presence() }.deserialize(deserializer)?;
-        }
-        Ok(true)
-    }
-}
-
-/// Reads one value, of a singular field or of a list that is not packed, and writes it with its tag.
-struct ValueSeed<'o> {
-    output: &'o mut Output,
-    field: &'static Field,
-    /// Whether it is written when it is the default value, too.
-    is_written: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let ValueSeed { output, field, is_written } = self;
-        match field.kind {
-            Kind::Message(message) => {
-                let at = output.open(field.number);
-                MessageSeed { output, message }.deserialize(deserializer)?;
-                output.close(at);
-                Ok(())
-            }
-            Kind::String | Kind::Bytes | Kind::Id(_) => {
-                deserializer.deserialize_str(Text { output, field, is_written })
-            }
-            kind => {
-                let bits = deserializer.deserialize_any(Scalar(kind, field.names))?;
-                if bits != 0 || is_written {
-                    output.tag(field.number, kind.wire_type());
-                    output.scalar(kind, bits);
-                }
-                Ok(())
-            }
+impl Reader<'_> {
+    fn request(&mut self, message: &'static Message) -> Result<(), Refused> {
+        self.object(message, None)?;
+        match self.json.token() {
+            Some(_) => Err(self.json.refused_next(wrong::TRAILING)),
+            None => Ok(()),
         }
     }
-}
 
-/// Reads a list and writes its elements, scalars packed.
-struct List<'o> {
-    output: &'o mut Output,
-    field: &'static Field,
-}
-
-impl<'de> Visitor<'de> for List<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
+    /// Whether another `AnyValue` may begin here that holds none.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.value_depth < MAX_VALUE_DEPTH
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
-        let List { output, field } = self;
-        let before = output.bytes.len();
-        let packed = field.kind.packable().then(|| output.open(field.number));
-        let mut count = 0;
-        loop {
-            output.path.push(Step::Element(count));
-            let element = match packed {
-                Some(_) => {
-                    array.next_element_seed(Scalar(field.kind, &[]))?.map(|bits| output.scalar(field.kind, bits))
-                }
-                None => {
-                    array.next_element_seed(Element(ValueSeed { output: &mut *output, field, is_written: true }))?
-                }
-            };
-            output.path.pop();
-            if element.is_none() {
-                break;
-            }
-            output.bounded()?;
-            count += 1;
-        }
-        match packed {
-            Some(_) if count == 0 => output.bytes.truncate(before),
-            Some(at) => output.close(at),
-            None => {}
+    /// Refuses to grow past the limit. Called after each field and element, so the excess is at most one scalar or
+    /// string.
+    #[inline]
+    fn bounded(&self) -> Result<(), Refused> {
+        if self.output.is_over() {
+            return Err(Box::new(JsonError::TooLarge { limit: self.limit }));
         }
         Ok(())
     }
-}
 
-/// An element of a list that is not packed: `null` is an empty one.
-struct Element<'o>(ValueSeed<'o>);
-
-impl<'de> DeserializeSeed<'de> for Element<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_option(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Element<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an element")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        let at = self.0.output.open(self.0.field.number);
-        self.0.output.close(at);
-        Ok(())
-    }
-
-    fn visit_none<E: Error>(self) -> Result<(), E> {
-        self.visit_unit()
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.0.deserialize(deserializer)
-    }
-}
-
-/// Reads a string and writes the string, bytes or id it stands for.
-struct Text<'o> {
-    output: &'o mut Output,
-    field: &'static Field,
-    is_written: bool,
-}
-
-impl Visitor<'_> for Text<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.field.kind {
-            Kind::Bytes => "a base64 string",
-            Kind::Id(_) => "a hex string",
-            _ => "a string",
+    /// Reads the object of a message and writes its fields, without a length around them.
+    fn object(&mut self, message: &'static Message, place: Option<&Place<'_>>) -> Result<(), Refused> {
+        self.members(message, place).map_err(|refused| match place {
+            Some(place) => refused.within(place),
+            None => refused,
         })
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let Text { output, field, is_written } = self;
+    fn members(&mut self, message: &'static Message, place: Option<&Place<'_>>) -> Result<(), Refused> {
+        if self.json.token() != Some(b'{') {
+            return Err(self.json.wrong_type(&format!("an object ({})", message.name)));
+        }
+        self.json.skip(1);
+        // A bit per field number.
+        let mut seen = 0u32;
+        // The member of the oneof that came last, as it was written.
+        let mut member = None::<Range<usize>>;
+        let (mut first, mut next) = (true, 0);
+        while self.json.key_follows(first)? {
+            first = false;
+            let Some(field) = self.key(message, &mut next, place)? else {
+                self.json.colon()?;
+                skip::value(&mut self.json)?;
+                continue;
+            };
+            let bit = 1u32 << field.number;
+            let again = seen & bit != 0;
+            seen |= bit;
+            let from = self.output.len();
+            let place = Place::field(place, field.json);
+            let present = self.field(field, again, &place).map_err(|refused| refused.within(&place))?;
+            if present && field.oneof {
+                let mut range = from..self.output.len();
+                if let Some(other) = member {
+                    // What lies between them moves: all of it once at most for each member, which is not shorter than
+                    // what moves.
+                    self.output.remove(other.clone());
+                    range = range.start - other.len()..range.end - other.len();
+                }
+                member = Some(range);
+            }
+            self.bounded()?;
+        }
+        Ok(())
+    }
+
+    /// Reads a key: the field it names, or `None` for an unknown one. Most senders write fields in the order of their
+    /// numbers: `next` is the index of the one that is looked at first.
+    #[inline]
+    fn key(
+        &mut self,
+        message: &'static Message,
+        next: &mut usize,
+        place: Option<&Place<'_>>,
+    ) -> Result<Option<&'static Field>, Refused> {
+        let text = self.json.string()?;
+        let key = self.json.text(text);
+        if let Some(index) = message.position(key, *next) {
+            *next = index + 1;
+            return Ok(message.fields.get(index));
+        }
+        let key = String::from_utf8_lossy(key);
+        let field = message.by_json(&key).or_else(|| message.by_old_name(&key));
+        if field.is_none() && self.unknown.is_none() {
+            let name = &key[..key.floor_char_boundary(MAX_NAME)];
+            self.unknown = Some(place.map_or_else(|| name.to_owned(), |place| format!("{place}.{name}")));
+        }
+        Ok(field)
+    }
+
+    /// Reads the value of a field and writes it with its tag. Answers whether the field is present: `null` is not. A
+    /// field that came `again` in its object is written when it has its default value, too: that is not the same as
+    /// none.
+    fn field(&mut self, field: &'static Field, again: bool, place: &Place<'_>) -> Result<bool, Refused> {
+        self.json.colon()?;
+        if self.json.null()? {
+            return Ok(false);
+        }
+        match field.repeated {
+            true if field.kind.packable() => self.packed(field, place)?,
+            true => self.list(field, place)?,
+            false => self.value(field, again || field.has_presence(), place)?,
+        }
+        Ok(true)
+    }
+
+    /// Reads one value, of a singular field or of a list that is not packed, and writes it with its tag; the default
+    /// value only if it `is_written`.
+    fn value(&mut self, field: &'static Field, is_written: bool, place: &Place<'_>) -> Result<(), Refused> {
+        match field.kind {
+            Kind::Message(message) => self.nested(field, message, place),
+            Kind::String | Kind::Bytes | Kind::Id(_) => self.text(field, is_written),
+            kind => {
+                let bits = Scalar(kind, field.names).read(&mut self.json)?;
+                if bits != 0 || is_written {
+                    self.output.scalar_field(field.number, kind, bits);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn nested(&mut self, field: &'static Field, message: &'static Message, place: &Place<'_>) -> Result<(), Refused> {
+        let is_any_value = message.is_any_value();
+        if is_any_value {
+            if !self.has_room() {
+                let what = format!("attribute values are nested deeper than {MAX_VALUE_DEPTH} levels");
+                return Err(match field.repeated {
+                    true => self.json.refused_in_array(what),
+                    false => self.json.refused_in_object(what),
+                });
+            }
+            if self.usual_value(field.number) {
+                return Ok(());
+            }
+            self.value_depth += 1;
+        }
+        let open = self.output.open(field.number);
+        self.object(message, Some(place))?;
+        self.output.close(open);
+        if is_any_value {
+            self.value_depth -= 1;
+        }
+        Ok(())
+    }
+
+    /// Reads a list and writes its elements, of which `null` is an empty one.
+    fn list(&mut self, field: &'static Field, place: &Place<'_>) -> Result<(), Refused> {
+        if self.json.token() != Some(b'[') {
+            return Err(self.json.wrong_type("an array"));
+        }
+        self.json.skip(1);
+        let holds_pairs = matches!(field.kind, Kind::Message(message) if message.is_key_value());
+        for index in 0.. {
+            let place = Place::element(place, index);
+            let element = self.element(field, holds_pairs, &place).map_err(|refused| refused.within(&place));
+            if !element? {
+                break;
+            }
+            self.bounded()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the next element of a list. Answers whether there was one.
+    #[inline]
+    fn element(&mut self, field: &'static Field, is_pair: bool, place: &Place<'_>) -> Result<bool, Refused> {
+        if !self.json.element_follows(place.is_first())? {
+            return Ok(false);
+        }
+        if is_pair && self.usual_pair(field.number) {
+            return Ok(true);
+        }
+        if self.json.null()? {
+            self.output.bytes_field(field.number, &[]);
+        } else {
+            self.value(field, true, place)?;
+        }
+        Ok(true)
+    }
+
+    /// Reads a list of scalars and writes it packed.
+    fn packed(&mut self, field: &'static Field, place: &Place<'_>) -> Result<(), Refused> {
+        if self.json.token() != Some(b'[') {
+            return Err(self.json.wrong_type("an array"));
+        }
+        self.json.skip(1);
+        let before = self.output.len();
+        let open = self.output.open(field.number);
+        let mut count = 0;
+        loop {
+            let bits = match self.json.element_follows(count == 0) {
+                Ok(true) => Scalar(field.kind, &[]).read(&mut self.json),
+                Ok(false) => break,
+                Err(refused) => Err(refused),
+            };
+            let bits = bits.map_err(|refused| refused.within(&Place::element(place, count)))?;
+            self.output.scalar(field.kind, bits);
+            self.bounded()?;
+            count += 1;
+        }
+        self.output.close(open);
+        if count == 0 {
+            self.output.truncate(before);
+        }
+        Ok(())
+    }
+
+    /// Reads a string and writes the string, bytes or id it stands for.
+    fn text(&mut self, field: &'static Field, is_written: bool) -> Result<(), Refused> {
+        if self.json.token() != Some(b'"') {
+            return Err(self.json.wrong_type(match field.kind {
+                Kind::Bytes => "a base64 string",
+                Kind::Id(_) => "a hex string",
+                _ => "a string",
+            }));
+        }
+        self.json.skip(1);
+        let text = self.json.string()?;
+        let text = self.json.text(text);
         // An empty element of a list is an element; an empty singular field without presence is absent.
         if text.is_empty() && !is_written {
             return Ok(());
         }
-        let at = output.open(field.number);
         match field.kind {
-            Kind::Bytes => scalar::base64(text, &mut output.bytes).map_err(E::custom)?,
-            Kind::Id(len) => scalar::id(text, len, &mut output.bytes).map_err(E::custom)?,
-            _ => output.bytes.extend_from_slice(text.as_bytes()),
+            Kind::Bytes => match scalar::base64(text) {
+                Ok(bytes) => self.output.bytes_field(field.number, &bytes),
+                Err(what) => return Err(self.json.refused(what)),
+            },
+            Kind::Id(len) => match scalar::id(text, len) {
+                Ok((id, len)) => self.output.bytes_field(field.number, &id[..len]),
+                Err(what) => return Err(self.json.refused(what)),
+            },
+            _ => self.output.bytes_field(field.number, text),
         }
-        output.close(at);
         Ok(())
     }
 }

@@ -3,13 +3,14 @@
 //! A surrogate that stands alone (`"\ud83d"`, half an emoji, as programs write it that count in UTF-16) and bytes that are not UTF-8 become
 //! U+FFFD. Everything else stays as it is. Sound text is not copied.
 
+use crate::lossy::lossy;
 use memchr::memchr_iter;
 use std::borrow::Cow;
 
 /// The body as text, without a byte order mark.
 pub(crate) fn repair(json: &[u8]) -> Cow<'_, str> {
     let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
-    let mut text = String::from_utf8_lossy(json);
+    let mut text = lossy(json);
     let lone = lone_surrogates(text.as_bytes());
     if !lone.is_empty() {
         let mut mended = String::with_capacity(text.len());

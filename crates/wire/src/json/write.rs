@@ -3,9 +3,11 @@
 //! The fields of all open messages lie on one stack, so there is no allocation per message. A message whose fields are
 //! already in order (every encoder writes them so) is not sorted.
 
+use super::cursor::special;
 use super::scalar;
 use crate::check::MAX_DEPTH;
 use crate::field::{self, Fault, Fields, Malformed, Value};
+use crate::lossy::lossy;
 use crate::schema::{Field, Kind, Message};
 use smallvec::SmallVec;
 use std::io::Write as _;
@@ -212,22 +214,24 @@ impl Writer<'_> {
 
     fn scalar(&mut self, kind: Kind, bits: u64) {
         let out = &mut self.out;
-        // Writing to a Vec cannot fail.
-        let _ = match kind {
-            Kind::Bool => write!(out, "{}", bits != 0),
+        match kind {
+            Kind::Bool => out.extend_from_slice(if bits != 0 { b"true" } else { b"false" }),
             // 32-bit kinds keep the low half of a longer varint, as every protobuf decoder does.
-            Kind::Int32 | Kind::Enum => write!(out, "{}", bits as i32),
-            Kind::Sint32 => write!(out, "{}", (bits as u32 >> 1) as i32 ^ -((bits & 1) as i32)),
-            Kind::Uint32 | Kind::Fixed32 => write!(out, "{}", bits as u32),
-            Kind::Int64 | Kind::Sfixed64 => write!(out, "\"{}\"", bits as i64),
-            Kind::Double => match f64::from_bits(bits) {
-                value if value.is_nan() => write!(out, "\"NaN\""),
-                value if value.is_infinite() => write!(out, "\"{}Infinity\"", if value < 0.0 { "-" } else { "" }),
-                // Debug is the shortest form that reads back the same, with an exponent where it is shorter.
-                value => write!(out, "{value:?}"),
-            },
-            _ => write!(out, "\"{bits}\""),
-        };
+            Kind::Int32 | Kind::Enum => signed(out, i64::from(bits as i32)),
+            Kind::Sint32 => signed(out, i64::from((bits as u32 >> 1) as i32 ^ -((bits & 1) as i32))),
+            Kind::Uint32 | Kind::Fixed32 => decimal(out, u64::from(bits as u32)),
+            Kind::Double => double(out, f64::from_bits(bits)),
+            Kind::Int64 | Kind::Sfixed64 => {
+                out.push(b'"');
+                signed(out, bits as i64);
+                out.push(b'"');
+            }
+            _ => {
+                out.push(b'"');
+                decimal(out, bits);
+                out.push(b'"');
+            }
+        }
     }
 
     fn text(&mut self, kind: Kind, payload: Range<usize>) {
@@ -239,18 +243,76 @@ impl Writer<'_> {
                 self.out.push(b'"');
             }
             Kind::Id(_) => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
                 self.out.push(b'"');
                 for byte in bytes {
-                    let digits = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+                    let digits = [byte >> 4, byte & 15].map(|digit| HEX_DIGITS[usize::from(digit)]);
                     self.out.extend_from_slice(&digits);
                 }
                 self.out.push(b'"');
             }
-            // Writing a string to a Vec cannot fail.
-            _ => {
-                let _ = serde_json::to_writer(&mut self.out, &String::from_utf8_lossy(bytes));
-            }
+            _ => string(&mut self.out, &lossy(bytes)),
         }
     }
 }
+
+/// Writes a string in quotes. Escaped is what has to be, in the short form if there is one.
+fn string(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
+    out.push(b'"');
+    loop {
+        let (plain, tail) = rest.split_at(special(rest, 0));
+        out.extend_from_slice(plain);
+        let Some((&byte, after)) = tail.split_first() else { break };
+        let short = match byte {
+            8 => b'b',
+            12 => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            byte => byte,
+        };
+        if short < b' ' {
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&[byte >> 4, byte & 15].map(|digit| HEX_DIGITS[usize::from(digit)]));
+        } else {
+            out.extend_from_slice(&[b'\\', short]);
+        }
+        rest = after;
+    }
+    out.push(b'"');
+}
+
+fn double(out: &mut Vec<u8>, value: f64) {
+    // Writing to a Vec cannot fail.
+    let _ = match value {
+        value if value.is_nan() => write!(out, "\"NaN\""),
+        value if value.is_infinite() => write!(out, "\"{}Infinity\"", if value < 0.0 { "-" } else { "" }),
+        // Debug is the shortest form that reads back the same, with an exponent where it is shorter.
+        value => write!(out, "{value:?}"),
+    };
+}
+
+/// Writes a whole number.
+fn decimal(out: &mut Vec<u8>, mut value: u64) {
+    /// The longest has twenty digits.
+    const LEN: usize = 20;
+    let (mut digits, mut from) = ([0; LEN], LEN);
+    while from > 0 {
+        from -= 1;
+        digits[from] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[from..]);
+}
+
+fn signed(out: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    decimal(out, value.unsigned_abs());
+}
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";

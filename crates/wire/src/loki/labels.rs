@@ -7,6 +7,7 @@
 //!
 //! Source: `promql/parser` of Prometheus (`ParseMetric`), which Loki reads label strings with. A metric's name before the brace is refused.
 
+use crate::lossy::lossy;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
@@ -222,7 +223,7 @@ pub fn normalize(out: &mut Vec<u8>, name: &[u8]) {
         }
         _ => {}
     }
-    let text = String::from_utf8_lossy(name);
+    let text = lossy(name);
     out.extend(text.chars().map(|c| if c.is_ascii_alphanumeric() { c as u8 } else { b'_' }));
 }
 

@@ -12,6 +12,7 @@ use crate::build::MessageWriter;
 use crate::field::{Malformed, len_field_len};
 use crate::index::{Index, Record};
 use crate::key::{AnyValue, record_attributes, resource_attribute, scope_name};
+use crate::lossy::lossy;
 use crate::signal::Signal;
 use std::collections::HashMap;
 
@@ -322,7 +323,7 @@ impl Sender<'_> {
                     message.varint(NANOS, nanos);
                 }
             });
-            let line = String::from_utf8_lossy(&self.text);
+            let line = lossy(&self.text);
             if !line.is_empty() {
                 entry.bytes(LINE, line.as_bytes());
             }
@@ -354,7 +355,7 @@ fn put_metadata(
             pair.bytes(NAME, &text);
             text.clear();
             text::write(text, value);
-            pair.bytes(VALUE, String::from_utf8_lossy(text).as_bytes());
+            pair.bytes(VALUE, lossy(text).as_bytes());
         });
     };
     for (i, (name, value)) in record_attributes(record).enumerate() {

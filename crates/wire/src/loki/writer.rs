@@ -5,6 +5,7 @@
 use super::{Received, Receiving, SCOPE_NAME};
 use crate::build::MessageWriter;
 use crate::field::len_field_len;
+use crate::lossy::lossy;
 use crate::signal::{RECORD, RESOURCE, RESOURCE_ENTRY, SCOPE, SCOPE_ENTRY};
 
 const TIME: u32 = 1;
@@ -83,7 +84,7 @@ impl<'a> OtlpWriter<'a> {
 
     /// An attribute with a string value.
     pub fn attribute(&mut self, number: u32, name: &[u8], value: &[u8]) {
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        let (name, value) = (lossy(name), lossy(value));
         let any = len_field_len(STRING, value.len());
         self.out.prefix(number, len_field_len(1, name.len()) + len_field_len(2, any));
         self.out.bytes(1, name.as_bytes());

@@ -73,7 +73,7 @@ static ARRAY_VALUE: Message = Message::new("ArrayValue", &[Field::many(1, "value
 
 static KEY_VALUE_LIST: Message = Message::new("KeyValueList", &[Field::many(1, "values", Msg(&KEY_VALUE))]);
 
-static KEY_VALUE: Message = Message::new(
+pub(super) static KEY_VALUE: Message = Message::new(
     "KeyValue",
     &[Field::one(1, "key", String), Field::one(2, "value", Msg(&ANY_VALUE)), Field::one(3, "keyStrindex", Int32)],
 );

@@ -3,9 +3,9 @@
 use super::auth::AuthPlan;
 use super::{OutletPlan, PipelinePlan};
 use crate::app::components::DestinationConfig;
-use crate::exporters::Apart;
-use crate::net::origin;
-use crate::processors::batch;
+use components::exporters::Apart;
+use components::processors::batch;
+use net::origin;
 use std::sync::Arc;
 
 /// What is said of who asks for headers that nobody keeps.

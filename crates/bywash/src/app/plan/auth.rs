@@ -1,12 +1,12 @@
 //! Which authenticator each receiver asks and each exporter shows, and what of senders is kept for that.
 
 use crate::app::components::{DestinationConfig, ExtensionConfig};
-use crate::config::path::Path;
-use crate::config::suggest::nearest;
-use crate::config::{Component, ComponentId, Diagnostic, Diagnostics, Document};
-use crate::extensions::authenticators::AuthConfig;
-use crate::net::auth::AuthError;
-use crate::net::client::auth::{Authenticator, Credentials, Road};
+use components::extensions::authenticators::AuthConfig;
+use config::path::Path;
+use config::suggest::nearest;
+use config::{Component, ComponentId, Diagnostic, Diagnostics, Document};
+use net::auth::AuthError;
+use net::client::auth::{Authenticator, Credentials, Road};
 use std::collections::HashMap;
 use std::sync::Arc;
 

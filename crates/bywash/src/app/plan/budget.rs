@@ -1,10 +1,10 @@
 //! How much memory there is to be: `service.budget` and the memory limiters as one.
 
-use crate::config::service::{BudgetConfig, TenantConfig};
-use crate::config::{Component, Diagnostic, Diagnostics};
-use crate::processors::memory_limiter;
-use crate::telemetry::process::total_memory;
+use components::processors::memory_limiter;
+use config::service::{BudgetConfig, TenantConfig};
+use config::{Component, Diagnostic, Diagnostics};
 use std::sync::Arc;
+use telemetry::process::total_memory;
 
 /// From this limit on the whole process is meant to stay within it; below, the program alone takes too large a part of it.
 const WHOLE_PROCESS: u64 = 256 << 20;

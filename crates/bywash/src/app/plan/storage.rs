@@ -1,11 +1,11 @@
 //! Which exporters keep their queues on disk, and where.
 
 use crate::app::components::{DestinationConfig, ExtensionConfig};
-use crate::config::path::Path;
-use crate::config::suggest::nearest;
-use crate::config::{Component, ComponentId, Diagnostic, Diagnostics};
-use crate::exporters;
-use crate::extensions::file_storage::{self, names};
+use components::exporters;
+use components::extensions::file_storage::{self, names};
+use config::path::Path;
+use config::suggest::nearest;
+use config::{Component, ComponentId, Diagnostic, Diagnostics};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path as FilePath, PathBuf};
 use wire::Signal;

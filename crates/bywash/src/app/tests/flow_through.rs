@@ -2,7 +2,7 @@
 
 use super::sink::{Mode, Sink, request};
 use super::*;
-use crate::exporters::otlp_client::{self, OtlpGrpc};
+use components::exporters::otlp_client::{self, OtlpGrpc};
 
 async fn send_grpc(to: SocketAddr, ids: &[String]) -> Attempt {
     let mut config = otlp_client::Config { endpoint: to.to_string(), ..otlp_client::Config::default() };

@@ -2,9 +2,9 @@
 //!
 //! Invariant: what comes from outside (targets, reasons) never brings control characters to a terminal.
 
-use crate::clock::rfc3339;
-use crate::config::GoDuration;
-use crate::extensions::file_storage::letters::Row;
+use components::extensions::file_storage::letters::Row;
+use config::GoDuration;
+use flow::clock::rfc3339;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;

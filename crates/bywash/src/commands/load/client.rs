@@ -2,12 +2,12 @@
 
 use super::generate::Request;
 use super::{Args, Packing, Protocol};
-use crate::config::path::Path;
-use crate::config::source::Source;
-use crate::config::validate::Validate;
-use crate::config::{Diagnostics, Located, decode_valid, parse};
-use crate::exporters::{otlp_client, otlp_http};
 use bytes::Bytes;
+use components::exporters::{otlp_client, otlp_http};
+use config::path::Path;
+use config::source::Source;
+use config::validate::Validate;
+use config::{Diagnostics, Located, decode_valid, parse};
 use flow::{Attempt, Exporter, Kind, Payload, Scope, Target, Why};
 use serde::de::DeserializeOwned;
 use serde_json::json;

@@ -5,9 +5,9 @@
 
 use super::behaviour::Behaviour;
 use super::tally::Tally;
-use crate::config::duration::GoDuration;
 use bytes::Bytes;
 use clap::ValueEnum;
+use config::duration::GoDuration;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;

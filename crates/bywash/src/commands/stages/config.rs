@@ -8,15 +8,15 @@
 //! What a scalar means is decided by the stage that reads it, as in the processor: `0123`, `1.10` and `yes` are what was written where a
 //! text is wanted.
 
-use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::environment::Environment;
-use crate::config::expand::expand;
-use crate::config::node::{Map, Node, Value};
-use crate::config::parse::parse;
-use crate::config::path::Path;
-use crate::config::source::{Source, Span};
-use crate::config::suggest::nearest;
-use crate::processors::loki_stages::{alloy, findings, written};
+use components::processors::loki_stages::{alloy, findings, written};
+use config::diagnostic::{Diagnostic, Diagnostics};
+use config::environment::Environment;
+use config::expand::expand;
+use config::node::{Map, Node, Value};
+use config::parse::parse;
+use config::path::Path;
+use config::source::{Source, Span};
+use config::suggest::nearest;
 use stages::{Options, Pipeline, Stages};
 
 /// The type of the processor that holds stages.

@@ -80,7 +80,7 @@ service:
   pipelines: {logs: {receivers: [nop], exporters: [debug, logging, otlp_http]}}
 ";
     let (plan, warnings) = planned(text);
-    assert_eq!(plan.logs.level, crate::config::service::LogLevel::Warn);
+    assert_eq!(plan.logs.level, config::service::LogLevel::Warn);
     let about = |text: &str| warnings.iter().filter(|w| w.contains(text)).count();
     assert_eq!(about("the alias `logging` is deprecated; use `debug`"), 1, "{warnings:?}");
     assert_eq!(about("write `verbosity`"), 1, "{warnings:?}");
@@ -224,7 +224,7 @@ fn a_text_field_takes_the_text_of_a_variable() {
     }
     let sources = Sources { configs: vec![format!("yaml:{text}")], sets: vec![], gates: vec![], kinds: KINDS };
     let plan = read(&sources, &Numbers, &mut Diagnostics::new()).unwrap();
-    let DestinationConfig::Exporter(crate::exporters::ExporterConfig::OtlpHttp(config)) = &plan.outlets[0].config
+    let DestinationConfig::Exporter(components::exporters::ExporterConfig::OtlpHttp(config)) = &plan.outlets[0].config
     else {
         panic!()
     };

@@ -1,0 +1,87 @@
+// Tests of services, flow, dead letters and stages.
+import assert from 'node:assert/strict';
+import { check, param, until } from './check.mjs';
+
+/** @param {() => import('./stand.mjs').Stand} given */
+export function pipeline(given) {
+  // Scenario: the services, sorted by another column, one looked into. Guarantee: the order is that of the column,
+  // and the link asks for the service.
+  check(given, 'services', '#/services', async ({ page, shot }) => {
+    await page.locator('tbody tr').first().waitFor();
+    await shot('services');
+    await page.getByRole('button', { name: 'p99' }).click();
+    const first = await page.locator('tbody tr td').first().innerText();
+    await page.getByRole('button', { name: /p99/ }).click();
+    assert.notEqual(await page.locator('tbody tr td').first().innerText(), first);
+    await page.locator('tbody tr', { hasText: 'payment' }).getByRole('link', { name: 'logs', exact: true }).click();
+    await until(async () => param(page, 'q') === 'service:payment', 'the service in the address');
+    await page.locator('.entry').first().waitFor();
+  });
+
+  // Scenario: the pipeline while it works. Guarantee: boxes, rates that change, wires, halted lanes with their
+  // reason, losses in red, and it stops.
+  for (const dark of [false, true]) {
+    check(
+      given,
+      `flow (${dark ? 'dark' : 'light'})`,
+      '#/flow',
+      async ({ page, shot }) => {
+        await page.locator('.flowing b', { hasText: /\d/ }).first().waitFor();
+        await until(async () => (await page.locator('.wire.flows').count()) > 5, 'wires that flow');
+        assert.match(await page.locator('.box-of.has-halted').innerText(), /connection refused.*again in 12 s/s);
+        assert.match(await page.locator('.lost.now').first().innerText(), /shed/);
+        const rate = () => page.locator('.flowing b').first().innerText();
+        const before = await rate();
+        await until(async () => (await rate()) !== before, 'another rate');
+        await shot(`flow-${dark ? 'dark' : 'light'}`);
+        await page.getByRole('button', { name: 'Live' }).click();
+        await page.getByRole('button', { name: 'Still' }).waitFor();
+      },
+      { dark },
+    );
+  }
+
+  // Scenario: a letter is looked into, one sent again, one discarded but first not. Guarantee: nothing happens
+  // without the confirmation; then it is gone.
+  check(given, 'dead letters', '#/letters', async ({ page, stand, shot }) => {
+    await page.locator('[data-row]').first().click();
+    await page.getByText('payment 1 of letter 0 <b>not bold</b>').waitFor();
+    await shot('letters');
+    await page.locator('.record').getByRole('button', { name: 'Replay' }).click();
+    await page.locator('dialog').getByRole('button', { name: 'Replay' }).click();
+    await page.getByText('1 letter back in the queue.').waitFor();
+    await until(async () => (await page.locator('[data-row]').count()) === 5, 'five letters');
+    await page.getByLabel('Choose all').check();
+    await page.getByRole('button', { name: 'Discard chosen' }).click();
+    await page.locator('dialog', { hasText: '5 letters' }).waitFor();
+    await shot('letters-confirm');
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    assert.equal(await page.locator('[data-row]').count(), 5);
+    assert.ok(!stand.server.asked.some((asked) => asked.includes('/discard')));
+    await page.getByRole('button', { name: 'Discard chosen' }).click();
+    await page.locator('dialog').getByRole('button', { name: 'Discard' }).click();
+    await page.getByText('There are no dead letters.').waitFor();
+  });
+
+  // Scenario: the example is run, then stages that are wrong. Guarantee: steps with what changed and what was
+  // dropped; the line of the error is selected.
+  check(
+    given,
+    'stages',
+    '#/stages',
+    async ({ page, shot }) => {
+      await page.getByLabel('Stages YAML').press('Control+Enter');
+      await page.locator('.stage-entry').nth(2).waitFor();
+      assert.match(await page.locator('.stage-entry.dropped').innerText(), /dropped: debug/);
+      assert.match(await page.locator('.stage-entry').first().innerText(), /order placed/);
+      await shot('stages');
+      await page.getByLabel('Stages YAML').fill('- json:\n- wrong:\n');
+      await page.getByRole('button', { name: /^Run/ }).click();
+      await page.getByText(/did you mean/).waitFor();
+      assert.equal(await page.evaluate(() => getSelection()?.toString()), '- wrong:');
+      await page.reload();
+      assert.equal(await page.getByLabel('Stages YAML').inputValue(), '- json:\n- wrong:\n');
+    },
+    { expected: /400 \(Bad Request\)/ },
+  );
+}
