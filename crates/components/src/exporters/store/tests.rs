@@ -76,11 +76,11 @@ fn keys_of_postgres_are_checked() {
     assert_eq!(errors_of(good), alone);
     assert_eq!(errors_of(&format!("{good}, tls: {{insecure: true}}, api: {{}}, timeout: 0s")), alone);
     let at = |key| if built_in { key } else { "driver" };
-    assert_eq!(errors_of("driver: postgres"), [&["dsn"], alone].concat());
+    assert_eq!(errors_of("driver: postgres"), [&["dsn"][..], alone].concat());
     assert_eq!(errors_of("driver: postgres, dsn: 'postgres://u:geheim@h/d?sslmode=verify-full'"), [at("dsn")]);
     assert_eq!(errors_of("driver: postgres, dsn: 'user=u password=geheim'"), [at("dsn")]);
     assert_eq!(errors_of(&format!("{good}, schema: 'a; drop'")), [at("schema")]);
-    assert_eq!(errors_of(&format!("{good}, path: a")), [&["path"], alone].concat());
+    assert_eq!(errors_of(&format!("{good}, path: a")), [&["path"][..], alone].concat());
     assert_eq!(errors_of("path: a, dsn: x, schema: y, tls: {}"), ["dsn", "schema", "tls"]);
     let config = decoded::<Config>(&format!("{{{good}}}"));
     assert!(!format!("{config:?}").contains("geheim"));
