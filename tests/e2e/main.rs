@@ -33,8 +33,6 @@ mod loki;
 mod loki_stages;
 mod many_at_rest;
 mod overload;
-#[cfg(feature = "postgres")]
-mod postgres;
 mod prometheus;
 mod reload;
 mod spool_speed;
