@@ -88,8 +88,8 @@ pub(super) fn is_secret_key(key: &str) -> bool {
     key.split("::").any(|part| {
         let part = part.to_lowercase().replace('-', "_");
         let elsewhere = ["_file", "_path", "_dir", "_directory", "_url", "_uri", "_keys"];
-        let named =
-            matches!(part.as_str(), "headers" | "bearer" | "tpm") || WORDS.iter().any(|word| part.contains(word));
+        let named = matches!(part.as_str(), "headers" | "bearer" | "tpm" | "dsn")
+            || WORDS.iter().any(|word| part.contains(word));
         named && !elsewhere.iter().any(|end| part.ends_with(end))
     })
 }

@@ -82,5 +82,5 @@ pub use query::{
 };
 pub use rewrite::Rewritten;
 pub use stats::Stats;
-pub use store::{Appended, BadRecord, Opened, Refused, Store, request_hash};
+pub use store::{Appended, Opened, Refused, Store, request_hash};
 pub use trace::list::{Trace, TraceCursor, TraceQuery, Traces};

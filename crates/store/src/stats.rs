@@ -47,7 +47,7 @@ pub(crate) struct Counters {
 impl Counters {
     pub fn count(&self, appended: &Result<(Appended, u64), Refused>) {
         match appended {
-            Ok((Appended::Stored(records) | Appended::Partly(records, _), _)) => {
+            Ok((Appended::Stored(records), _)) => {
                 self.stored.fetch_add(*records as u64, Relaxed);
             }
             Ok((Appended::Repeated(records), _)) => {

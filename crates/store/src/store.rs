@@ -46,18 +46,12 @@ pub enum Refused {
     /// It is no OTLP request.
     #[error(transparent)]
     Malformed(#[from] wire::Malformed),
+    /// A record of it cannot be kept, ever; so nothing of the request was. In parts, what can be kept is taken.
+    #[error("a record was refused: {0}")]
+    Record(String),
     /// The disk does not take what came before. It may be tried again.
     #[error("the disk is behind: {0}")]
     Disk(#[from] io::Error),
-}
-
-/// A record that a store refused for good, while it took others of the same request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadRecord {
-    /// An OTLP export request with just this record.
-    pub request: bytes::Bytes,
-    /// Why it was refused.
-    pub why: String,
 }
 
 /// What became of a request that was taken.
@@ -67,8 +61,6 @@ pub enum Appended {
     Stored(usize),
     /// The same request of so many records was taken before.
     Repeated(usize),
-    /// So many records were taken in, and these were not, for good. The embedded store takes all or nothing.
-    Partly(usize, Vec<BadRecord>),
 }
 
 /// What opening found, and what it repaired.

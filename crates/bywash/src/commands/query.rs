@@ -110,7 +110,7 @@ impl Source {
             Source::Process(path) => serve::ask(path, &question).await,
             Source::Store(store) => {
                 let store = store.clone();
-                let answer = tokio::task::spawn_blocking(move || api::answer(&store, &question, &|| false)).await;
+                let answer = tokio::task::spawn_blocking(move || api::answer(&*store, &question, &|| false)).await;
                 match answer {
                     Ok(answer) => answer.map_err(AskError::Wrong),
                     Err(error) => std::panic::resume_unwind(error.into_panic()),

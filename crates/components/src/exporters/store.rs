@@ -1,8 +1,10 @@
-//! The `store` exporter: logs and traces are kept in a directory of this machine, in the embedded store (the crate `store`).
+//! The `store` exporter: logs and traces are kept in a directory of this machine, in the embedded store (the crate `store`), or in
+//! PostgreSQL (the crate `postgres`, with the feature of that name).
 //!
 //! | to change | open |
 //! |---|---|
 //! | which stores are open, and what is done every second | `open` |
+//! | what is special to PostgreSQL: its keys, how it is reached | `postgres` |
 //! | what can be asked of one, and what is answered | [`api`] |
 //! | how records look as JSON | [`rows`] |
 //! | how it is asked beside all else | `asking` |
@@ -10,14 +12,15 @@
 //!
 //! Over TCP it is asked by the program's page (`web` of the program), which listens where [`Api`] says.
 //!
-//! Success is answered after the store's journal is synced. Requests that come at the same time share one sync: whoever syncs takes
-//! along what the others have appended meanwhile.
+//! Success is answered after the store's journal is synced, or the transaction committed. Requests that come at the same time share one:
+//! whoever syncs or commits takes along what the others have brought meanwhile.
 //!
 //! Each tenant is a target of its own, so that no batch is of two.
 
 pub mod api;
 mod asking;
 mod open;
+mod postgres;
 pub mod rows;
 pub mod serve;
 #[cfg(test)]
@@ -27,6 +30,7 @@ use super::BuildError;
 use super::queue::{RetryOnFailure, SendingQueue};
 use config::duration::GoDuration;
 use config::optional;
+use config::secret::Secret;
 use config::size::ByteSize;
 use config::validate::{Report, Validate};
 use flow::router::{Router, Routes};
@@ -35,10 +39,12 @@ use net::auth::AuthError;
 use net::host;
 use net::server::keys;
 use net::tls::ServerTls;
+use net::tls::client::TlsConfig;
 use net::tokens::{TokenConfig, Tokens};
 use open::Handle;
 pub use open::OpenStore;
 use serde::Deserialize;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,8 +61,15 @@ const LEAST_BYTES: ByteSize = ByteSize::from_mib(16);
 pub struct Config {
     /// What keeps the data.
     pub driver: Driver,
-    /// The directory, which is made if it is not there. Required. One process at a time uses it.
+    /// Of the embedded one: the directory, which is made if it is not there. Required. One process at a time uses it.
     pub path: String,
+    /// Of PostgreSQL: how it is reached, as libpq has it. Required.
+    pub dsn: Secret,
+    /// Of PostgreSQL: the schema with the tables.
+    pub schema: String,
+    /// Of PostgreSQL: its TLS.
+    #[serde(deserialize_with = "optional::block")]
+    pub tls: Option<TlsConfig>,
     /// What is removed, and when.
     pub retention: Retention,
     /// Where programs on this machine may ask over HTTP.
@@ -75,6 +88,9 @@ impl Default for Config {
         Config {
             driver: Driver::Embedded,
             path: String::new(),
+            dsn: Secret::default(),
+            schema: "bywash".to_owned(),
+            tls: None,
             retention: Retention::default(),
             api: None,
             timeout: GoDuration(Duration::from_secs(30)),
@@ -91,7 +107,7 @@ pub enum Driver {
     /// Files in a directory.
     #[default]
     Embedded,
-    /// Not yet.
+    /// A PostgreSQL server.
     Postgres,
 }
 
@@ -176,12 +192,10 @@ impl Retention {
 
 impl Validate for Config {
     fn validate(&self, report: &mut Report<'_>) {
-        if self.driver == Driver::Postgres {
-            report.error("driver", "`postgres` is planned; there is `embedded` only");
-        }
-        if self.path.is_empty() {
+        if self.driver == Driver::Embedded && self.path.is_empty() {
             report.error("path", "`path` is required: the directory of the store");
         }
+        postgres::validate(self, report);
         if self.retention.bytes.is_some_and(|bytes| bytes.0 < LEAST_BYTES.0) {
             report.error("retention.bytes", "`bytes` must be at least 16MiB; leave it out to set no bound");
         }
@@ -275,12 +289,19 @@ impl Exporter for Store {
 fn answer(refused: &::store::Refused, scope: &Scope) -> Attempt {
     use ::store::Refused;
     let kind = match refused {
-        Refused::Disk(_) => {
-            let why = Why::new(Kind::Disk, refused.to_string());
+        Refused::Disk(error) => {
+            let why = match error.kind() {
+                // Of a database.
+                io::ErrorKind::NotConnected => Why::new(Kind::Unreachable, error.to_string()),
+                io::ErrorKind::TimedOut => Why::new(Kind::Timeout, error.to_string()),
+                _ => Why::new(Kind::Disk, refused.to_string()),
+            };
             return Attempt::Retry { after: None, why, scope: scope.clone() };
         }
         Refused::TooLarge => Kind::TooLarge,
         Refused::TooManyTenants(_) => Kind::LaneLimit,
+        // The lane looks for the record that it is for, in parts of the request.
+        Refused::Record(_) => Kind::BadData,
         Refused::Signal(_) | Refused::TenantName | Refused::Malformed(_) => Kind::BadData,
     };
     Attempt::Reject { why: Why::new(kind, refused.to_string()) }

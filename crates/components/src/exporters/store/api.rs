@@ -19,8 +19,8 @@ mod records;
 mod traces;
 
 use super::DEFAULT_TENANT;
+use ::store::Engine;
 pub use ::store::Until;
-use ::store::{Engine, Store};
 pub use parameters::Parameters;
 use serde_json::{Value, json};
 use wire::Signal;
@@ -80,7 +80,7 @@ impl Question {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn answer(store: &Store, address: &str, until: Until<'_>) -> Result<Value, Wrong> {
+pub fn answer(store: &dyn Engine, address: &str, until: Until<'_>) -> Result<Value, Wrong> {
     answer_question(store, Question::read(address), until)
 }
 

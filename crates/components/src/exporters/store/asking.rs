@@ -1,7 +1,7 @@
 //! How a question is put to an open store: on a thread that may wait, in turn, within a time, and for no longer than its asker waits.
 
 use super::open::OpenStore;
-use ::store::{Store, Until};
+use ::store::{Engine, Until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ impl OpenStore {
     /// Asks. None if the runtime ends; a panic goes on here.
     pub async fn ask<T: Send + 'static>(
         self: Arc<Self>,
-        what: impl FnOnce(&Store, Until<'_>) -> T + Send + 'static,
+        what: impl FnOnce(&dyn Engine, Until<'_>) -> T + Send + 'static,
     ) -> Option<T> {
         let permit = self.turn().await?;
         let asker = Asker(Arc::default());

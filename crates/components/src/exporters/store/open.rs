@@ -1,12 +1,13 @@
-//! The stores that are open: one for each directory, shared by the exporters of successive configurations.
+//! The stores that are open: one for each directory or database, shared by the exporters of successive configurations.
 //!
 //! An exporter that a reload replaces and its successor have the same store; what is said of retention last, by an exporter that still
-//! lives, is in force. The last of them closes the store: what is in memory is written to segments, and the directory is free.
+//! lives, is in force. The last of them closes the store: what is in memory is written to segments, and the directory is free. A database
+//! that is reached in another way than before, by another password perhaps, is opened anew beside the old one.
 //!
-//! Invariants: nothing of this waits for a disk on a task: threads do, and of those a store has a bound, so that a disk that hangs does
+//! Invariants: nothing of this waits for a disk or a database on a task: threads do, and of those a store has a bound, so that a disk that hangs does
 //! not take all threads of the process.
 
-use super::{Config, Retention, serve};
+use super::{Config, Driver, Retention, postgres, serve};
 use ::store::disk::RealDisk;
 use ::store::{Engine, Refused, Stats, Store};
 use flow::{Stop, Stopper, task};
@@ -33,7 +34,9 @@ static STORES: Mutex<Vec<Weak<OpenStore>>> = Mutex::new(Vec::new());
 /// A store that is open for as long as this lives.
 pub struct OpenStore {
     path: PathBuf,
-    store: Store,
+    store: Arc<dyn Engine>,
+    /// The keys that its engine was made by.
+    made_by: Config,
     handles: Mutex<Vec<Weak<Handle>>>,
     threads: Arc<Semaphore>,
     questions: Arc<Semaphore>,
@@ -60,22 +63,30 @@ pub(super) struct Handle {
 /// The directory cannot be used, or another process or exporter uses it.
 pub(super) fn open(exporter: &str, config: &Config) -> Result<Arc<Handle>, String> {
     let failed = |error: io::Error| format!("{}: {}", config.path, said(&error));
-    std::fs::create_dir_all(&config.path).map_err(failed)?;
-    let path = Path::new(&config.path).canonicalize().map_err(failed)?;
+    let path = match config.driver {
+        Driver::Embedded => {
+            std::fs::create_dir_all(&config.path).map_err(failed)?;
+            Path::new(&config.path).canonicalize().map_err(failed)?
+        }
+        Driver::Postgres => postgres::place(config)?,
+    };
     let mut stores = STORES.lock();
     stores.retain(|store| store.strong_count() > 0);
-    let there = stores.iter().filter_map(Weak::upgrade).find(|store| store.path == path);
-    let store = match there {
-        Some(store) => {
-            if let Some(other) = store.current().filter(|other| other.exporter != exporter) {
-                return Err(format!("the exporter {} keeps its data in {} already", other.exporter, config.path));
-            }
-            store
-        }
+    let there: Vec<_> = stores.iter().filter_map(Weak::upgrade).filter(|store| store.path == path).collect();
+    let others = there.iter().filter_map(|store| store.current()).find(|other| other.exporter != exporter);
+    if let Some(other) = others {
+        return Err(format!("the exporter {} keeps its data in {} already", other.exporter, path.display()));
+    }
+    let store = match there.into_iter().find(|store| store.is_made_by(config)) {
+        Some(store) => store,
         None => {
-            let (store, stop) = OpenStore::new(path, config.retention, now()).map_err(failed)?;
+            let engine: Arc<dyn Engine> = match config.driver {
+                Driver::Embedded => Arc::new(embedded(&path, config.retention, now()).map_err(failed)?),
+                Driver::Postgres => postgres::open(config)?,
+            };
+            let (store, stop) = OpenStore::new(path, engine, config);
             let store = Arc::new(store);
-            if let Err(error) = serve::listen(&store, stop) {
+            if let Err(error) = store.listen(stop) {
                 let socket = serve::path(store.path());
                 tracing::warn!(socket = %socket.display(), %error, "`bywash query` cannot ask this process");
             }
@@ -97,6 +108,22 @@ fn said(error: &io::Error) -> String {
         io::ErrorKind::WouldBlock => "another process uses this directory".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// Opens the store of a directory.
+fn embedded(path: &Path, retention: Retention, now: u64) -> io::Result<Store> {
+    let config = ::store::Config {
+        max_age: retention.max_age(),
+        max_bytes: retention.max_bytes(),
+        ..::store::Config::default()
+    };
+    let (store, found) = Store::open(Arc::new(RealDisk), path, config, now)?;
+    tracing::info!(path = %path.display(), replayed = found.replayed, "the store is open");
+    if (found.lost, found.foreign) != (0, 0) {
+        let (lost, foreign) = (found.lost, found.foreign);
+        tracing::error!(path = %path.display(), lost, foreign, "the store was damaged: what could be read is there");
+    }
+    Ok(store)
 }
 
 /// Nanoseconds since the epoch.
@@ -139,23 +166,12 @@ async fn tick(store: Weak<OpenStore>) {
 }
 
 impl OpenStore {
-    /// Opens the store of a directory.
-    fn new(path: PathBuf, retention: Retention, now: u64) -> io::Result<(OpenStore, Stop)> {
-        let config = ::store::Config {
-            max_age: retention.max_age(),
-            max_bytes: retention.max_bytes(),
-            ..::store::Config::default()
-        };
-        let (store, found) = Store::open(Arc::new(RealDisk), &path, config, now)?;
-        tracing::info!(path = %path.display(), replayed = found.replayed, "the store is open");
-        if (found.lost, found.foreign) != (0, 0) {
-            let (lost, foreign) = (found.lost, found.foreign);
-            tracing::error!(path = %path.display(), lost, foreign, "the store was damaged: what could be read is there");
-        }
+    fn new(path: PathBuf, store: Arc<dyn Engine>, config: &Config) -> (OpenStore, Stop) {
         let (stopper, stop) = Stopper::new();
         let open = OpenStore {
             path,
             store,
+            made_by: config.clone(),
             handles: Mutex::default(),
             threads: Arc::new(Semaphore::new(MOST_THREADS)),
             questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
@@ -164,10 +180,10 @@ impl OpenStore {
             is_told: AtomicBool::new(false),
             _stopper: stopper,
         };
-        Ok((open, stop))
+        (open, stop)
     }
 
-    /// Its directory.
+    /// Its directory; of a database its address, without what is secret.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -175,8 +191,21 @@ impl OpenStore {
 
     /// What it holds, for questions.
     #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.store
+    pub fn store(&self) -> &dyn Engine {
+        &*self.store
+    }
+
+    /// Whether these keys are of the same store, reached in the same way.
+    fn is_made_by(&self, config: &Config) -> bool {
+        config.driver == Driver::Embedded || postgres::is_same(config, &self.made_by)
+    }
+
+    /// Answers in its directory, if it has one.
+    fn listen(self: &Arc<Self>, stop: Stop) -> io::Result<()> {
+        match self.made_by.driver {
+            Driver::Embedded => serve::listen(self, stop),
+            Driver::Postgres => Ok(()),
+        }
     }
 
     /// All that are open, with the exporters that keep their data in them.
@@ -244,7 +273,9 @@ impl OpenStore {
 impl Drop for OpenStore {
     /// Writes what is in memory, so that the next start has nothing to replay. If that fails the journal has it.
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(serve::path(&self.path)) {
+        if self.made_by.driver == Driver::Embedded
+            && let Err(error) = std::fs::remove_file(serve::path(&self.path))
+        {
             tracing::debug!(%error, "the store's socket was gone");
         }
         if let Err(error) = self.store.flush(now()) {
