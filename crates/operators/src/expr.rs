@@ -116,7 +116,10 @@ impl Node {
                     value.text().ok_or_else(|| format!("`matches` is asked of {}, not of text", value.noun()))?;
                 is(regex.is_match(text.as_bytes()))
             }
-            Node::Compare(op, a, b) => op.apply(&*a.eval(record)?, &*b.eval(record)?).map(Cow::Owned),
+            Node::Compare(op, a, b) => {
+                let (a, b) = (a.eval(record)?, b.eval(record)?);
+                op.apply(&a, &b).map(Cow::Owned)
+            }
         }
     }
 }
