@@ -23,6 +23,7 @@ mod disk_trouble;
 mod drop_in;
 mod durable;
 mod fan_out;
+mod file_log;
 mod forwarding;
 mod hostile_backends;
 mod lb_churn;

@@ -398,6 +398,10 @@ impl Engine for Postgres {
         found
     }
 
+    fn tenants(&self) -> Vec<String> {
+        self.or_none(self.counting(&|| false).and_then(|counting| counting.tenants()), vec![])
+    }
+
     fn services(&self, query: &ServiceQuery, until: Until<'_>) -> Services {
         self.or_none(self.counting(until).and_then(|counting| counting.services(query)), Services::default())
     }

@@ -166,6 +166,14 @@ impl Counting<'_> {
         shown
     }
 
+    /// The names of all tenants, sorted.
+    pub fn tenants(&self) -> Result<Vec<String>, Failure> {
+        self.pool.ask(self.until, async |client| {
+            let statement = format!("SELECT name FROM {}.tenants ORDER BY name", self.schema);
+            Ok(client.query(&statement, &[]).await?.iter().map(|row| row.get(0)).collect())
+        })
+    }
+
     /// How services fare.
     pub fn services(&self, query: &ServiceQuery) -> Result<Services, Failure> {
         self.pool.ask(self.until, async |client| {

@@ -50,6 +50,9 @@ pub trait Engine: Send + Sync {
     /// Some of it may be left.
     fn delete_tenant(&self, tenant: &str, now: u64) -> io::Result<()>;
 
+    /// The names of those whose records there are, sorted.
+    fn tenants(&self) -> Vec<String>;
+
     /// What was counted, and how much there is.
     fn stats(&self) -> Stats;
 
@@ -117,6 +120,10 @@ impl Engine for Store {
 
     fn delete_tenant(&self, tenant: &str, now: u64) -> io::Result<()> {
         Store::delete_tenant(self, tenant, now)
+    }
+
+    fn tenants(&self) -> Vec<String> {
+        Store::tenants(self)
     }
 
     fn stats(&self) -> Stats {

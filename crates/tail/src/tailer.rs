@@ -265,6 +265,21 @@ impl Tailer {
         Next { is_ready: !self.ready.is_empty(), at: next.min(self.walk_at.0.max(now + self.config.poll)) }
     }
 
+    /// Looks for files if that is due, and reads nothing: for who cannot take more now. Files that are moved meanwhile
+    /// are followed, and one that is emptied is seen.
+    pub fn watch(&mut self, now: Instant) {
+        if now >= self.walk_at.0 && (self.needs_walk || now >= self.walk_at.1 || self.walk.has_news()) {
+            self.discover(now);
+        }
+    }
+
+    /// Bytes that were seen in files and are not given yet; those of packed files are not known.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        let plain = self.files.values().filter(|file| !file.is_packed);
+        plain.map(|file| file.size.saturating_sub(file.offset)).sum()
+    }
+
     /// What happened since this was last asked.
     pub fn take_events(&mut self) -> Vec<Event> {
         let changed = std::mem::take(&mut self.changed);

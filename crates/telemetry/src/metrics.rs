@@ -8,6 +8,7 @@
 //! stages are bounded by those.
 
 mod exporters;
+pub mod files;
 pub mod load_balancing;
 mod program;
 mod receivers;
@@ -50,6 +51,8 @@ pub struct Snapshot {
     pub load_balancers: Vec<load_balancing::LoadBalancerState>,
     /// Its memory limiters, one per signal.
     pub limiters: Vec<LimiterState>,
+    /// Its receivers that read files.
+    pub files: Vec<files::FilesState>,
     /// Its processors that run stages, one per pipeline.
     pub stages: Vec<stages::StagesState>,
     /// Its stores.
@@ -273,6 +276,7 @@ impl ExporterTotals {
 pub fn render(snapshot: &Snapshot) -> String {
     let mut page = Page::new();
     receivers::render(&mut page, snapshot);
+    files::render(&mut page, &snapshot.files);
     exporters::render(&mut page, snapshot);
     spool::render(&mut page, snapshot);
     load_balancing::render(&mut page, &snapshot.load_balancers, snapshot.now);

@@ -6,7 +6,7 @@ use crate::app::components::{self, BUILT_IN_KINDS, KINDS};
 use crate::app::plan::{self, Plan, Sources};
 use crate::app::run::{self, EX_CONFIG, Exit, Options};
 use crate::app::{first_run, terminal};
-use crate::commands::{dlq, load, query, sink, stages};
+use crate::commands::{dlq, load, positions, query, sink, stages};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -90,6 +90,10 @@ enum Command {
     Dlq(Box<dlq::Args>),
     /// Generate telemetry, with an id in every record, and say what became of it
     Load(Box<load::Args>),
+    /// Show how far files were read, by the positions that receivers keep
+    ///
+    /// It only reads: what a running process has not written yet, a second at most, is not seen.
+    Positions(positions::Args),
     /// Find records in a store, the newest first
     ///
     /// The process that holds the store is asked; where none does, the directory is opened itself.
@@ -252,6 +256,7 @@ impl Command {
             }
             Command::Dlq(args) => dead_letters(*args).await,
             Command::Load(args) => Ok(Exit::Code(load::run(*args).await?)),
+            Command::Positions(args) => Ok(Exit::Code(positions::run(&args)?)),
             Command::Query(args) => Ok(Exit::Code(query::run(*args).await?)),
             Command::Sink(args) => Ok(Exit::Code(sink::run(*args).await?)),
             Command::Stages(args) => Ok(Exit::Code(stages::run(&args)?)),
@@ -400,6 +405,8 @@ mod tests {
             &["bywash", "dlq", "show", "--directory", "/d", "otlp/logs/1", "--raw", "-"],
             &["bywash", "dlq", "replay", "--directory", "/d", "otlp/logs/1", "otlp/logs/2"],
             &["bywash", "dlq", "discard", "--directory", "/d", "--all", "--reason", "bad_data"],
+            &["bywash", "positions"],
+            &["bywash", "positions", "/d", "--json"],
             &["bywash", "query"],
             &["bywash", "query", "--path", "/d", "--traces", "--since", "1h", "--limit", "9", "--json", "a -b"],
             &["bywash", "query", "--", "-debug"],

@@ -8,7 +8,7 @@ use components::exporters::{self, ExporterConfig};
 use components::extensions::authenticators::AuthConfig;
 use components::extensions::{file_storage, health_check};
 use components::processors::{StageConfig, batch, loki_stages, memory_limiter};
-use components::receivers::{loki, nop, otlp};
+use components::receivers::{file_log, loki, nop, otlp};
 use config::{ComponentId, Diagnostic, Diagnostics, Kind, Kinds, Located, decode_valid};
 use net::server::keys;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ pub const KINDS: Kinds = Kinds {
 /// The same with the `summary`, which only the built-in configuration names.
 pub const BUILT_IN_KINDS: Kinds = Kinds { exporters: &WITH_SUMMARY, ..KINDS };
 
-const RECEIVERS: &[Kind] = &[Kind::new("otlp"), Kind::new("loki"), Kind::new("nop")];
+const RECEIVERS: &[Kind] =
+    &[Kind::new("otlp"), Kind::new("loki"), Kind { name: "file_log", aliases: &["filelog"] }, Kind::new("nop")];
 const PROCESSORS: &[Kind] = &[
     Kind::new("attributes"),
     Kind::new("batch"),
@@ -62,7 +63,7 @@ static WITH_SUMMARY: [Kind; exporters::KINDS.len() + 1] = {
 #[must_use]
 pub fn signals(kind: &str) -> &'static [Signal] {
     match kind {
-        "loki" | "loki_stages" => &[Signal::Logs],
+        "file_log" | "loki" | "loki_stages" => &[Signal::Logs],
         "prometheus" => &[Signal::Metrics],
         "store" => &[Signal::Logs, Signal::Traces],
         _ => &Signal::ALL,
@@ -76,6 +77,8 @@ pub enum ReceiverConfig {
     Otlp(Box<otlp::Config>),
     /// `loki`.
     Loki(Box<loki::Config>),
+    /// `file_log`.
+    FileLog(Box<file_log::Config>),
     /// `nop`.
     Nop(nop::Config),
 }
@@ -86,6 +89,7 @@ impl ReceiverConfig {
         match kind {
             "otlp" => Some(ReceiverConfig::Otlp(Box::new(decode_valid(at, diagnostics)?))),
             "loki" => Some(ReceiverConfig::Loki(Box::new(decode_valid(at, diagnostics)?))),
+            "file_log" => Some(ReceiverConfig::FileLog(Box::new(decode_valid(at, diagnostics)?))),
             "nop" => Some(ReceiverConfig::Nop(config::decode(at, diagnostics)?)),
             _ => None,
         }
@@ -96,7 +100,7 @@ impl ReceiverConfig {
     pub fn gives(&self, signal: Signal) -> bool {
         match self {
             ReceiverConfig::Otlp(_) | ReceiverConfig::Nop(_) => true,
-            ReceiverConfig::Loki(_) => signal == Signal::Logs,
+            ReceiverConfig::Loki(_) | ReceiverConfig::FileLog(_) => signal == Signal::Logs,
         }
     }
 
@@ -114,7 +118,16 @@ impl ReceiverConfig {
                 let http = loki.protocols.http.as_ref().filter(|c| c.enabled);
                 http.map(|c| keys::endpoint(&c.endpoint, &c.transport)).into_iter().collect()
             }
-            ReceiverConfig::Nop(_) => vec![],
+            ReceiverConfig::FileLog(_) | ReceiverConfig::Nop(_) => vec![],
+        }
+    }
+
+    /// The storage that it names.
+    #[must_use]
+    pub fn stored_in(&self) -> Option<&ComponentId> {
+        match self {
+            ReceiverConfig::FileLog(config) => config.storage.as_ref(),
+            _ => None,
         }
     }
 
@@ -128,7 +141,7 @@ impl ReceiverConfig {
                 grpc.is_some_and(|c| c.include_metadata) || http.is_some_and(|c| c.include_metadata)
             }
             ReceiverConfig::Loki(loki) => loki.protocols.http.as_ref().is_some_and(|c| c.enabled && c.include_metadata),
-            ReceiverConfig::Nop(_) => false,
+            ReceiverConfig::FileLog(_) | ReceiverConfig::Nop(_) => false,
         }
     }
 
@@ -143,7 +156,7 @@ impl ReceiverConfig {
             ReceiverConfig::Loki(loki) => {
                 (None, loki.protocols.http.as_ref().filter(|c| c.enabled).and_then(|c| c.auth.as_ref()))
             }
-            ReceiverConfig::Nop(_) => (None, None),
+            ReceiverConfig::FileLog(_) | ReceiverConfig::Nop(_) => (None, None),
         };
         let grpc = grpc.map(|auth| ("protocols.grpc.auth.authenticator", &auth.authenticator));
         grpc.into_iter().chain(http.map(|auth| ("protocols.http.auth.authenticator", &auth.authenticator))).collect()

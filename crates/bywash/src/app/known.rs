@@ -37,7 +37,6 @@ const REMOVED: &[Row] = &[
 ];
 
 const PLANNED: &[Row] = &[
-    ("receiver", &["file_log", "filelog"], "is planned, but does not exist here yet"),
     ("receiver", &["kafka"], "is planned, but does not exist here yet"),
     ("receiver", &["pod_logs", "podlogs"], "is planned, but does not exist here yet"),
     ("exporter", &["aws_cloudwatch_logs", "awscloudwatchlogs"], "is planned, but does not exist here yet"),
@@ -296,7 +295,7 @@ mod tests {
         assert!(of("exporter", "jaeger").contains("removed from the collector: Jaeger takes OTLP"));
         assert!(of("receiver", "jaeger").contains("does not exist here"));
         assert!(of("processor", "queued_retry").contains("`retry_on_failure`"));
-        assert!(of("receiver", "filelog").contains("planned"));
+        assert!(of("receiver", "podlogs").contains("planned"));
         assert_eq!(of("receiver", "transform"), "?");
         assert_eq!(of("exporter", "otlpgrpc"), "?");
     }

@@ -6,9 +6,12 @@
 use crate::app::components::ReceiverConfig;
 use crate::app::plan::ReceiverPlan;
 use crate::app::registry::Registry;
+use components::extensions::file_storage::hold::{self, HoldError};
+use components::receivers::file_log::{self, FileLog};
 use components::receivers::loki::{self, Loki};
 use components::receivers::nop::Nop;
 use components::receivers::otlp::{self, Otlp};
+use components::receivers::pulled::Sources;
 use components::receivers::{BindError, Inlets};
 use flow::inlet::{InletConfig, Opening};
 use flow::{Inlet, Stop, Stopper, task};
@@ -22,15 +25,15 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use wire::Signal;
 
-/// The inlets of a receiver, one per signal, not connected to anything at first.
+/// The inlets of a receiver, one per signal, not connected to anything at first; with its source, if it is one that pulls.
 #[derive(Clone)]
-pub struct ReceiverInlets([Inlet; 3]);
+pub struct ReceiverInlets([Inlet; 3], Sources);
 
 impl Default for ReceiverInlets {
     fn default() -> Self {
         let closed =
             |signal| Inlet::new(signal, Opening { funnels: vec![], config: InletConfig::default() }, Arc::default());
-        ReceiverInlets(Signal::ALL.map(closed))
+        ReceiverInlets(Signal::ALL.map(closed), Sources::default())
     }
 }
 
@@ -38,6 +41,17 @@ impl ReceiverInlets {
     /// Exchanges what is behind them.
     pub fn reopen(&self, opening: impl Fn(Signal) -> Opening) {
         self.0.iter().for_each(|inlet| inlet.reopen(opening(inlet.signal())));
+    }
+
+    /// Ends the source, if there is one: after everything behind the inlets has ended.
+    pub async fn end(&self) {
+        self.1.end().await;
+    }
+
+    /// The door of a source, which outlives the receiver.
+    fn pulled(&self, receiver: &str, signal: Signal, registry: &Registry) -> Option<Inlet> {
+        let inlet = self.0.iter().find(|inlet| inlet.signal() == signal)?;
+        Some(inlet.sharing(registry.door(receiver, "file", signal)))
     }
 
     /// The doors of one transport, each with counters of its own.
@@ -69,6 +83,9 @@ pub enum ListenWhy {
     /// Its authenticator cannot be made.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The directory of its positions cannot be made.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
 }
 
 /// A receiver whose listeners are open and which does not run yet.
@@ -86,6 +103,7 @@ pub struct Bound {
 enum Receiver {
     Otlp(Otlp),
     Loki(Loki),
+    FileLog(FileLog),
     Nop(Nop),
 }
 
@@ -95,7 +113,7 @@ impl Receiver {
         let all = match self {
             Receiver::Otlp(otlp) => vec![("grpc", otlp.grpc_addr()), ("http", otlp.http_addr())],
             Receiver::Loki(loki) => vec![("http", loki.http_addr())],
-            Receiver::Nop(_) => vec![],
+            Receiver::FileLog(_) | Receiver::Nop(_) => vec![],
         };
         all.into_iter().filter_map(|(name, address)| Some((name, address.ok()?))).collect()
     }
@@ -105,7 +123,7 @@ impl Receiver {
         match self {
             Receiver::Otlp(otlp) => otlp.stats(),
             Receiver::Loki(loki) => vec![("http", loki.stats())],
-            Receiver::Nop(_) => vec![],
+            Receiver::FileLog(_) | Receiver::Nop(_) => vec![],
         }
     }
 }
@@ -138,6 +156,22 @@ pub async fn bind(
             let inlet = inlets.doors(&id, "http", registry, &stop).logs;
             let setup = loki::Setup { inlet, seats, authenticators: &authenticators, tenant_header, wanted };
             Loki::bind(plan.id.clone(), config, setup).await.map(Receiver::Loki)
+        }
+        ReceiverConfig::FileLog(config) => {
+            let directory = plan.storage.as_ref().map(|storage| storage.positions(&plan.id));
+            if let (Some(storage), Some(directory)) = (&plan.storage, &directory) {
+                // Validated before.
+                hold::make(directory, storage.mode().unwrap_or(0o750)).map_err(|e| failed(e.into()))?;
+            }
+            let inlet = inlets.pulled(&id, Signal::Logs, registry);
+            let (budget, sources, stats) = (seats.budget().clone(), inlets.1.clone(), registry.files(&id));
+            match inlet {
+                Some(inlet) => {
+                    let setup = file_log::Setup { inlet, budget, sources, directory, stats };
+                    FileLog::bind(id.clone(), config, setup).await.map(Receiver::FileLog)
+                }
+                None => Ok(Receiver::Nop(Nop)),
+            }
         }
         ReceiverConfig::Nop(_) => Ok(Receiver::Nop(Nop)),
     };
@@ -187,6 +221,7 @@ async fn run(receiver: Receiver, authenticators: Vec<Authenticator>, stop: Stop)
     match receiver {
         Receiver::Otlp(otlp) => otlp.run(stop).await,
         Receiver::Loki(loki) => loki.run(stop).await,
+        Receiver::FileLog(files) => files.run(stop).await,
         Receiver::Nop(nop) => nop.run(stop).await,
     }
 }

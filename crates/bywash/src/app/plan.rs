@@ -16,7 +16,7 @@ use apart::{NO_METADATA, wanted};
 use auth::{AuthPlan, Authenticators};
 use components::exporters::Apart;
 use components::extensions::authenticators::AuthConfig;
-use components::extensions::health_check;
+use components::extensions::{file_storage, health_check};
 use components::processors::{StageConfig, batch};
 use config::environment::Environment;
 use config::node::Node;
@@ -90,6 +90,8 @@ pub struct ReceiverPlan {
     pub tenant_header: Option<HeaderName>,
     /// What is asked of the origin of its requests.
     pub wanted: Arc<[Arc<str>]>,
+    /// The storage in which it keeps its positions.
+    pub storage: Option<file_storage::Config>,
 }
 
 /// An exporter, for one signal.
@@ -229,6 +231,8 @@ impl Decoded {
         let storages = storage::running(&service.extensions, &self.extensions, &document.extensions, diagnostics);
         let stored =
             storage::references(&self.exporters, &document.exporters, &storages, &document.extensions, diagnostics);
+        let positions =
+            storage::positions(&self.receivers, &document.receivers, &storages, &document.extensions, diagnostics);
         let auth = Authenticators { document, extensions: &self.extensions };
         let shown = auth.of_exporters(&self.exporters, diagnostics);
         let (pipelines, mut outlets) = self.pipelines(service, &shown, root, diagnostics);
@@ -240,7 +244,7 @@ impl Decoded {
             });
         }
         Plan {
-            receivers: self.receivers(&auth, &wanted, diagnostics),
+            receivers: self.receivers(&auth, &wanted, &positions, diagnostics),
             inlet: InletConfig {
                 acknowledge: acknowledge(service, &outlets, root, diagnostics),
                 sync: service.ingest == Ingest::Sync,
@@ -271,6 +275,7 @@ impl Decoded {
         &self,
         auth: &Authenticators<'_>,
         wanted: &Arc<[Arc<str>]>,
+        positions: &HashMap<ComponentId, file_storage::Config>,
         diagnostics: &mut Diagnostics,
     ) -> Vec<ReceiverPlan> {
         let document = auth.document;
@@ -291,6 +296,7 @@ impl Decoded {
                     authenticators,
                     tenant_header: header.and_then(|name| HeaderName::try_from(name).ok()),
                     wanted: wanted.clone(),
+                    storage: positions.get(&component.id).cloned(),
                 });
             }
         }

@@ -12,6 +12,7 @@ use components::exporters::load_balancing::LoadBalancing;
 use components::extensions::file_storage::control::LetterBoxes;
 use components::extensions::file_storage::letters::Boxed;
 use components::processors::Built;
+use components::receivers::file_log::FileStats;
 use flow::outlet::OutletView;
 use flow::stats::InletStats;
 use flow::{Kind, Outgoing};
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use telemetry::metrics::files::FilesState;
 use telemetry::metrics::load_balancing::LoadBalancerState;
 use telemetry::metrics::stages::StagesState;
 use telemetry::metrics::{ExporterState, ExporterTotals, LimiterState, ListenerState, ReceiverState, ReloadState};
@@ -39,6 +41,8 @@ pub struct Registry(Mutex<Inner>);
 struct Inner {
     doors: BTreeMap<DoorKey, Arc<InletStats>>,
     listeners: BTreeMap<(String, &'static str), Arc<ListenStats>>,
+    /// What receivers of files have counted.
+    files: BTreeMap<String, Arc<FileStats>>,
     exporters: BTreeMap<(String, Signal), Generations>,
     /// The exporters that balance over backends, by id.
     balancers: BTreeMap<String, LoadBalancing>,
@@ -73,6 +77,33 @@ impl Registry {
         self.0.lock().doors.entry((receiver.to_owned(), transport, signal)).or_default().clone()
     }
 
+    /// What a receiver of files counts: the same whenever it is asked.
+    pub fn files(&self, receiver: &str) -> Arc<FileStats> {
+        self.0.lock().files.entry(receiver.to_owned()).or_default().clone()
+    }
+
+    /// The receivers of files.
+    pub fn file_states(&self) -> Vec<FilesState> {
+        let files: Vec<_> = self.0.lock().files.iter().map(|(id, stats)| (id.clone(), stats.clone())).collect();
+        let state = |(receiver, stats): (String, Arc<FileStats>)| {
+            let view = stats.view();
+            let troubles = tail::Trouble::ALL.map(tail::Trouble::as_str).into_iter().zip(view.troubles).collect();
+            FilesState {
+                receiver,
+                files: view.files,
+                open: view.open,
+                left_out: view.left_out,
+                unread_bytes: view.unread_bytes,
+                lost_bytes: view.lost_bytes,
+                emptied: view.emptied,
+                moved: view.moved,
+                operator_failures: view.failures,
+                troubles,
+            }
+        };
+        files.into_iter().map(state).collect()
+    }
+
     /// Takes note of a listener that was opened: it takes the place of the one before it.
     pub fn listener(&self, receiver: &str, transport: &'static str, stats: Arc<ListenStats>) {
         self.0.lock().listeners.insert((receiver.to_owned(), transport), stats);
@@ -84,6 +115,7 @@ impl Registry {
         let is_planned = |receiver: &str| plan.receivers.iter().any(|r| r.id.to_string() == receiver);
         inner.doors.retain(|(receiver, ..), _| is_planned(receiver));
         inner.listeners.retain(|(receiver, _), _| is_planned(receiver));
+        inner.files.retain(|receiver, _| is_planned(receiver));
         inner.exporters.values_mut().for_each(|e| e.wanted = false);
         for outlet in outlets {
             let entry = inner.exporters.entry((outlet.plan.id.to_string(), outlet.plan.signal)).or_default();

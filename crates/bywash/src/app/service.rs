@@ -77,6 +77,7 @@ impl Shared {
             exporters: self.registry.exporters(),
             load_balancers: self.registry.load_balancers(),
             limiters: self.registry.limiters(),
+            files: self.registry.file_states(),
             stages: self.registry.stages(),
             stores: stores(),
             process: ProcessStats::read(),
@@ -251,7 +252,7 @@ impl Service {
         for receiver in receivers {
             receiver.ended().await;
         }
-        for inlets in inlets {
+        for inlets in &inlets {
             inlets.reopen(|_| Opening { funnels: vec![], config: InletConfig::default() });
         }
         shared.releaser.end(flow::clock::now() + deadline.saturating_duration_since(flow::clock::now()) / 2).await;
@@ -268,6 +269,9 @@ impl Service {
         if tokio::time::timeout_at((deadline + LAST_WORDS).into(), all_ended).await.is_err() {
             tracing::error!("replaced exporters did not end in time");
             ending.detach_all();
+        }
+        for inlets in inlets {
+            inlets.end().await;
         }
         let left = shared.budget.records();
         if left > 0 {

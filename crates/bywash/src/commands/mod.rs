@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `bywash dlq`: looks after dead letters | [`dlq`] |
 //! | `bywash load`: generates telemetry | [`load`] |
+//! | `bywash positions`: shows how far files were read | [`positions`] |
 //! | `bywash query`: finds records in a store | [`query`] |
 //! | `bywash sink`: takes telemetry and counts it | [`sink`] |
 //! | `bywash stages`: shows what each stage does to a line | [`stages`] |
@@ -14,6 +15,7 @@ pub mod dlq;
 mod interrupt;
 mod latency;
 pub mod load;
+pub mod positions;
 mod progress;
 pub mod query;
 pub mod sink;

@@ -9,7 +9,7 @@ use serde_json::json;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use store::{Engine, Query, Subscription};
+use store::{Query, Subscription};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

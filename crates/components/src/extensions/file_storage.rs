@@ -208,6 +208,12 @@ impl Config {
         }
     }
 
+    /// Where a receiver keeps its positions.
+    #[must_use]
+    pub fn positions(&self, receiver: &ComponentId) -> PathBuf {
+        Path::new(&self.directory).join(names::encode(&receiver.to_string())).join("positions")
+    }
+
     fn path_of(&self, exporter: &str, signal: Signal) -> PathBuf {
         Path::new(&self.directory).join(names::encode(exporter)).join(signal.as_str())
     }

@@ -7,14 +7,19 @@
 //! |---|---|
 //! | OTLP over gRPC and HTTP | [`otlp`] |
 //! | Loki's push API | [`loki`] |
+//! | files as they grow | [`file_log`] |
+//! | what those that pull keep over reloads | [`pulled`] |
 //! | nothing at all | [`nop`] |
 
+pub mod file_log;
 pub mod loki;
 pub mod nop;
 pub mod otlp;
+pub mod pulled;
 
 use config::ComponentId;
 use flow::Inlet;
+use flow::source::LogError;
 use net::listen;
 use net::tls::TlsError;
 use wire::Signal;
@@ -57,6 +62,9 @@ pub enum BindError {
         #[source]
         source: TlsError,
     },
+    /// Its positions cannot be opened.
+    #[error(transparent)]
+    Positions(LogError),
     /// The authenticator it names does not exist.
     #[error("{endpoint}: auth: there is no authenticator {id} among the extensions of the service")]
     Authenticator {

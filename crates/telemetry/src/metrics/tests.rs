@@ -146,6 +146,7 @@ fn eventful() -> Snapshot {
             spool: Some(spool()),
         }],
         load_balancers: vec![],
+        files: vec![],
         limiters: vec![LimiterState {
             processor: "memory_limiter".into(),
             signal: Signal::Logs,

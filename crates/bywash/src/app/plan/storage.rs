@@ -1,6 +1,6 @@
 //! Which exporters keep their queues on disk, and where.
 
-use crate::app::components::{DestinationConfig, ExtensionConfig};
+use crate::app::components::{DestinationConfig, ExtensionConfig, ReceiverConfig};
 use components::exporters;
 use components::extensions::file_storage::{self, names};
 use config::path::Path;
@@ -66,6 +66,29 @@ pub(super) fn references(
         match running.iter().find(|plan| plan.id == *id) {
             Some(plan) => drop(found.insert(component.id.clone(), plan.config.clone())),
             None => report(component, key, dangling(id, extensions), diagnostics),
+        }
+    }
+    found
+}
+
+/// Which storage each receiver that pulls keeps its positions in. What is wrong with the references is in `diagnostics`.
+pub(super) fn positions(
+    receivers: &HashMap<ComponentId, ReceiverConfig>,
+    components: &[Component<'_>],
+    running: &[StoragePlan],
+    extensions: &[Component<'_>],
+    diagnostics: &mut Diagnostics,
+) -> HashMap<ComponentId, file_storage::Config> {
+    let mut found = HashMap::new();
+    for component in components {
+        let Some(id) = receivers.get(&component.id).and_then(ReceiverConfig::stored_in) else { continue };
+        if names::encode(&component.id.to_string()).len() > names::LONGEST {
+            let message = "the id of this receiver is too long to name a directory of its storage";
+            report(component, "storage", Diagnostic::error(message), diagnostics);
+        }
+        match running.iter().find(|plan| plan.id == *id) {
+            Some(plan) => drop(found.insert(component.id.clone(), plan.config.clone())),
+            None => report(component, "storage", dangling(id, extensions), diagnostics),
         }
     }
     found

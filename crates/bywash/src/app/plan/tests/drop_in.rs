@@ -138,7 +138,7 @@ fn what_is_only_absent_can_be_forgiven() {
 #[test]
 fn missing_components_read_as_what_they_are() {
     let text = "
-receivers: {jaeger: , filelog: , opencensus: , otlpp: , nop: }
+receivers: {jaeger: , podlogs: , opencensus: , otlpp: , nop: }
 processors: {queued_retry: , transform: }
 exporters: {jaeger: , prometheusremotewrite: , nop: }
 extensions: {memory_ballast: {size_mib: 100}}
@@ -149,7 +149,7 @@ service:
     let (errors, warnings) = messages(text);
     let has = |text: &str| assert!(errors.iter().any(|e| e.contains(text)), "{text}: {errors:?}");
     has("the receiver type `jaeger` is a component of the collector");
-    has("the receiver type `filelog` is planned");
+    has("the receiver type `podlogs` is planned");
     has("the receiver type `opencensus` was removed from the collector");
     has("unknown receiver type `otlpp`");
     has("the processor type `queued_retry` was removed from the collector: every exporter has `sending_queue`");
@@ -159,7 +159,7 @@ service:
     assert_eq!(found.errors().count(), 8, "{found}");
     assert!(
         found.summary().starts_with("8 errors, ")
-            && found.summary().contains(": 8 missing components (filelog, jaeger, opencensus, "),
+            && found.summary().contains(": 8 missing components (jaeger, opencensus, "),
         "{}",
         found.summary()
     );
