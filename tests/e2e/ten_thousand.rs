@@ -30,7 +30,7 @@ fn is_strict() -> bool {
 }
 
 /// How many rounds there are, and how many times longer than usual each is: a round of less than a second says nothing of a twentieth.
-fn rounds() -> (usize, u64) {
+fn effort() -> (usize, u64) {
     if is_strict() { (9, 10) } else { (5, 1) }
 }
 
@@ -113,7 +113,7 @@ impl Side {
     /// One round of the healthy, and what it showed. Every line arrives, each once.
     async fn round(self: &Arc<Side>) -> Round {
         let (first, cpu, start) = (self.next.load(Relaxed), self.bywash.process.cpu(), Instant::now());
-        let times = 2 * rounds().1;
+        let times = 2 * effort().1;
         let taken = self.push(0..HEALTHY, times, LINES).await;
         assert_eq!(taken, times * HEALTHY, "a push of a healthy tenant was refused");
         let lines = taken * LINES;
@@ -203,7 +203,7 @@ async fn nine_thousand_dead_tenants_cost_a_thousand_nothing() {
     assert!(ways.iter().all(|seen| *seen >= DEAD / 5), "{ways:?}");
 
     let mut rounds = [vec![], vec![]];
-    for round in 0..rounds().0 {
+    for round in 0..effort().0 {
         let sides = [(0, &alone), (1, &among)];
         for (which, side) in if round % 2 == 0 { sides } else { [sides[1], sides[0]] } {
             rounds[which].push(side.round().await);
@@ -272,7 +272,7 @@ impl Balancer {
     async fn round(&self) -> Round {
         let before = self.sink.stats().await["records"].as_u64().unwrap();
         let (cpu, start) = (self.bywash.process.cpu(), Instant::now());
-        let requests = (1_500 * rounds().1).to_string();
+        let requests = (1_500 * effort().1).to_string();
         let args = ["--signal", "traces", "--requests", &requests, "--records", "20", "--rate", "0"];
         let (_load, summary) = Load::run(self.bywash.grpc, &args).await;
         assert_eq!((summary.acked, summary.partial, summary.failed), (summary.sent, 0, 0), "{summary:?}");
@@ -298,7 +298,7 @@ async fn dead_backends_cost_the_others_nothing() {
         .until("the dead to be found out", |m| m.sum("bywash_loadbalancer_quarantined_backends", &[]) >= dead)
         .await;
     let mut rounds = [vec![], vec![]];
-    for round in 0..rounds().0 {
+    for round in 0..effort().0 {
         let sides = [(0, &alone), (1, &among)];
         for (which, side) in if round % 2 == 0 { sides } else { [sides[1], sides[0]] } {
             rounds[which].push(side.round().await);
