@@ -31,7 +31,7 @@ export function pipeline(given) {
         const halted = page.locator('.box-of.has-halted', { hasText: 'otlp_http/slow' });
         await until(async () => /refused.*again in \d+ s/s.test(await halted.innerText()), 'why a lane is halted');
         assert.match(await page.locator('.lost').first().innerText(), /shed|refused|failed|dropped/);
-        const rate = () => page.locator('.flowing b').first().innerText();
+        const rate = async () => (await page.locator('.flowing').allInnerTexts()).join();
         const before = await rate();
         await until(async () => (await rate()) !== before, 'another rate');
         await shot(`flow-${dark ? 'dark' : 'light'}`);

@@ -285,14 +285,13 @@ async fn the_commands_of_the_readme_work() {
 #[ignore = "run by the_commands_of_the_readme_work, in a network of its own"]
 async fn inside_the_commands_of_the_readme() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let mut running: Vec<Process> = vec![];
-    let mut tried = 0;
+    let (state, mut running, mut tried) = (TempDir::new().unwrap(), Vec::<Process>::new(), 0);
     for block in readme.split("```sh\n").skip(1) {
         let block = block.split("```").next().unwrap();
         for line in block.lines() {
             let line = line.split(" #").next().unwrap().trim();
             // A debug build in a test does for one second what the README does for ten.
-            let line = line.replace("--duration 10s", "--duration 1s");
+            let line = line.replace("--duration 10s", "--duration 1s").replace("--demo", "--demo --duration 1s");
             let args = match (line.strip_prefix("cargo run --release"), line.strip_prefix("bywash ")) {
                 (Some(rest), _) => rest.trim().strip_prefix("--").unwrap_or_default().to_owned(),
                 (_, Some(rest)) => rest.to_owned(),
@@ -307,7 +306,8 @@ async fn inside_the_commands_of_the_readme() {
             if lasts && args.first().is_none_or(|a| a == "run") {
                 end(&mut running).await;
             }
-            let mut process = Process::start("a command of the README", &args, &root());
+            let kept = [("XDG_STATE_HOME", state.path().to_str().unwrap())];
+            let mut process = Process::start_with("a command of the README", &args, &root(), &kept);
             if !lasts {
                 assert_eq!(process.ended().await, Some(0), "{line}: {:?}", process.stderr.all());
                 continue;
