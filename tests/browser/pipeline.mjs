@@ -28,9 +28,10 @@ export function pipeline(given) {
       async ({ page, shot }) => {
         await page.locator('.flowing b', { hasText: /\d/ }).first().waitFor();
         await until(async () => (await page.locator('.wire.flows').count()) > 1, 'wires that flow');
-        assert.match(await page.locator('.box-of.has-halted').innerText(), /refused.*again in \d+ s/s);
+        const halted = page.locator('.box-of.has-halted', { hasText: 'otlp_http/slow' });
+        await until(async () => /refused.*again in \d+ s/s.test(await halted.innerText()), 'why a lane is halted');
         assert.match(await page.locator('.lost').first().innerText(), /shed|refused|failed|dropped/);
-        const rate = () => page.locator('.flowing b').first().innerText();
+        const rate = async () => (await page.locator('.flowing').allInnerTexts()).join();
         const before = await rate();
         await until(async () => (await rate()) !== before, 'another rate');
         await shot(`flow-${dark ? 'dark' : 'light'}`);

@@ -38,7 +38,7 @@ exporters:
     sending_queue: {storage: file_storage}
   otlp_http/slow:
     endpoint: http://127.0.0.1:${nobody}
-    retry_on_failure: {initial_interval: 12s, max_interval: 30s}
+    retry_on_failure: {initial_interval: 1s, max_interval: 15s}
     sending_queue: {queue_size: 3}
 extensions:
   file_storage: {directory: ${directory}/queues, create_directory: true}

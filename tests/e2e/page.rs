@@ -4,10 +4,11 @@ use crate::harness::process::{Process, command};
 use crate::harness::{Bywash, Load, eventually, http, network};
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 async fn asked(address: SocketAddr, path: &str) -> Value {
     let answer = http::get(address, path).await.unwrap();
@@ -26,7 +27,7 @@ async fn stream(address: SocketAddr, path: &str) -> TcpStream {
 
 /// Reads until a text has come; everything that came.
 async fn read_until(stream: &mut TcpStream, text: &str) -> String {
-    let (mut all, mut buffer) = (String::new(), [0; 16 << 10]);
+    let (mut all, mut buffer) = (String::new(), vec![0; 16 << 10]);
     while !all.contains(text) {
         let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut buffer)).await;
         let read = read.unwrap_or_else(|_| panic!("`{text}` never came: {all}")).unwrap();
