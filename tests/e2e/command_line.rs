@@ -2,6 +2,7 @@
 
 use crate::harness::process::{BYWASH, Process, command};
 use crate::harness::{Load, Sink, eventually};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -226,7 +227,8 @@ async fn inside_every_example_runs() {
     let tls_dir = dir.path().to_str().unwrap();
     // The two tiers run against each other in a test of their own.
     // What is only scraped or kept has a test of its own too: no backend is sent anything.
-    let is_sent = |example: &PathBuf| !example.ends_with("prometheus.yaml") && !example.ends_with("store.yaml");
+    let apart = ["prometheus.yaml", "store.yaml", "agent.yaml"];
+    let is_sent = |example: &PathBuf| !apart.iter().any(|name| example.ends_with(name));
     for example in examples().into_iter().filter(|e| e.parent() == Some(&root().join("examples"))).filter(is_sent) {
         let is_tls = example.ends_with("tls.yaml");
         // The backend of tls.yaml wants TLS: another of ours, before the sink.
@@ -263,6 +265,36 @@ async fn inside_every_example_runs() {
         assert_eq!(stats["records"], 300 * copies, "{}", example.display());
         drop(load);
     }
+}
+
+/// Scenario: the agent's example with another folder of logs, to which lines are written. Guarantee: they arrive.
+#[tokio::test]
+async fn the_agent_of_the_examples_runs() {
+    in_own_network("command_line::inside_the_agent_of_the_examples_runs").await;
+}
+
+#[tokio::test]
+#[ignore = "run by the_agent_of_the_examples_runs, in a network of its own"]
+async fn inside_the_agent_of_the_examples_runs() {
+    let dir = TempDir::new().unwrap();
+    let (logs, storage) = (dir.path().join("log"), dir.path().join("storage"));
+    std::fs::create_dir(&logs).unwrap();
+    let example = std::fs::read_to_string(root().join("examples/agent.yaml")).unwrap();
+    std::fs::write(dir.path().join("agent.yaml"), example.replace("/var/log", logs.to_str().unwrap())).unwrap();
+    let sink = Sink::start(&["--grpc", "localhost:5317"]).await;
+    let args = ["run", "--config", "agent.yaml"].map(String::from);
+    let variables = [("GATEWAY", "localhost:5317"), ("BYWASH_STORAGE", storage.to_str().unwrap())];
+    let mut agent = Process::start_with("the agent", &args, dir.path(), &variables);
+    // What was there before the first look is passed over, so lines are added until some arrive.
+    let mut log = std::fs::File::create(logs.join("shop.log")).unwrap();
+    eventually("lines", async || {
+        writeln!(log, "a line").unwrap();
+        writeln!(log, r#"{{"level": "warn", "text": "another"}}"#).unwrap();
+        (sink.stats().await["records"].as_u64()? > 0).then_some(())
+    })
+    .await;
+    agent.signal("TERM");
+    assert_eq!(agent.ended().await, Some(0));
 }
 
 fn tls_backend(tls_dir: &str) -> String {

@@ -379,7 +379,7 @@ fn both_engines_answer_the_same() {
                     let asked = Around { tenant: "t".to_owned(), signal, id, before: 3, after: 4, same_service };
                     let around = engines[which].around(&asked, &|| false);
                     let flat = |rows: &[store::Row]| rows.iter().map(flat).collect::<Vec<_>>();
-                    (flat(&around.before), around.row.as_ref().map(|row| common::flat(row)), flat(&around.after))
+                    (flat(&around.before), around.row.as_ref().map(common::flat), flat(&around.after))
                 });
                 assert_eq!(ours, theirs);
             }

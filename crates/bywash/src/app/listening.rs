@@ -103,7 +103,7 @@ pub struct Bound {
 enum Receiver {
     Otlp(Otlp),
     Loki(Loki),
-    FileLog(FileLog),
+    FileLog(Box<FileLog>),
     Nop(Nop),
 }
 
@@ -168,7 +168,7 @@ pub async fn bind(
             match inlet {
                 Some(inlet) => {
                     let setup = file_log::Setup { inlet, budget, sources, directory, stats };
-                    FileLog::bind(id.clone(), config, setup).await.map(Receiver::FileLog)
+                    FileLog::bind(id.clone(), config, setup).await.map(|files| Receiver::FileLog(Box::new(files)))
                 }
                 None => Ok(Receiver::Nop(Nop)),
             }

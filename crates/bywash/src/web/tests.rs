@@ -19,7 +19,6 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-use store::Engine;
 use telemetry::health::Status;
 use telemetry::metrics::BudgetState;
 use tempfile::TempDir;

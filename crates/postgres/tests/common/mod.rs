@@ -92,6 +92,7 @@ pub fn rows(engine: &dyn store::Engine, query: &Query) -> Vec<Row> {
 }
 
 /// What is the same in every engine of a row.
+#[allow(clippy::type_complexity, reason = "everything of a row, to be compared")]
 pub fn flat(row: &Row) -> (u64, u32, u8, String, String, Vec<u8>, Vec<u8>, Vec<u8>) {
     let (resource, scope, record) = (row.resource.to_vec(), row.scope.to_vec(), row.record.to_vec());
     (row.cursor.time, row.cursor.record, row.severity, row.service.clone(), row.text.clone(), resource, scope, record)

@@ -5,10 +5,10 @@
 #![allow(dead_code)] // Each test binary uses a part.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Helpers of a test may panic as the test itself may.
 
+use parking_lot::Mutex;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 
 /// A running server.
 pub struct Server {
@@ -73,14 +73,14 @@ impl Server {
 
     /// Kills it as a power cut would: the parent of all its processes with -9.
     pub fn kill(&self) {
-        let mut child = self.child.lock().unwrap();
+        let mut child = self.child.lock();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     /// Starts it anew after [`Server::kill`].
     pub fn start_again(&self) {
-        let mut child = self.child.lock().unwrap();
+        let mut child = self.child.lock();
         // Its children go when they find that their parent has; until then their memory is in use.
         *child = loop {
             if let Some(new) = launch(self.dir.path()) {
@@ -119,7 +119,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap();
+        let child = self.child.get_mut();
         if matches!(child.try_wait(), Ok(None)) {
             // SIGINT: at once, but in order.
             let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status();

@@ -232,10 +232,12 @@ impl Tailer {
                         heir = Some(*key);
                         break;
                     }
-                } else if (file.gone.is_none() || has_unread(file)) && !is_first && *file.path != *suspect.path {
-                    if looks_like(file, content, suspect.size) {
-                        alike.push(*key);
-                    }
+                } else if (file.gone.is_none() || has_unread(file))
+                    && !is_first
+                    && *file.path != *suspect.path
+                    && looks_like(file, content, suspect.size)
+                {
+                    alike.push(*key);
                 }
             }
             let is_over = now.saturating_duration_since(suspect.grew) >= self.config.copy_wait;

@@ -89,7 +89,7 @@ impl FileLog {
         let source = ready.take();
         tracing::info!(receiver = id, include = ?config.include, "reading files");
         let run = Run { id, config, source, stop, is_stored, stats };
-        task::again("files", || run.read()).await;
+        task::again("files", || Box::pin(run.read())).await;
     }
 }
 
