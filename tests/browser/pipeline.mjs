@@ -91,7 +91,7 @@ export function pipeline(given) {
     async ({ page, shot }) => {
       await page.getByLabel('Stages YAML').press('Control+Enter');
       await page.locator('.stage-entry').nth(2).waitFor();
-      assert.match(await page.locator('.stage-entry.dropped').innerText(), /dropped: debug/);
+      assert.match(await page.locator('.stage-entry.dropped').innerText(), /dropped: drop_stage/);
       assert.match(await page.locator('.stage-entry').first().innerText(), /order placed/);
       await shot('stages');
       await page.getByLabel('Stages YAML').fill('- json: {expressions: {a: }}\n- jsn: {}\n');
