@@ -106,10 +106,12 @@ async fn rotation_costs_and_repeats_nothing() {
     OpenOptions::new().write(true).truncate(true).open(&log).unwrap();
     write(&log, 300..400);
     until(&backend, 400).await;
-    let metrics = bywash.until("all to be counted", |m| {
+    // What is open is told after each look.
+    let counted = bywash.until("all to be counted", |m| {
         m.sum("otelcol_receiver_accepted_log_records", &["receiver=\"file_log\"", "transport=\"file\""]) == 400.0
+            && m.sum("otelcol_fileconsumer_open_files", &["receiver=\"file_log\""]) >= 1.0
     });
-    assert!(metrics.await.sum("otelcol_fileconsumer_open_files", &["receiver=\"file_log\""]) >= 1.0);
+    counted.await;
     bywash.stop().await;
     assert!(is_each_once(&lines(&backend), 400), "{:?}", lines(&backend));
     assert!(backend.taken().iter().any(|seen| seen.holds("log.file.name") && seen.holds("a.log")));
