@@ -18,6 +18,7 @@
 //! | what is kept of who sends | [`origin`] |
 //! | HTTP servers of receivers: connections, bodies, keys | [`server`] |
 //! | the small server of the metrics page and the health check | [`pages`] |
+//! | how other processes of the same user ask a running one | [`private_socket`] |
 //! | what an exporter sends with | [`client`] |
 //! | what a sender is told of a reason | [`told`] |
 //!
@@ -35,6 +36,7 @@ pub mod htpasswd;
 pub mod listen;
 pub mod origin;
 pub mod pages;
+pub mod private_socket;
 pub mod seats;
 pub mod secret_file;
 pub mod server;

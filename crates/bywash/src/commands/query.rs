@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use components::exporters::store::api::{self, MOST_ROWS, Wrong};
 use components::exporters::store::serve::{self, AskError};
 use config::duration::GoDuration;
+use net::private_socket;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -89,7 +90,7 @@ impl Source {
         anyhow::ensure!(path.join("lock").is_file(), "{} holds no store; --path names one", path.display());
         match serve::ask(path, "/api/logs?limit=0&counts=false").await {
             Ok(_) => return Ok(Source::Process(path.to_owned())),
-            Err(AskError::Nobody) => {}
+            Err(AskError::Socket(private_socket::AskError::Nobody)) => {}
             Err(error) => return Err(error.into()),
         }
         let directory = path.to_owned();

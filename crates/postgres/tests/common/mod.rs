@@ -1,6 +1,6 @@
 //! What the tests of this crate share: a server, stores in it, requests.
 
-#![allow(dead_code)] // Each test binary uses a part.
+#![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Helpers of a test may panic as the test itself may.
 
 mod server;

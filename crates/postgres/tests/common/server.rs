@@ -2,7 +2,7 @@
 //!
 //! It fails, and does not pass over, when there is no PostgreSQL: `scripts/test` installs it.
 
-#![allow(dead_code)] // Each test binary uses a part.
+#![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Helpers of a test may panic as the test itself may.
 
 use parking_lot::Mutex;

@@ -3,6 +3,7 @@ use ::store::Query;
 use bytes::Bytes;
 use config::testing::{decoded, errors, failures};
 use flow::{Meta, Payload};
+use net::private_socket::AskError;
 use serde_json::json;
 use tempfile::TempDir;
 use wire::Signal;
@@ -262,5 +263,5 @@ async fn a_socket_answers_while_the_store_is_open() {
     let wrong = serve::ask(&path, "/api/logs?q=%22").await;
     assert!(matches!(wrong, Err(serve::AskError::Wrong(wrong)) if wrong.at.is_some()));
     drop(exporter);
-    assert!(matches!(serve::ask(&path, "/api/logs").await, Err(serve::AskError::Nobody)));
+    assert!(matches!(serve::ask(&path, "/api/logs").await, Err(serve::AskError::Socket(AskError::Nobody))));
 }

@@ -14,6 +14,7 @@ use prost::Message;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 const BASE: &str = "include: [/var/log/x]\nstorage: file_storage\n";
 
@@ -72,7 +73,7 @@ fn the_collectors_keys_are_taken() {
 }
 
 #[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<Payload>>>, Arc<Mutex<bool>>);
+struct Sink(Arc<Mutex<Vec<Payload>>>, Arc<Mutex<bool>>, Arc<Notify>);
 
 impl Exporter for Sink {
     async fn send(&self, _: &Target, request: Payload, _: Instant) -> Attempt {
@@ -81,6 +82,7 @@ impl Exporter for Sink {
             return Attempt::Retry { why, after: Some(Duration::from_millis(20)), scope: flow::Scope::Target };
         }
         self.0.lock().push(request);
+        self.2.notify_one();
         Attempt::Sent
     }
 }
@@ -149,7 +151,17 @@ impl House {
     }
 
     async fn until(&self, count: usize) -> Vec<LogRecord> {
-        self.eventually(|| Some(self.records()).filter(|records| records.len() >= count)).await
+        let wait = async {
+            loop {
+                let records = self.records();
+                if records.len() >= count {
+                    return records;
+                }
+                // One that came since is not missed: it is kept until it is waited for.
+                self.sink.2.notified().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap()
     }
 
     async fn eventually<T>(&self, ask: impl Fn() -> Option<T>) -> T {

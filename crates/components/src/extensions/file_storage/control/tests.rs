@@ -2,7 +2,9 @@ use super::super::letters::tests::{boxed, bury};
 use super::letters::{Query, Selection};
 use super::*;
 use flow::{Kind, Stopper};
+use std::os::unix::fs::PermissionsExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 /// The same letters whatever the directory.
 struct Fixed(Vec<Boxed>);
